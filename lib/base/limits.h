@@ -1,0 +1,55 @@
+/*
+ * Every limit of the system, in one place. Each is deliberate: posthorn.conf(5) lists them,
+ * and a test stands at the edge of each. A _MAX is the largest value still accepted.
+ * Sizes are octets, times have their unit in the name.
+ */
+#ifndef POSTHORN_BASE_LIMITS_H
+#define POSTHORN_BASE_LIMITS_H
+
+/* Names and addresses */
+#define LIMIT_LOCAL_PART_MAX 64          /* RFC 5321 §4.5.3.1.1 */
+#define LIMIT_DOMAIN_MAX 255             /* RFC 5321 §4.5.3.1.2 */
+#define LIMIT_ADDRESS_MAX 320            /* local part, @, domain */
+#define LIMIT_PASSWORD_MAX 1024
+#define LIMIT_ALIAS_TARGETS_MAX 1000     /* addresses that one recipient expands to */
+#define LIMIT_ALIAS_DEPTH_MAX 10
+
+/* SMTP and LMTP */
+#define LIMIT_SMTP_LINE_MAX 2048         /* command line with CRLF; RFC 5321 §4.5.3.1.4 asks 512, extensions add */
+#define LIMIT_SMTP_AUTH_LINE_MAX 12288   /* RFC 4954 §4 */
+#define LIMIT_SMTP_RECIPIENTS_MAX 1000   /* per transaction; announced by LIMITS, RFC 9422 */
+#define LIMIT_SMTP_TRANSACTIONS_MAX 1000 /* per connection; announced by LIMITS */
+#define LIMIT_SMTP_ERRORS_MAX 20         /* bad commands before 421 */
+#define LIMIT_MESSAGE_SIZE 52428800      /* default of SIZE and APPENDLIMIT */
+#define LIMIT_RECEIVED_MAX 100           /* Received fields: more is a loop, RFC 5321 §6.3 */
+#define LIMIT_INLINE_BODY_MAX 1048576    /* larger bodies travel as files of their own */
+
+/* POP3 */
+#define LIMIT_POP3_LINE_MAX 255          /* command line with CRLF, RFC 2449 §4 */
+#define LIMIT_POP3_AUTH_LINE_MAX 12288
+#define LIMIT_POP3_ERRORS_MAX 20
+
+/* Messages: what the parser looks at; beyond it a mail is kept and served raw */
+#define LIMIT_HEADER_SIZE_MAX 1048576    /* header block that is parsed */
+#define LIMIT_HEADER_FIELDS_MAX 10000
+#define LIMIT_MIME_DEPTH_MAX 100
+#define LIMIT_MIME_PARTS_MAX 10000
+#define LIMIT_MIME_PARAMETERS_MAX 100
+#define LIMIT_ADDRESSES_MAX 10000        /* per header field */
+#define LIMIT_BOUNDARY_MAX 1024          /* RFC 2046 says 70; real ones are longer */
+
+/* Between processes */
+#define LIMIT_IPC_FRAME_MAX 131072
+#define LIMIT_IPC_DESCRIPTORS_MAX 4
+#define LIMIT_LEFTOVER_MAX 16384         /* bytes read ahead that travel with a hand-over */
+
+/* Store */
+#define LIMIT_SEGMENT_SIZE 67108864
+#define LIMIT_MAILBOX_NAME_MAX 1000
+#define LIMIT_MAILBOX_DEPTH_MAX 100
+#define LIMIT_KEYWORD_MAX 100
+#define LIMIT_KEYWORDS_PER_MAILBOX 1000
+#define LIMIT_UID_GAP 65536              /* added to UIDNEXT and HIGHESTMODSEQ after an unclean stop */
+#define LIMIT_JOURNAL_SIZE 268435456
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * Encodings of bytes as text that several protocols share: base64 (RFC 4648 §4), hexadecimal,
+ * UTF-8 (RFC 3629), and the escaping of bytes from outside for logs.
+ */
+#ifndef POSTHORN_BASE_TEXT_H
+#define POSTHORN_BASE_TEXT_H
+
+#include "buf.h"
+
+void text_base64_encode(struct buf *out, struct str bytes);
+
+/* Strict: canonical padding, no other bytes. False for anything else; out is then undefined. */
+bool text_base64_decode(struct buf *out, struct str text);
+
+void text_hex_encode(struct buf *out, struct str bytes);
+
+/* Exactly size bytes from 2 × size digits of either case. */
+bool text_hex_decode(struct str text, void *bytes, size_t size);
+
+/* Valid UTF-8: no overlong form, no surrogate, nothing above U+10FFFF. NUL is valid here. */
+bool text_is_utf8(struct str s);
+
+bool text_is_ascii(struct str s);
+
+/* Length of the well-formed UTF-8 sequence at the start of s, 0 for none; *code gets its code point. */
+size_t text_utf8_next(struct str s, uint32_t *code);
+
+/* Adds a code point as UTF-8. */
+void text_utf8_add(struct buf *out, uint32_t code);
+
+/* For logs: printable ASCII but space, '"', '\' and '=' as it is, the rest as \xNN; at most max bytes of s, then "…". */
+void text_escape(struct buf *out, struct str s, size_t max);
+
+#endif
