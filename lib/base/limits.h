@@ -20,6 +20,13 @@
 #define LIMIT_SMTP_RECIPIENTS_MAX 1000   /* per transaction; announced by LIMITS, RFC 9422 */
 #define LIMIT_SMTP_TRANSACTIONS_MAX 1000 /* per connection; announced by LIMITS */
 #define LIMIT_SMTP_ERRORS_MAX 20         /* bad commands before 421 */
+#define LIMIT_SMTP_REPLY_LINES_MAX 100   /* of one reply that a server sends us */
+#define LIMIT_SMTP_REPLY_LINE_MAX 2048   /* of them, with CRLF; RFC 5321 §4.5.3.1.5 says 512 */
+#define LIMIT_SMTP_REPLY_TEXT_MAX 2000   /* text of one reply of ours, before escaping */
+#define LIMIT_SMTP_TEXT_LINE_MAX 1000    /* content line with CRLF, RFC 5321 §4.5.3.1.6; longer ones are noted, not refused */
+#define LIMIT_SMTP_ENVID_MAX 100         /* RFC 3461 §4.4 */
+#define LIMIT_SMTP_ORCPT_MAX 500         /* RFC 3461 §4.2 */
+#define LIMIT_SMTP_AUTH_PARAMETER_MAX 500 /* AUTH= of MAIL, RFC 4954 §3 */
 #define LIMIT_MESSAGE_SIZE 52428800      /* default of SIZE and APPENDLIMIT */
 #define LIMIT_RECEIVED_MAX 100           /* Received fields: more is a loop, RFC 5321 §6.3 */
 #define LIMIT_INLINE_BODY_MAX 1048576    /* larger bodies travel as files of their own */

@@ -1,0 +1,91 @@
+/*
+ * Values inside messages that several programs share.
+ */
+#ifndef POSTHORN_IPC_SERVICES_H
+#define POSTHORN_IPC_SERVICES_H
+
+#include "buf.h"
+#include "fail.h"
+
+/* The doors a client can come in by. */
+enum service {
+	SERVICE_SMTP,
+	SERVICE_LMTP,
+	SERVICE_SUBMISSION,
+	SERVICE_SUBMISSIONS,
+	SERVICE_POP3,
+	SERVICE_POP3S,
+	SERVICE_IMAP,
+	SERVICE_IMAPS,
+	SERVICE_COUNT
+};
+
+/* "submission" and so on: the name in the configuration and in log lines. */
+const char *service_name(enum service service);
+
+/* Does TLS begin with the first byte? */
+bool service_is_tls(enum service service);
+
+/* Porters and smtpds come in two kinds, so that strangers never share a process with users. */
+enum kind { KIND_WORLD, KIND_USERS, KIND_COUNT };
+enum kind service_kind(enum service service);
+
+/* msg_session.flags, msg_session_return.flags */
+enum session_flags {
+	SESSION_TLS = 1 << 0,
+	SESSION_UTF8 = 1 << 1,      /* POP3 UTF8, RFC 6856 */
+	SESSION_ESMTP = 1 << 2,     /* EHLO or LHLO was given, not HELO */
+	SESSION_LOGGED_IN = 1 << 3,
+	SESSION_TRUSTED = 1 << 4,   /* from a trusted network: may submit without log-in */
+	SESSION_POOL_WAIT = 1 << 5, /* returned only to wait for the client's next command */
+	SESSION_AUTH = 1 << 6,      /* AUTH ended with data that the success line carries: none for POP3 */
+};
+
+/* msg_auth_failed.reason */
+enum auth_reason {
+	AUTH_REASON_CREDENTIALS, /* unknown user or wrong password: nobody is told which */
+	AUTH_REASON_SYNTAX,      /* the mechanism's data made no sense */
+	AUTH_REASON_MECHANISM,   /* not offered */
+	AUTH_REASON_DISABLED,
+	AUTH_REASON_BLOCKED,     /* too many failures from this address */
+	AUTH_REASON_TEMPORARY,
+	AUTH_REASON_LOGIN_DELAY, /* POP3 LOGIN-DELAY, RFC 2449 §6.5 */
+};
+
+/* msg_resolved.verdict */
+enum resolve_verdict { RESOLVE_OK, RESOLVE_UNKNOWN_USER, RESOLVE_NOT_OURS, RESOLVE_DISABLED, RESOLVE_TEMPORARY };
+
+/* msg_mail_verdict.kind, msg_recipient_verdict.kind, msg_mail_done.kind(s): what the queue thinks of it. smtpd has the one
+ * table from these to replies. */
+enum verdict_kind {
+	VERDICT_OK,
+	VERDICT_UNKNOWN_USER,     /* 550 5.1.1 */
+	VERDICT_RELAY_DENIED,     /* 550 5.7.1 */
+	VERDICT_DISABLED,         /* 550 5.2.1 */
+	VERDICT_OVER_QUOTA,       /* 452 4.2.2, may pass */
+	VERDICT_TOO_BIG_FOR_ACCOUNT, /* 552 5.2.2: would not fit into the empty account */
+	VERDICT_TOO_BIG,          /* 552 5.3.4 */
+	VERDICT_NO_SPACE,         /* 452 4.3.1 */
+	VERDICT_TOO_MANY,         /* 452 4.5.3 */
+	VERDICT_TEMPORARY,        /* 451 4.3.0 */
+	VERDICT_SENDER_DENIED,    /* 550 5.7.1 */
+	VERDICT_LOOP,             /* 554 5.4.6 */
+	VERDICT_COUNT
+};
+
+/* msg_mail_begin.flags */
+enum mail_flags { MAIL_SMTPUTF8 = 1 << 0, MAIL_REQUIRETLS = 1 << 1, MAIL_LMTP = 1 << 2 };
+
+/* msg_resolved.targets: one after another, each as target_add wrote it. */
+struct target {
+	uint64_t account;   /* 0: a remote address */
+	struct str address; /* the account's own address, or the remote one */
+	struct str detail;  /* subaddress, RFC 5233 */
+};
+
+void target_add(struct buf *targets, const struct target *target);
+
+/* Takes the next one out of *rest; false at the end or when it is malformed (*rest is then not empty). */
+bool target_next(struct str *rest, struct target *target);
+
+#endif
