@@ -3,6 +3,9 @@
  * and a test stands at the edge of each. A _MAX is the largest value still accepted.
  * Sizes are octets, times have their unit in the name.
  */
+/* This folder stands before the system's, whose <limits.h> other headers (OpenSSL's) count on. */
+#include_next <limits.h>
+
 #ifndef POSTHORN_BASE_LIMITS_H
 #define POSTHORN_BASE_LIMITS_H
 
@@ -13,6 +16,14 @@
 #define LIMIT_PASSWORD_MAX 1024
 #define LIMIT_ALIAS_TARGETS_MAX 1000     /* addresses that one recipient expands to */
 #define LIMIT_ALIAS_DEPTH_MAX 10
+#define LIMIT_ALIAS_FILE_MAX 4194304     /* an /etc/aliases file that is imported */
+#define LIMIT_ALIAS_FILE_PROBLEMS_MAX 1000 /* told of one such file; then reading stops */
+#define LIMIT_APP_PASSWORDS_MAX 50       /* per account */
+
+/* Configuration file */
+#define LIMIT_CONFIG_SIZE_MAX 1048576
+#define LIMIT_CONFIG_LIST_MAX 1000       /* values in a list, certificate sections */
+#define LIMIT_CONFIG_VALUE_MAX 1024
 
 /* SMTP and LMTP */
 #define LIMIT_SMTP_LINE_MAX 2048         /* command line with CRLF; RFC 5321 §4.5.3.1.4 asks 512, extensions add */
@@ -35,6 +46,10 @@
 #define LIMIT_POP3_LINE_MAX 255          /* command line with CRLF, RFC 2449 §4 */
 #define LIMIT_POP3_AUTH_LINE_MAX 12288
 #define LIMIT_POP3_ERRORS_MAX 20
+#define LIMIT_POP3_STATUS_LINE_MAX 512   /* first line of an answer with CRLF, RFC 2449 §4 */
+#define LIMIT_POP3_ANSWER_LINE_MAX 4096  /* what a client takes of a status, listing or CAPA line */
+#define LIMIT_POP3_LISTING_MAX 10000000  /* lines of a listing that a client takes */
+#define LIMIT_POP3_UID_MAX 70            /* RFC 1939 §7 */
 
 /* Messages: what the parser looks at; beyond it a mail is kept and served raw */
 #define LIMIT_HEADER_SIZE_MAX 1048576    /* header block that is parsed */
@@ -44,19 +59,31 @@
 #define LIMIT_MIME_PARAMETERS_MAX 100
 #define LIMIT_ADDRESSES_MAX 10000        /* per header field */
 #define LIMIT_BOUNDARY_MAX 1024          /* RFC 2046 says 70; real ones are longer */
+#define LIMIT_MESSAGE_ADDRESSES_MAX 20000 /* in all envelopes of a message */
+#define LIMIT_MESSAGE_PARAMETERS_MAX 20000 /* of all its parts */
+#define LIMIT_MESSAGE_HEADERS_SIZE_MAX 4194304 /* header octets of all its parts that are parsed */
+#define LIMIT_MESSAGE_IDS_MAX 1000       /* of References that are read */
+#define LIMIT_HEADER_SUBSET_MAX 8192     /* octets of header fields kept beside the envelope */
+#define LIMIT_SUBJECT_MAX 1000           /* octets of a subject that sorting and threading look at */
 
 /* Between processes */
 #define LIMIT_IPC_FRAME_MAX 131072
 #define LIMIT_IPC_DESCRIPTORS_MAX 4
-#define LIMIT_LEFTOVER_MAX 16384         /* bytes read ahead that travel with a hand-over */
+#define LIMIT_LEFTOVER_MAX 32768         /* bytes read ahead that travel with a hand-over */
 
 /* Store */
 #define LIMIT_SEGMENT_SIZE 67108864
+#define LIMIT_OPEN_SEGMENTS 16           /* files that a store keeps open though nobody reads them */
+#define LIMIT_REFERENCES_MAX 100         /* of a message, kept for threads: the first and the last ones */
 #define LIMIT_MAILBOX_NAME_MAX 1000
 #define LIMIT_MAILBOX_DEPTH_MAX 100
 #define LIMIT_KEYWORD_MAX 100
 #define LIMIT_KEYWORDS_PER_MAILBOX 1000
 #define LIMIT_UID_GAP 65536              /* added to UIDNEXT and HIGHESTMODSEQ after an unclean stop */
 #define LIMIT_JOURNAL_SIZE 268435456
+#define LIMIT_JOURNAL_RECORD_MAX 3145728 /* envelope and inline body */
+#define LIMIT_ENVELOPE_SIZE_MAX 2097152
+#define LIMIT_ENVELOPE_RECIPIENTS_MAX (LIMIT_SMTP_RECIPIENTS_MAX + LIMIT_ALIAS_TARGETS_MAX)
+#define LIMIT_SPOOL_LOG_MAX 67108864     /* results of attempts in one message's own file */
 
 #endif

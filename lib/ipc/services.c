@@ -12,6 +12,8 @@ static const struct {
 	[SERVICE_POP3] = { "pop3", false, KIND_USERS },
 	[SERVICE_POP3S] = { "pop3s", true, KIND_USERS },
 	[SERVICE_IMAP] = { "imap", false, KIND_USERS },
+	[SERVICE_CONTROL] = { "control", false, KIND_COUNT },
+	[SERVICE_PASSWORD] = { "password", false, KIND_COUNT },
 	[SERVICE_IMAPS] = { "imaps", true, KIND_USERS },
 };
 
@@ -71,4 +73,43 @@ bool target_next(struct str *rest, struct target *target)
 		return false;
 	*rest = at;
 	return true;
+}
+
+static const struct {
+	unsigned bit;
+	struct str name;
+	bool needs_tls;
+	bool sends_password;
+} mechanisms[] = {
+	{ MECHANISM_SCRAM_SHA_256_PLUS, { "SCRAM-SHA-256-PLUS", 18 }, true, false },
+	{ MECHANISM_SCRAM_SHA_256, { "SCRAM-SHA-256", 13 }, false, false },
+	{ MECHANISM_SCRAM_SHA_1_PLUS, { "SCRAM-SHA-1-PLUS", 16 }, true, false },
+	{ MECHANISM_SCRAM_SHA_1, { "SCRAM-SHA-1", 11 }, false, false },
+	{ MECHANISM_CRAM_MD5, { "CRAM-MD5", 8 }, false, false },
+	{ MECHANISM_PLAIN, { "PLAIN", 5 }, false, true },
+	{ MECHANISM_LOGIN, { "LOGIN", 5 }, false, true },
+};
+
+void mechanism_list(struct buf *out, unsigned offered, bool tls, bool password_allowed)
+{
+	for (size_t i = 0; i < COUNT_OF(mechanisms); i++) {
+		if (!(offered & mechanisms[i].bit) || (mechanisms[i].needs_tls && !tls) || (mechanisms[i].sends_password && !password_allowed))
+			continue;
+		if (out->length)
+			buf_add_char(out, ' ');
+		buf_add_str(out, mechanisms[i].name);
+	}
+}
+
+unsigned mechanism_find(struct str name)
+{
+	for (size_t i = 0; i < COUNT_OF(mechanisms); i++)
+		if (str_equal_nocase(mechanisms[i].name, name))
+			return mechanisms[i].bit;
+	return 0;
+}
+
+bool mechanism_sends_password(unsigned mechanism)
+{
+	return mechanism & (MECHANISM_PLAIN | MECHANISM_LOGIN);
 }

@@ -17,6 +17,8 @@ enum service {
 	SERVICE_POP3S,
 	SERVICE_IMAP,
 	SERVICE_IMAPS,
+	SERVICE_CONTROL, /* posthornctl, as root */
+	SERVICE_PASSWORD, /* any local user, to change the own password */
 	SERVICE_COUNT
 };
 
@@ -40,6 +42,27 @@ enum session_flags {
 	SESSION_POOL_WAIT = 1 << 5, /* returned only to wait for the client's next command */
 	SESSION_AUTH = 1 << 6,      /* AUTH ended with data that the success line carries: none for POP3 */
 };
+
+/* msg_auth_offer.mechanisms: SASL mechanisms, strongest first. */
+enum mechanism {
+	MECHANISM_SCRAM_SHA_256_PLUS = 1 << 0,
+	MECHANISM_SCRAM_SHA_256 = 1 << 1,
+	MECHANISM_SCRAM_SHA_1_PLUS = 1 << 2,
+	MECHANISM_SCRAM_SHA_1 = 1 << 3,
+	MECHANISM_CRAM_MD5 = 1 << 4,
+	MECHANISM_PLAIN = 1 << 5,
+	MECHANISM_LOGIN = 1 << 6,
+};
+
+/* The names of those in offered that make sense on this connection, separated by spaces: channel binding only with TLS, passwords
+ * in the clear only where they are allowed. */
+void mechanism_list(struct buf *out, unsigned offered, bool tls, bool password_allowed);
+
+/* Its bit, or 0. */
+unsigned mechanism_find(struct str name);
+
+/* True for those that send the password itself (PLAIN, LOGIN). */
+bool mechanism_sends_password(unsigned mechanism);
 
 /* msg_auth_failed.reason */
 enum auth_reason {

@@ -1,0 +1,202 @@
+/* Which account's mailbox process runs, starts or ends. */
+#include "master.h"
+
+#include "log.h"
+#include "mem.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { WAITING_SESSIONS_MAX = 200, FORK_FAILURES_MAX = 5 };
+
+struct waiting_session {
+	enum msg_type type; /* SESSION, or CTL_ACCOUNT from posthornctl */
+	uint64_t connection;
+	uint64_t porter; /* 0 for posthornctl */
+	char *payload;
+	size_t length;
+	int descriptor;
+};
+
+/* ABSENT → STARTING → RUNNING → ENDING → ABSENT; wanted again while ENDING: STARTING follows it at once. */
+struct mailbox {
+	uint64_t account;
+	struct process *process; /* NULL while absent */
+	bool ending;             /* it was told to drain: nothing new goes to it */
+	bool wanted;             /* queue has mail for it */
+	unsigned failures;       /* starts in a row that did not reach READY */
+	ARRAY(struct waiting_session) waiting;
+};
+
+static struct mailbox *find(struct master *m, uint64_t account)
+{
+	return map_get(m->mailboxes, MAP_KEY(account));
+}
+
+static struct mailbox *find_or_add(struct master *m, uint64_t account)
+{
+	struct mailbox *box = find(m, account);
+	if (!box) {
+		box = mem_alloc(sizeof *box);
+		box->account = account;
+		map_set(m->mailboxes, MAP_KEY(account), box);
+	}
+	return box;
+}
+
+static void refuse(struct master *m, struct waiting_session *waiting)
+{
+	struct process *porter = waiting->porter ? process_find(m, ROLE_PORTER, waiting->porter) : NULL;
+	struct msg_session_refused refused = { .kind = FAIL_UNAVAILABLE, .text = STR("the mailbox is not available now") };
+	if (porter)
+		msg_session_refused_send(&porter->peer.channel, waiting->connection, &refused, -1);
+	close(waiting->descriptor);
+	free(waiting->payload);
+}
+
+static void refuse_all(struct master *m, struct mailbox *box)
+{
+	for (size_t i = 0; i < box->waiting.count; i++)
+		refuse(m, &box->waiting.items[i]);
+	box->waiting.count = 0;
+}
+
+static void remove_mailbox(struct master *m, struct mailbox *box)
+{
+	array_release(&box->waiting);
+	map_remove(m->mailboxes, MAP_KEY(box->account));
+	free(box);
+}
+
+/* It could not be started several times: queue keeps the mail and tries later, clients are told. */
+static void give_up(struct master *m, struct mailbox *box)
+{
+	struct process *queue = process_find(m, ROLE_QUEUE, 0);
+	log_event(LOG_ERROR, 0, "mailbox-unavailable", LOG_NUMBER("account", box->account));
+	refuse_all(m, box);
+	if (queue && box->wanted)
+		msg_mailbox_failed_send(&queue->peer.channel, 0, &(struct msg_mailbox_failed){ .account = box->account }, -1);
+	remove_mailbox(m, box);
+}
+
+static void start(struct master *m, struct mailbox *box)
+{
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	struct process *zygote = process_find(m, ROLE_ZYGOTE, 0);
+	int pair[2];
+	if (box->failures >= FORK_FAILURES_MAX || !zygote || !ipc_pair(pair, &fail)) {
+		give_up(m, box);
+		return;
+	}
+	box->ending = false;
+	box->process = process_adopt_mailbox(m, box->account, pair[0]);
+	msg_fork_send(&zygote->peer.channel, 0, &(struct msg_fork){ .account = box->account }, pair[1]);
+}
+
+void mailbox_want(struct master *m, uint64_t account)
+{
+	struct mailbox *box = find_or_add(m, account);
+	box->wanted = true;
+	if (!box->process)
+		start(m, box);
+}
+
+/* porter may close its copy of the descriptor now. */
+static void tell_taken(struct process *porter, uint64_t connection)
+{
+	if (porter)
+		msg_session_taken_send(&porter->peer.channel, connection, &(struct msg_session_taken){}, -1);
+}
+
+void mailbox_pass_session(struct master *m, uint64_t account, struct process *porter, struct ipc_frame *frame)
+{
+	struct mailbox *box = find_or_add(m, account);
+	int descriptor = ipc_take_descriptor(frame);
+	if (box->process && !box->ending && box->process->has_said_hello) {
+		ipc_send(&box->process->peer.channel, frame->type, frame->request, frame->payload, &descriptor, 1);
+		tell_taken(porter, frame->request);
+		return;
+	}
+	struct waiting_session *waiting = array_add(&box->waiting);
+	*waiting = (struct waiting_session){ frame->type,          frame->request, porter ? porter->peer.id : 0, str_copy(frame->payload),
+		                                 frame->payload.length, descriptor };
+	if (box->waiting.count > WAITING_SESSIONS_MAX) {
+		refuse(m, waiting);
+		box->waiting.count--;
+	}
+	if (!box->process)
+		start(m, box);
+}
+
+void mailbox_hello(struct process *p)
+{
+	struct mailbox *box = find(p->master, p->account);
+	must(box && box->process == p);
+	box->wanted = false;
+	for (size_t i = 0; i < box->waiting.count; i++) {
+		struct waiting_session *waiting = &box->waiting.items[i];
+		struct str payload = str_from(waiting->payload, waiting->length);
+		ipc_send(&p->peer.channel, waiting->type, waiting->connection, payload, &waiting->descriptor, 1);
+		if (waiting->porter)
+			tell_taken(process_find(p->master, ROLE_PORTER, waiting->porter), waiting->connection);
+		free(waiting->payload);
+	}
+	box->waiting.count = 0;
+}
+
+/* It asked to end. Whatever is passed to it after its question would be lost, so from here on it is ending. */
+bool mailbox_idle(struct process *p)
+{
+	struct mailbox *box = find(p->master, p->account);
+	if (!box || box->process != p)
+		return true;
+	box->ending = true;
+	p->state = PROCESS_DRAINING;
+	msg_drain_send(&p->peer.channel, 0, &(struct msg_drain){}, -1);
+	return true;
+}
+
+void mailbox_ended(struct process *p)
+{
+	struct master *m = p->master;
+	struct mailbox *box = find(m, p->account);
+	if (!box || box->process != p)
+		return;
+	box->failures = p->state == PROCESS_STARTING ? box->failures + 1 : 0;
+	box->process = NULL;
+	if (!m->stopping && (box->wanted || box->waiting.count))
+		start(m, box);
+	else if (m->stopping || box->failures == 0)
+		remove_mailbox(m, box);
+	else
+		give_up(m, box);
+}
+
+void mailbox_drop_sessions(struct master *m, uint64_t account)
+{
+	struct mailbox *box = find(m, account);
+	if (!box)
+		return;
+	refuse_all(m, box);
+	if (box->process)
+		msg_drop_sessions_send(&box->process->peer.channel, 0, &(struct msg_drop_sessions){}, -1);
+}
+
+void mailbox_heartbeat(struct master *m)
+{
+	for (struct process *p = m->processes, *next; p; p = next) {
+		next = p->next;
+		if (p->peer.role != ROLE_MAILBOX)
+			continue;
+		if (!p->answered_ping) {
+			/* Only the kill is done here: its channel closes then, and peer_ended does the rest. */
+			log_event(LOG_WARNING, 0, "mailbox-hangs", LOG_NUMBER("account", p->account), LOG_NUMBER("pid", p->pid));
+			if (p->pid > 0)
+				kill(p->pid, SIGKILL);
+			continue;
+		}
+		p->answered_ping = false;
+		msg_ping_send(&p->peer.channel, 0, &(struct msg_ping){}, -1);
+	}
+}

@@ -1,0 +1,141 @@
+/*
+ * master: binds, spawns, watches, passes descriptors. It runs as root, so it reads no byte from
+ * the network and decodes nothing but fixed-size messages; a SESSION is passed on unread.
+ *
+ * Invariants
+ *  1. At most one mailbox process per account is alive; a new one is forked only after the old one's
+ *     control channel closed (and the account's lock is the second fence).
+ *  2. A SESSION for an account is passed on only after auth, not porter, named the account for that
+ *     very connection of that very porter.
+ *  3. Every process but master has a control channel; a process whose channel ended is killed and reaped.
+ */
+#ifndef POSTHORN_MASTER_MASTER_H
+#define POSTHORN_MASTER_MASTER_H
+
+#include "array.h"
+#include "config.h"
+#include "hash.h"
+#include "ipc.h"
+#include "services.h"
+
+#include <sys/types.h>
+
+enum process_state { PROCESS_STARTING, PROCESS_READY, PROCESS_DRAINING };
+
+struct mailbox;
+
+struct process {
+	struct master *master;
+	struct process *next;
+	struct ipc_peer peer; /* peer.id names it in WIRE, peer.kind is its pool */
+	pid_t pid;
+	enum process_state state;
+	bool has_said_hello;
+	bool busy;               /* smtpd: serves this session: */
+	uint64_t session_porter;
+	uint64_t session_connection;
+	uint64_t account;        /* mailbox */
+	bool answered_ping;      /* mailbox */
+	int64_t started_ms;
+	int64_t draining_since_ms;
+};
+
+struct listener {
+	enum service service;
+	char *text; /* as configured, to find it again at a reload */
+	int descriptor;
+};
+
+/* A SESSION and who it belongs to, until both are known; see session.c. */
+struct joining;
+
+struct master {
+	struct loop *loop;
+	struct config config;
+	int config_memory; /* the configuration as every child gets it */
+	char *config_path;
+	char **overrides; /* --set */
+	size_t override_count;
+	char *program_folder;
+	struct process *processes;
+	ARRAY(struct listener) listeners;
+	int pool_write[KIND_COUNT];
+	int pool_read[KIND_COUNT];
+	bool pool_full[KIND_COUNT];
+	struct map *mailboxes; /* account → struct mailbox */
+	struct map *joining;   /* porter and connection → struct joining */
+	struct timer restart_timer;
+	struct timer heartbeat_timer;
+	struct timer stop_timer;
+	unsigned crashes[ROLE_COUNT]; /* in a row, for the back-off */
+	bool zygote_tainted;          /* a child of it crashed: its layout is known to an attacker */
+	bool stopping;
+	struct watch signals;
+	int signal_descriptor;
+	struct watch control_watch;
+	int control_listener;
+	int auth_control_listener, queue_control_listener, password_listener;
+};
+
+/* ---- process.c: starting, wiring, ending ---------------------------------------------------- */
+
+/* Starts what should run and does not: one auth, queue and zygote, the porters, enough smtpds. */
+void process_start_missing(struct master *m);
+
+/* Ends the process: closes its channel, kills it, tells those who must know; frees it. */
+void process_end(struct process *p, const char *why);
+
+/* A child that the kernel reports as ended. */
+void process_reaped(struct master *m, pid_t pid, int status);
+
+/* Asks every process of these roles that was started before now to drain; used by a reload. */
+void process_drain_all(struct master *m, enum ipc_role role);
+
+struct process *process_find(struct master *m, enum ipc_role role, uint64_t id);
+
+/* A mailbox process forked by the zygote begins here: its control channel is known, its pid comes later. */
+struct process *process_adopt_mailbox(struct master *m, uint64_t account, int control);
+
+/* Joins two processes by a new channel. */
+void process_wire(struct process *a, struct process *b);
+
+/* ---- mailbox.c: which account runs where -------------------------------------------------------- */
+
+/* Sees to it that the account's process runs; it is wired to queue as soon as it says HELLO. */
+void mailbox_want(struct master *m, uint64_t account);
+
+/* Passes the frame (SESSION, or CTL_ACCOUNT with porter NULL) and its descriptor to the account's process, now or when it
+ * has started. */
+void mailbox_pass_session(struct master *m, uint64_t account, struct process *porter, struct ipc_frame *frame);
+
+bool mailbox_idle(struct process *p);
+void mailbox_hello(struct process *p);
+void mailbox_ended(struct process *p);
+void mailbox_drop_sessions(struct master *m, uint64_t account);
+void mailbox_heartbeat(struct master *m);
+
+/* ---- session.c: joining connections to accounts --------------------------------------------------- */
+
+void session_from_porter(struct process *porter, struct ipc_frame *frame);
+void session_account_from_auth(struct master *m, uint64_t porter, uint64_t connection, uint64_t account);
+void session_forget_old(struct master *m);
+
+/* ---- listener.c ------------------------------------------------------------------------------------- */
+
+/* Binds what the configuration lists and is not bound yet; closes what is not listed any more. */
+bool listener_open_all(struct master *m, const struct config *config, struct fail **fail);
+
+/* Sends a porter its listening sockets and certificates. */
+void listener_send_all(struct process *porter);
+
+/* The control sockets in runtime_directory. */
+bool control_open(struct master *m, struct fail **fail);
+
+/* ---- control.c: posthornctl ----------------------------------------------------------------------------- */
+
+void control_accept(void *owner, uint32_t events);
+
+/* Reads the configuration again; children that cannot change it while they run are replaced. */
+bool master_reload(struct master *m, struct fail **fail);
+
+#endif

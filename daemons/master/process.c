@@ -1,0 +1,517 @@
+/* Starting, wiring and ending of processes. */
+#include "master.h"
+
+#include "clock.h"
+#include "log.h"
+#include "mem.h"
+#include "spawn.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	BACK_OFF_FIRST_MS = 50,
+	BACK_OFF_MAX_MS = 5000,
+	CRASH_FORGOTTEN_MS = 10000,
+	SMTPD_IDLE_MIN = 2,
+	SMTPD_IDLE_MAX = 8,
+};
+
+/* Programs, by role. Mailboxes are not here: the zygote forks them. */
+static const struct {
+	const char *program;
+	bool several; /* started per kind */
+} programs[ROLE_COUNT] = {
+	[ROLE_AUTH] = { "posthorn-auth", false },
+	[ROLE_QUEUE] = { "posthorn-queue", false },
+	[ROLE_ZYGOTE] = { "posthorn-mailbox", false },
+	[ROLE_PORTER] = { "posthorn-porter", true },
+	[ROLE_SMTPD] = { "posthorn-smtpd", true },
+};
+
+static const char *const kind_names[KIND_COUNT] = { [KIND_WORLD] = "world", [KIND_USERS] = "users" };
+
+/* Which two roles talk to each other. */
+static const enum ipc_role wired[][2] = {
+	{ ROLE_PORTER, ROLE_AUTH },
+	{ ROLE_QUEUE, ROLE_AUTH },
+	{ ROLE_SMTPD, ROLE_QUEUE },
+	{ ROLE_MAILBOX, ROLE_QUEUE },
+};
+
+static bool are_wired(enum ipc_role a, enum ipc_role b)
+{
+	for (size_t i = 0; i < COUNT_OF(wired); i++)
+		if ((wired[i][0] == a && wired[i][1] == b) || (wired[i][0] == b && wired[i][1] == a))
+			return true;
+	return false;
+}
+
+struct process *process_find(struct master *m, enum ipc_role role, uint64_t id)
+{
+	for (struct process *p = m->processes; p; p = p->next)
+		if (p->peer.role == role && (id == 0 || p->peer.id == id) && p->state != PROCESS_DRAINING)
+			return p;
+	/* One that drains still has its old sessions. */
+	for (struct process *p = m->processes; id != 0 && p; p = p->next)
+		if (p->peer.role == role && p->peer.id == id)
+			return p;
+	return NULL;
+}
+
+void process_wire(struct process *a, struct process *b)
+{
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	int pair[2];
+	if (!ipc_pair(pair, &fail)) {
+		log_event(LOG_ERROR, 0, "wire-failed", LOG_TEXT("why", str_of(fail_text(fail))));
+		return;
+	}
+	struct msg_wire to_a = { .role = (uint32_t)b->peer.role, .kind = b->peer.kind, .peer = b->peer.id };
+	struct msg_wire to_b = { .role = (uint32_t)a->peer.role, .kind = a->peer.kind, .peer = a->peer.id };
+	/* An account's number is what queue knows a mailbox by. */
+	if (a->peer.role == ROLE_MAILBOX)
+		to_b.peer = a->account;
+	if (b->peer.role == ROLE_MAILBOX)
+		to_a.peer = b->account;
+	msg_wire_send(&a->peer.channel, 0, &to_a, pair[0]);
+	msg_wire_send(&b->peer.channel, 0, &to_b, pair[1]);
+}
+
+static void wire_to_all(struct process *p)
+{
+	for (struct process *other = p->master->processes; other; other = other->next)
+		if (other != p && other->has_said_hello && other->state != PROCESS_DRAINING && are_wired(p->peer.role, other->peer.role))
+			process_wire(p, other);
+}
+
+/* The pool's socket: porters of the kind write, its smtpds read. */
+static void wire_to_pool(struct process *p)
+{
+	struct master *m = p->master;
+	struct msg_wire wire = { .kind = p->peer.kind };
+	if (p->peer.role == ROLE_PORTER) {
+		wire.role = ROLE_SMTPD;
+		wire.peer = p->peer.id; /* its own number, which sessions carry so that they find back */
+		msg_wire_send(&p->peer.channel, 0, &wire, dup(m->pool_write[p->peer.kind]));
+		msg_pool_send(&p->peer.channel, 0, &(struct msg_pool){ .full = m->pool_full[p->peer.kind] }, -1);
+	}
+	if (p->peer.role == ROLE_SMTPD) {
+		wire.role = ROLE_PORTER;
+		msg_wire_send(&p->peer.channel, 0, &wire, dup(m->pool_read[p->peer.kind]));
+	}
+}
+
+static void send_listener(struct process *p, enum service service, int descriptor)
+{
+	msg_listener_send(&p->peer.channel, 0, &(struct msg_listener){ .service = (uint32_t)service }, dup(descriptor));
+}
+
+static bool on_hello(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *p = peer->owner;
+	struct msg_hello hello;
+	if (!msg_hello_read(frame, &hello) || hello.role != (uint32_t)peer->role)
+		return false;
+	if (hello.version != ipc_version()) {
+		log_event(LOG_ERROR, 0, "version-differs", LOG_TEXT("role", str_of(ipc_role_name(peer->role))));
+		return false;
+	}
+	p->has_said_hello = true;
+	if (peer->role == ROLE_PORTER)
+		listener_send_all(p);
+	if (peer->role == ROLE_AUTH) {
+		send_listener(p, SERVICE_CONTROL, p->master->auth_control_listener);
+		send_listener(p, SERVICE_PASSWORD, p->master->password_listener);
+	}
+	if (peer->role == ROLE_QUEUE)
+		send_listener(p, SERVICE_CONTROL, p->master->queue_control_listener);
+	wire_to_pool(p);
+	wire_to_all(p);
+	if (peer->role == ROLE_MAILBOX)
+		mailbox_hello(p);
+	return true;
+}
+
+static bool on_ready(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *p = peer->owner;
+	(void)frame;
+	if (p->state == PROCESS_STARTING)
+		p->state = PROCESS_READY;
+	if (peer->role == ROLE_PORTER || peer->role == ROLE_SMTPD)
+		return true;
+	log_event(LOG_INFO, 0, "started", LOG_TEXT("role", str_of(ipc_role_name(peer->role))), LOG_NUMBER("pid", p->pid));
+	return true;
+}
+
+static void adjust_pool(struct master *m, unsigned kind);
+
+/* After crashes the next start waits: 50 ms, doubling up to 5 s. */
+static bool must_wait(struct master *m)
+{
+	return m->restart_timer.place != 0;
+}
+
+/* The porter counts the connection until now, whichever way the session ended. */
+static void tell_session_ended(struct process *smtpd)
+{
+	struct process *porter = process_find(smtpd->master, ROLE_PORTER, smtpd->session_porter);
+	if (smtpd->busy && porter)
+		msg_session_ended_send(&porter->peer.channel, smtpd->session_connection, &(struct msg_session_ended){}, -1);
+}
+
+static bool on_load(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *p = peer->owner;
+	struct msg_load load;
+	if (!msg_load_read(frame, &load))
+		return false;
+	if (!load.busy)
+		tell_session_ended(p);
+	p->busy = load.busy != 0;
+	p->session_porter = load.porter;
+	p->session_connection = load.connection;
+	if (!p->master->stopping && !must_wait(p->master))
+		adjust_pool(p->master, p->peer.kind);
+	return true;
+}
+
+static bool on_retire(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *p = peer->owner;
+	(void)frame;
+	p->state = PROCESS_DRAINING;
+	process_start_missing(p->master);
+	return true;
+}
+
+static bool on_session(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	if (frame->descriptor_count != 1)
+		return false;
+	session_from_porter(peer->owner, frame);
+	return true;
+}
+
+/* smtpd and mailbox give a session back; the porter named must be of the kind that hands over to them. */
+static bool on_session_return(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *p = peer->owner;
+	uint64_t porter_id;
+	if (frame->payload.length < sizeof porter_id || frame->descriptor_count != 1)
+		return false;
+	memcpy(&porter_id, frame->payload.data, sizeof porter_id); /* the first field; the rest is porter's to read */
+	struct process *porter = process_find(p->master, ROLE_PORTER, porter_id);
+	unsigned kind = peer->role == ROLE_MAILBOX ? KIND_USERS : peer->kind;
+	if (!porter || porter->peer.kind != kind)
+		return true; /* it retired meanwhile: the session ends with the descriptor */
+	int descriptor = ipc_take_descriptor(frame);
+	ipc_send(&porter->peer.channel, MSG_SESSION_RETURN, frame->request, frame->payload, &descriptor, 1);
+	return true;
+}
+
+static bool on_session_account(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *p = peer->owner;
+	struct msg_session_account named;
+	if (!msg_session_account_read(frame, &named) || named.account == 0)
+		return false;
+	session_account_from_auth(p->master, named.porter, frame->request, named.account);
+	return true;
+}
+
+static bool on_account_drop(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *p = peer->owner;
+	struct msg_account_drop drop;
+	if (!msg_account_drop_read(frame, &drop))
+		return false;
+	mailbox_drop_sessions(p->master, drop.account);
+	return true;
+}
+
+static bool on_want_mailbox(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *p = peer->owner;
+	struct msg_want_mailbox want;
+	if (!msg_want_mailbox_read(frame, &want) || want.account == 0)
+		return false;
+	mailbox_want(p->master, want.account);
+	return true;
+}
+
+static bool on_idle(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	(void)frame;
+	return mailbox_idle(peer->owner);
+}
+
+static bool on_pong(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *p = peer->owner;
+	(void)frame;
+	p->answered_ping = true;
+	return true;
+}
+
+static bool on_forked(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *zygote = peer->owner;
+	struct msg_forked forked;
+	if (!msg_forked_read(frame, &forked))
+		return false;
+	for (struct process *p = zygote->master->processes; p; p = p->next)
+		if (p->peer.role == ROLE_MAILBOX && p->account == forked.account && p->pid == 0)
+			p->pid = (pid_t)forked.pid;
+	return true;
+}
+
+static bool on_child_ended(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *zygote = peer->owner;
+	struct msg_child_ended ended;
+	if (!msg_child_ended_read(frame, &ended))
+		return false;
+	if (WIFSIGNALED((int)ended.status) && WTERMSIG((int)ended.status) != SIGKILL && WTERMSIG((int)ended.status) != SIGTERM)
+		zygote->master->zygote_tainted = true;
+	process_reaped(zygote->master, (pid_t)ended.pid, (int)ended.status);
+	return true;
+}
+
+#define ANY (unsigned)IPC_ANY_STATE
+
+/* What each role may ask of master. */
+static const struct ipc_permit permits_porter[] = {
+	{ MSG_HELLO, ANY, 1, on_hello }, { MSG_READY, ANY, 1, on_ready }, { MSG_SESSION, ANY, 0, on_session },
+	{ MSG_RETIRE, ANY, 1, on_retire },
+};
+static const struct ipc_permit permits_auth[] = {
+	{ MSG_HELLO, ANY, 1, on_hello }, { MSG_READY, ANY, 1, on_ready },
+	{ MSG_SESSION_ACCOUNT, ANY, 0, on_session_account }, { MSG_ACCOUNT_DROP, ANY, 0, on_account_drop },
+};
+static const struct ipc_permit permits_queue[] = {
+	{ MSG_HELLO, ANY, 1, on_hello }, { MSG_READY, ANY, 1, on_ready }, { MSG_WANT_MAILBOX, ANY, 0, on_want_mailbox },
+};
+static const struct ipc_permit permits_smtpd[] = {
+	{ MSG_HELLO, ANY, 1, on_hello }, { MSG_READY, ANY, 1, on_ready }, { MSG_LOAD, ANY, 0, on_load },
+	{ MSG_SESSION_RETURN, ANY, 0, on_session_return }, { MSG_RETIRE, ANY, 1, on_retire },
+};
+static const struct ipc_permit permits_zygote[] = {
+	{ MSG_HELLO, ANY, 1, on_hello }, { MSG_READY, ANY, 1, on_ready }, { MSG_FORKED, ANY, 0, on_forked },
+	{ MSG_CHILD_ENDED, ANY, 0, on_child_ended },
+};
+static const struct ipc_permit permits_mailbox[] = {
+	{ MSG_HELLO, ANY, 1, on_hello }, { MSG_READY, ANY, 1, on_ready }, { MSG_IDLE, ANY, 0, on_idle },
+	{ MSG_PONG, ANY, 0, on_pong }, { MSG_SESSION_RETURN, ANY, 0, on_session_return },
+};
+
+static const struct {
+	const struct ipc_permit *list;
+	size_t count;
+} permits[ROLE_COUNT] = {
+	[ROLE_PORTER] = { permits_porter, COUNT_OF(permits_porter) }, [ROLE_AUTH] = { permits_auth, COUNT_OF(permits_auth) },
+	[ROLE_QUEUE] = { permits_queue, COUNT_OF(permits_queue) },    [ROLE_SMTPD] = { permits_smtpd, COUNT_OF(permits_smtpd) },
+	[ROLE_ZYGOTE] = { permits_zygote, COUNT_OF(permits_zygote) }, [ROLE_MAILBOX] = { permits_mailbox, COUNT_OF(permits_mailbox) },
+};
+
+static void peer_ended(struct ipc_peer *peer, const char *why)
+{
+	process_end(peer->owner, why);
+}
+
+static struct process *add(struct master *m, enum ipc_role role, unsigned kind, int control)
+{
+	struct process *p = mem_alloc(sizeof *p);
+	p->master = m;
+	p->started_ms = loop_now_ms(m->loop);
+	p->answered_ping = true;
+	p->next = m->processes;
+	m->processes = p;
+	p->peer.role = role;
+	p->peer.kind = kind;
+	p->peer.id = ipc_number_make();
+	p->peer.owner = p;
+	ipc_peer_start(&p->peer, m->loop, control, permits[role].list, permits[role].count, peer_ended);
+	return p;
+}
+
+struct process *process_adopt_mailbox(struct master *m, uint64_t account, int control)
+{
+	struct process *p = add(m, ROLE_MAILBOX, KIND_USERS, control);
+	p->account = account;
+	return p;
+}
+
+static bool start(struct master *m, enum ipc_role role, unsigned kind)
+{
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	CLEANUP(mem_free) char *path = mem_printf("%s/%s", m->program_folder, programs[role].program);
+	char *arguments[] = { (char *)programs[role].program, programs[role].several ? (char *)kind_names[kind] : NULL, NULL };
+	int pair[2];
+	if (!ipc_pair(pair, &fail)) {
+		log_event(LOG_ERROR, 0, "start-failed", LOG_TEXT("why", str_of(fail_text(fail))));
+		return false;
+	}
+	pid_t pid = spawn_program(path, arguments, pair[1], m->config_memory, &fail);
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		log_event(LOG_ERROR, 0, "start-failed", LOG_TEXT("why", str_of(fail_text(fail))));
+		return false;
+	}
+	add(m, role, kind, pair[0])->pid = pid;
+	return true;
+}
+
+struct tally {
+	unsigned all;
+	unsigned idle;
+};
+
+static struct tally tally(struct master *m, enum ipc_role role, unsigned kind)
+{
+	struct tally count = {};
+	for (struct process *p = m->processes; p; p = p->next) {
+		if (p->peer.role != role || p->peer.kind != kind || p->state == PROCESS_DRAINING)
+			continue;
+		count.all++;
+		count.idle += !p->busy;
+	}
+	return count;
+}
+
+static void start_up_to(struct master *m, enum ipc_role role, unsigned kind, unsigned wanted)
+{
+	for (unsigned running = tally(m, role, kind).all; running < wanted; running++)
+		if (!start(m, role, kind))
+			break;
+}
+
+static void tell_pool_state(struct master *m, unsigned kind, bool full)
+{
+	if (m->pool_full[kind] == full)
+		return;
+	m->pool_full[kind] = full;
+	for (struct process *p = m->processes; p; p = p->next)
+		if (p->peer.role == ROLE_PORTER && p->peer.kind == kind && p->has_said_hello)
+			msg_pool_send(&p->peer.channel, 0, &(struct msg_pool){ .full = full }, -1);
+}
+
+/* Some smtpds always wait, so that a session never waits for a process to start; surplus ones go. */
+static void adjust_pool(struct master *m, unsigned kind)
+{
+	unsigned max = kind == KIND_WORLD ? m->config.smtp_processes_max : m->config.submission_processes_max;
+	struct tally count = tally(m, ROLE_SMTPD, kind);
+	while (count.idle < SMTPD_IDLE_MIN && count.all < max && start(m, ROLE_SMTPD, kind))
+		count.idle++, count.all++;
+	tell_pool_state(m, kind, count.idle == 0 && count.all >= max);
+	for (struct process *p = m->processes; p && count.idle > SMTPD_IDLE_MAX; p = p->next) {
+		if (p->peer.role != ROLE_SMTPD || p->peer.kind != kind || p->state != PROCESS_READY || p->busy)
+			continue;
+		p->state = PROCESS_DRAINING;
+		msg_drain_send(&p->peer.channel, 0, &(struct msg_drain){}, -1);
+		count.idle--;
+	}
+}
+
+static void start_after_back_off(void *owner)
+{
+	process_start_missing(owner);
+}
+
+void process_start_missing(struct master *m)
+{
+	if (m->stopping || must_wait(m))
+		return;
+	start_up_to(m, ROLE_AUTH, 0, 1);
+	start_up_to(m, ROLE_QUEUE, 0, 1);
+	start_up_to(m, ROLE_ZYGOTE, 0, 1);
+	for (unsigned kind = 0; kind < KIND_COUNT; kind++) {
+		adjust_pool(m, kind);
+		start_up_to(m, ROLE_PORTER, kind, m->config.porter_workers);
+	}
+}
+
+static bool crashed_lately(const struct process *p)
+{
+	return loop_now_ms(p->master->loop) - p->started_ms < CRASH_FORGOTTEN_MS;
+}
+
+static void back_off(struct process *p)
+{
+	struct master *m = p->master;
+	unsigned *crashes = &m->crashes[p->peer.role];
+	*crashes = crashed_lately(p) ? *crashes + 1 : 0;
+	int64_t delay = BACK_OFF_FIRST_MS;
+	for (unsigned i = 1; i < *crashes && delay < BACK_OFF_MAX_MS; i++)
+		delay *= 2;
+	if (*crashes > 0)
+		loop_start_timer(m->loop, &m->restart_timer, delay, start_after_back_off, m);
+}
+
+static void unlink_process(struct process *p)
+{
+	struct process **at = &p->master->processes;
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+}
+
+/* A tainted zygote forks no more; it stays the parent of its children until the last of them ends. */
+static void renew_zygote(struct master *m)
+{
+	struct process *zygote = process_find(m, ROLE_ZYGOTE, 0);
+	m->zygote_tainted = false;
+	if (zygote && zygote->state == PROCESS_READY) {
+		zygote->state = PROCESS_DRAINING;
+		msg_drain_send(&zygote->peer.channel, 0, &(struct msg_drain){}, -1);
+	}
+}
+
+void process_end(struct process *p, const char *why)
+{
+	struct master *m = p->master;
+	bool expected = p->state == PROCESS_DRAINING || m->stopping;
+	if (why || !expected)
+		log_event(expected ? LOG_INFO : LOG_WARNING, 0, "process-ended", LOG_TEXT("role", str_of(ipc_role_name(p->peer.role))),
+		          LOG_NUMBER("pid", p->pid), LOG_TEXT("why", str_of(why ? why : "closed")));
+	unlink_process(p);
+	if (p->pid > 0)
+		kill(p->pid, SIGKILL);
+	if (p->peer.role == ROLE_MAILBOX)
+		mailbox_ended(p);
+	else if (!expected)
+		back_off(p);
+	tell_session_ended(p);
+	ipc_peer_release(&p->peer);
+	free(p);
+	if (m->zygote_tainted)
+		renew_zygote(m);
+	process_start_missing(m);
+}
+
+void process_reaped(struct master *m, pid_t pid, int status)
+{
+	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGTERM)
+		log_event(LOG_WARNING, 0, "process-killed", LOG_NUMBER("pid", pid), LOG_NUMBER("signal", WTERMSIG(status)));
+	for (struct process *p = m->processes; p; p = p->next) {
+		if (p->pid != pid)
+			continue;
+		p->pid = 0; /* the number may be given to another process now */
+		process_end(p, NULL);
+		return;
+	}
+}
+
+void process_drain_all(struct master *m, enum ipc_role role)
+{
+	for (struct process *p = m->processes; p; p = p->next) {
+		if (p->peer.role != role || p->state == PROCESS_DRAINING)
+			continue;
+		p->state = PROCESS_DRAINING;
+		p->draining_since_ms = loop_now_ms(m->loop);
+		msg_drain_send(&p->peer.channel, 0, &(struct msg_drain){}, -1);
+	}
+}
