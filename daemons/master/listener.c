@@ -1,7 +1,7 @@
 /* Listening sockets and certificates: made as root, given to the porters. */
 #include "master.h"
 
-#include "address.h"
+#include "endpoint.h"
 #include "file.h"
 #include "log.h"
 #include "mem.h"
@@ -31,7 +31,7 @@ static const struct config_listeners *configured(const struct config *config, en
 
 static int open_one(const struct config *config, const char *where, struct fail **fail)
 {
-	struct address address;
+	struct endpoint address;
 	return config_listener_address(config, where, &address, fail) ? socket_listen(&address, BACKLOG, fail) : -1;
 }
 
@@ -124,8 +124,8 @@ void listener_send_all(struct process *porter)
 static int open_control(struct master *m, const char *name, mode_t mode, struct fail **fail)
 {
 	CLEANUP(mem_free) char *path = mem_printf("%s/%s", m->config.runtime_directory, name);
-	struct address address;
-	if (!address_parse(str_of(path), &address, fail))
+	struct endpoint address;
+	if (!endpoint_parse(str_of(path), &address, fail))
 		return -1;
 	/* The mode is right from the first moment on. */
 	mode_t before = umask(0777 & ~mode);

@@ -27,17 +27,17 @@ static const struct dialogue *dialogue_of(enum service service)
 
 static void note_addresses(struct connection *c)
 {
-	struct address peer = {}, local = {};
+	struct endpoint peer = {}, local = {};
 	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(sizeof c->peer - 1);
-	if (address_of_peer(c->descriptor, &peer, NULL))
-		address_print_ip(&text, &peer);
+	if (endpoint_of_peer(c->descriptor, &peer, NULL))
+		endpoint_print_ip(&text, &peer);
 	memcpy(c->peer, buf_text(&text), text.length);
 	buf_clear(&text);
-	if (address_of_local(c->descriptor, &local, NULL))
-		address_print_ip(&text, &local);
+	if (endpoint_of_local(c->descriptor, &local, NULL))
+		endpoint_print_ip(&text, &local);
 	memcpy(c->local, buf_text(&text), text.length);
-	c->peer_port = address_port(&peer);
-	c->loopback = !address_is_ip(&peer) || address_is_loopback(&peer);
+	c->peer_port = endpoint_port(&peer);
+	c->loopback = !endpoint_is_ip(&peer) || endpoint_is_loopback(&peer);
 }
 
 void connection_new(struct porter *porter, enum service service, int descriptor)

@@ -21,7 +21,7 @@
 #ifndef POSTHORN_PORTER_PORTER_H
 #define POSTHORN_PORTER_PORTER_H
 
-#include "address.h"
+#include "endpoint.h"
 #include "daemon.h"
 #include "hash.h"
 #include "services.h"

@@ -74,6 +74,7 @@
 /* Store */
 #define LIMIT_SEGMENT_SIZE 67108864
 #define LIMIT_OPEN_SEGMENTS 16           /* files that a store keeps open though nobody reads them */
+#define LIMIT_BODY_MOVED_MAX 67108864    /* a body that compaction reads into memory */
 #define LIMIT_REFERENCES_MAX 100         /* of a message, kept for threads: the first and the last ones */
 #define LIMIT_MAILBOX_NAME_MAX 1000
 #define LIMIT_MAILBOX_DEPTH_MAX 100

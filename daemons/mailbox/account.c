@@ -1,0 +1,170 @@
+/* The process of one account: opening, the event loop, care of the store, the end. */
+#include "mailbox.h"
+
+#include "clock.h"
+#include "file.h"
+#include "log.h"
+#include "mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	CARE_AFTER_MS = 2000,       /* quiet for so long: the store is tended */
+	CARE_STEP_MS = 20,
+	CARE_BYTES = 1 << 20,
+	CARE_ROWS = 1000,
+	END_PATIENCE_MS = 3000,
+	DAY_SECONDS = 86400,
+};
+
+static void ask_to_end(void *owner)
+{
+	struct account *a = owner;
+	if (session_count(a) || a->waiting || a->batch || a->replaying)
+		return; /* the end of what goes on starts the timer again */
+	a->asked_to_end = true;
+	msg_idle_send(&a->daemon.master.channel, 0, &(struct msg_idle){}, -1);
+}
+
+static void care_for_store(void *owner)
+{
+	struct account *a = owner;
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	const struct store_care care = {
+		.now = clock_wall_seconds(), .recompress_age = (int64_t)a->daemon.config.recompress_after_days * DAY_SECONDS,
+		.bytes_max = CARE_BYTES, .rows_max = CARE_ROWS,
+	};
+	bool more = false;
+	if (!store_maintain(a->store, &care, &more, &fail))
+		log_event(LOG_WARNING, 0, "care-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
+	else if (more)
+		loop_start_timer(a->daemon.loop, &a->care_timer, CARE_STEP_MS, care_for_store, a);
+}
+
+void account_note_work(struct account *a)
+{
+	loop_start_timer(a->daemon.loop, &a->quiet_timer, (int64_t)a->daemon.config.mailbox_linger_seconds * 1000 + 1, ask_to_end, a);
+	loop_start_timer(a->daemon.loop, &a->care_timer, CARE_AFTER_MS, care_for_store, a);
+}
+
+static struct account *account_of(struct ipc_peer *master)
+{
+	return master->owner;
+}
+
+static bool on_session(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	return session_begin(account_of(peer), frame);
+}
+
+static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct msg_wire wire;
+	return msg_wire_read(frame, &wire) && wire.role == ROLE_QUEUE && delivery_wire(account_of(peer), frame);
+}
+
+static bool on_drop_sessions(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	(void)frame;
+	session_interrupt_all(account_of(peer));
+	return true;
+}
+
+static bool on_reconfigure(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	return daemon_reconfigure(daemon_of(peer), frame);
+}
+
+/* Sessions are told to end and given some time; then the store is closed, which marks it clean. */
+static bool on_drain(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct account *a = account_of(peer);
+	(void)frame;
+	a->asked_to_end = true;
+	session_interrupt_all(a);
+	loop_stop(a->daemon.loop);
+	return true;
+}
+
+#define ANY (unsigned)IPC_ANY_STATE
+static const struct ipc_permit permits[] = {
+	{ MSG_SESSION, ANY, 0, on_session },
+	{ MSG_CTL_ACCOUNT, ANY, 0, on_session },
+	{ MSG_WIRE, ANY, 0, on_wire },
+	{ MSG_DROP_SESSIONS, ANY, 0, on_drop_sessions },
+	{ MSG_RECONFIGURE, ANY, 0, on_reconfigure },
+	{ MSG_DRAIN, ANY, 0, on_drain },
+};
+
+static void on_session_ended(void *owner, uint32_t events)
+{
+	struct account *a = owner;
+	uint64_t count;
+	(void)events;
+	if (read(a->session_ended, &count, sizeof count) == (ssize_t)sizeof count)
+		account_note_work(a);
+}
+
+/* Before the sandbox: the account's directory may be new. */
+static void open_directory(struct account *a)
+{
+	struct fail *fail = NULL;
+	a->path = mem_printf("%s/%llu", a->daemon.folder, (unsigned long long)a->number);
+	if (!file_make_directory(a->path, 0700, &fail))
+		daemon_die("cannot-start", fail);
+	a->directory = open(a->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (a->directory < 0) {
+		fail_set_errno(&fail, FAIL_IO, "cannot open %s", a->path);
+		daemon_die("cannot-start", fail);
+	}
+}
+
+static void open_store(struct account *a)
+{
+	struct fail *fail = NULL;
+	const struct store_options options = { .path = a->path, .create = true };
+	a->store = store_open(a->directory, &options, &fail);
+	if (!a->store)
+		daemon_die("cannot-open-store", fail);
+	a->replaying = store_needs_recovery(a->store);
+}
+
+static void close_store(struct account *a)
+{
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	int64_t until = clock_monotonic_ms() + END_PATIENCE_MS;
+	while (session_count(a) && clock_monotonic_ms() < until)
+		loop_step(a->daemon.loop, 100);
+	if (session_count(a)) {
+		log_event(LOG_WARNING, 0, "sessions-hang", LOG_NUMBER("account", a->number));
+		_exit(0); /* unclean: the next start replays */
+	}
+	if (!store_close(&a->store, &fail))
+		log_event(LOG_ERROR, 0, "close-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
+}
+
+void account_serve(struct account *a, uint64_t number, int control)
+{
+	struct daemon_spec spec = {
+		.program = "mailbox", .user = "posthorn-mail", .role = ROLE_MAILBOX,
+		.needs = SANDBOX_NEEDS_FILES | SANDBOX_NEEDS_THREADS, .permits = permits, .permit_count = COUNT_OF(permits),
+	};
+	a->number = number;
+	a->daemon.spec = &spec;
+	pthread_mutex_init(&a->sessions_lock, NULL);
+	open_directory(a);
+	daemon_become(&a->daemon, control, a->path);
+	open_store(a);
+	a->session_ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	must(a->session_ended >= 0);
+	loop_watch(a->daemon.loop, &a->session_ended_watch, a->session_ended, EPOLLIN, on_session_ended, a);
+	daemon_ready(&a->daemon);
+	account_note_work(a);
+	loop_run(a->daemon.loop);
+	close_store(a);
+}

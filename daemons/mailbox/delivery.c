@@ -1,0 +1,202 @@
+/* Mail from queue: stored in one transaction per round of the loop, then acknowledged. */
+#include "mailbox.h"
+
+#include "arena.h"
+#include "columns.h"
+#include "file.h"
+#include "log.h"
+#include "mem.h"
+#include "smtp_received.h"
+
+#include <stdlib.h>
+
+enum { BATCH_MAX = 64, FRONT_MAX = 2048 };
+#define MAIL_MAX (UINT64_C(1) << 31)
+
+struct delivered_item {
+	struct ipc_id journal;
+	uint64_t sequence;
+	uint32_t recipient;
+};
+
+/* The open transaction of this round and what is acknowledged when it commits. */
+struct delivery_batch {
+	struct store_txn *txn;
+	size_t count;
+	struct delivered_item items[BATCH_MAX];
+};
+
+static void acknowledge(struct account *a, const struct delivered_item *item, const struct fail *fail)
+{
+	struct store_usage usage;
+	store_usage(a->store, &usage);
+	struct msg_delivered answer = {
+		.journal = item->journal, .sequence = item->sequence, .recipient = item->recipient,
+		.result = fail ? 1 + (uint32_t)fail->kind : 0, .text = str_first(str_of(fail ? fail->text : ""), 300),
+		.used_bytes = usage.bytes, .used_messages = usage.messages, .limit_bytes = usage.bytes_max, .limit_messages = usage.messages_max,
+	};
+	if (a->has_queue)
+		msg_delivered_send(&a->queue.channel, 0, &answer, -1);
+}
+
+static void commit_batch(void *owner)
+{
+	struct account *a = owner;
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	struct delivery_batch *batch = a->batch;
+	if (!batch)
+		return;
+	a->batch = NULL;
+	loop_stop_timer(a->daemon.loop, &a->batch_timer);
+	if (!store_commit(&batch->txn, &fail))
+		log_event(LOG_ERROR, 0, "delivery-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
+	for (size_t i = 0; i < batch->count; i++)
+		acknowledge(a, &batch->items[i], fail);
+	free(batch);
+	account_note_work(a);
+}
+
+static struct delivery_batch *open_batch(struct account *a)
+{
+	if (a->batch && a->batch->count == BATCH_MAX)
+		commit_batch(a);
+	if (!a->batch) {
+		a->batch = mem_alloc(sizeof *a->batch);
+		a->batch->txn = store_begin_deferred(a->store);
+		loop_start_timer(a->daemon.loop, &a->batch_timer, 0, commit_batch, a);
+	}
+	return a->batch;
+}
+
+/* RFC 5321 §4.4: the final delivery adds Return-Path. What the store gets is what a client will get. */
+static bool compose(struct buf *text, const struct msg_deliver *mail, int file, struct fail **fail)
+{
+	smtp_return_path_write(text, mail->sender);
+	buf_add_str(text, STR("Delivered-To: "));
+	buf_add_str(text, mail->original);
+	buf_add_str(text, STR("\r\n"));
+	if (file < 0)
+		return buf_add_str(text, mail->content);
+	char *room = buf_reserve(text, mail->size);
+	if (!room || !file_read_at(file, room, mail->size, mail->offset, fail))
+		return false;
+	buf_claim(text, mail->size);
+	return true;
+}
+
+static void store_mail(struct account *a, struct delivery_batch *batch, const struct msg_deliver *mail, struct str text)
+{
+	CLEANUP(arena_cleanup) struct arena *arena = arena_new(MESSAGE_ARENA_SIZE);
+	struct store_message_columns columns;
+	struct store_placed placed;
+	struct store_origin origin = { .seq = mail->sequence, .recipient = mail->recipient };
+	memcpy(origin.journal, mail->journal.bytes, sizeof origin.journal);
+	columns_fill(arena, text, &columns);
+	struct store_delivery delivery = {
+		.origin = &origin, .body.bytes = text, .columns = &columns, .received = mail->received_us / 1000000,
+	};
+	if (!store_mailbox_find(batch->txn, STR("INBOX"), &delivery.mailbox))
+		return; /* the transaction has failed; its commit says so */
+	if (store_deliver(batch->txn, &delivery, &placed))
+		log_event(LOG_DEBUG, 0, "stored", LOG_NUMBER("account", a->number), LOG_NUMBER("uid", placed.uid), LOG_NUMBER("replayed", placed.replayed));
+}
+
+static bool on_deliver(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct account *a = peer->owner;
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	CLEANUP(file_close) int file = ipc_take_descriptor(frame);
+	struct msg_deliver mail;
+	if (!msg_deliver_read(frame, &mail) || (file < 0 && mail.size != mail.content.length) || mail.size > MAIL_MAX)
+		return false;
+	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(mail.size + FRONT_MAX);
+	struct delivered_item item = { mail.journal, mail.sequence, mail.recipient };
+	if (!compose(&text, &mail, file, &fail)) {
+		acknowledge(a, &item, fail);
+		return true;
+	}
+	struct delivery_batch *batch = open_batch(a);
+	batch->items[batch->count++] = item;
+	store_mail(a, batch, &mail, buf_str(&text));
+	return true;
+}
+
+static bool on_replay_end(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct account *a = peer->owner;
+	struct fail *fail = NULL;
+	(void)frame;
+	commit_batch(a);
+	if (!a->replaying)
+		return true;
+	if (!store_finish_recovery(a->store, &fail))
+		daemon_die("recovery-failed", fail);
+	log_event(LOG_INFO, 0, "recovered", LOG_NUMBER("account", a->number));
+	a->replaying = false;
+	session_start_waiting(a);
+	return true;
+}
+
+static bool on_trimmed(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct account *a = peer->owner;
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	struct msg_trimmed trimmed;
+	if (!msg_trimmed_read(frame, &trimmed))
+		return false;
+	commit_batch(a);
+	struct store_txn *txn = store_begin_deferred(a->store);
+	store_trim(txn, trimmed.journal.bytes, trimmed.sequence);
+	if (!store_commit(&txn, &fail))
+		log_event(LOG_WARNING, 0, "trim-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
+	return true;
+}
+
+static bool on_quota(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct account *a = peer->owner;
+	struct msg_quota quota;
+	if (!msg_quota_read(frame, &quota) || quota.account != a->number)
+		return false;
+	store_set_quota(a->store, quota.limit_bytes, quota.limit_messages);
+	return true;
+}
+
+static const struct ipc_permit permits[] = {
+	{ MSG_DELIVER, (unsigned)IPC_ANY_STATE, 0, on_deliver },
+	{ MSG_REPLAY_END, (unsigned)IPC_ANY_STATE, 0, on_replay_end },
+	{ MSG_TRIMMED, (unsigned)IPC_ANY_STATE, 0, on_trimmed },
+	{ MSG_QUOTA, (unsigned)IPC_ANY_STATE, 0, on_quota },
+};
+
+/* A new queue will wire itself; what is in the open batch is acknowledged to nobody and comes again. */
+static void queue_ended(struct ipc_peer *peer, const char *why)
+{
+	struct account *a = peer->owner;
+	if (why)
+		log_event(LOG_ERROR, 0, "queue-channel-ended", LOG_TEXT("why", str_of(why)));
+	a->has_queue = false;
+	ipc_peer_release(peer);
+	commit_batch(a);
+}
+
+bool delivery_wire(struct account *a, struct ipc_frame *frame)
+{
+	int descriptor = ipc_take_descriptor(frame);
+	struct store_usage usage;
+	if (descriptor < 0)
+		return false;
+	if (a->has_queue)
+		queue_ended(&a->queue, NULL);
+	a->queue.role = ROLE_QUEUE;
+	a->queue.owner = a;
+	ipc_peer_start(&a->queue, a->daemon.loop, descriptor, permits, COUNT_OF(permits), queue_ended);
+	a->has_queue = true;
+	store_usage(a->store, &usage);
+	struct msg_mailbox_opened opened = {
+		.unclean = a->replaying, .used_bytes = usage.bytes, .used_messages = usage.messages,
+		.limit_bytes = usage.bytes_max, .limit_messages = usage.messages_max,
+	};
+	msg_mailbox_opened_send(&a->queue.channel, 0, &opened, -1);
+	return true;
+}

@@ -1,0 +1,96 @@
+/*
+ * mailbox: the one process that touches an account's directory.
+ *
+ * The binary begins as the zygote, which loads what is needed and forks one child per account. A child
+ * enters its own sandbox (that directory, nothing else), opens the store and serves.
+ *
+ * Threads: the main thread runs the event loop (master, queue, deliveries, care of the store); each session has a thread with
+ * blocking reads and writes. They share the store, which does its own locking, and the list of sessions.
+ *
+ *	OPENING ──store is clean──────────────► SERVING ──quiet for a while──► IDLE ──DRAIN──► closed
+ *	   └─unclean─► REPLAYING ──REPLAY_END──► ▲  ▲                            │
+ *	               (sessions wait)              └────────── work ────────────┘
+ */
+#ifndef POSTHORN_MAILBOX_MAILBOX_H
+#define POSTHORN_MAILBOX_MAILBOX_H
+
+#include "daemon.h"
+#include "services.h"
+#include "store.h"
+#include "stream.h"
+
+#include <pthread.h>
+
+struct session;
+
+struct account {
+	struct daemon daemon;
+	uint64_t number;
+	char *path;
+	int directory;
+	struct store *store;
+	bool replaying;              /* no session begins */
+	bool asked_to_end;           /* IDLE was sent: work that comes now is for the next process */
+	struct ipc_peer queue;
+	bool has_queue;
+	struct delivery_batch *batch; /* deliveries of this round of the loop */
+	struct timer batch_timer;
+	struct timer quiet_timer;
+	struct timer care_timer;
+	struct session *waiting;     /* came while replaying */
+	pthread_mutex_t sessions_lock;
+	struct session *sessions;    /* running; under the lock */
+	unsigned session_count;      /* under the lock */
+	int session_ended;           /* eventfd: a session's thread ended */
+	struct watch session_ended_watch;
+};
+
+/* A client's session, or posthornctl's. Owned by its thread once that runs. */
+struct session {
+	struct account *account;
+	struct session *next;
+	enum service service; /* SERVICE_CONTROL: posthornctl */
+	int descriptor;       /* -1 once a stream has it */
+	struct stream *stream; /* set under sessions_lock, so that others can interrupt it */
+	bool interrupted;
+	unsigned flags;       /* enum session_flags */
+	uint64_t connection;
+	uint64_t porter;
+	char address[321];    /* the account's */
+	char peer[64];
+	char language[17];
+	struct buf leftover;
+};
+
+/* ---- zygote.c ---- */
+
+/* Serves as the zygote; in a child it returns the number of its account and its control descriptor. */
+uint64_t zygote_serve(struct daemon *daemon, int *control);
+
+/* ---- account.c ---- */
+void account_serve(struct account *a, uint64_t number, int control);
+
+/* Something was done: the quiet time begins anew. */
+void account_note_work(struct account *a);
+
+/* ---- delivery.c ---- */
+bool delivery_wire(struct account *a, struct ipc_frame *frame);
+
+/* ---- session.c ---- */
+bool session_begin(struct account *a, struct ipc_frame *frame);
+void session_start_waiting(struct account *a);
+void session_interrupt_all(struct account *a);
+unsigned session_count(struct account *a);
+
+/* Gives the session its stream, with the leftover of the dialogue before; NULL when it was interrupted already. */
+struct stream *session_open_stream(struct session *s, size_t input_size, const struct stream_times *times);
+
+/* ---- pop3/ ---- */
+
+/* From the success line to the end of the connection; runs in the session's thread. */
+void pop3_serve(struct session *s);
+
+/* ---- control.c ---- */
+void control_serve(struct session *s);
+
+#endif

@@ -1,0 +1,206 @@
+/* DATA and BDAT: the message comes in, bounded in memory, and goes to queue. */
+#include "smtpd.h"
+
+#include "file.h"
+#include "log.h"
+#include "smtp_bdat.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+/* One read of the stream adds at most twice its input to the buffer. */
+enum { MEMORY_MAX = LIMIT_INLINE_BODY_MAX, PIECE_MAX = 65536 };
+
+void content_release(struct content *content)
+{
+	buf_release(&content->front);
+	buf_release(&content->body);
+	file_close(&content->file);
+}
+
+static enum smtp_data_policy policy_of(const struct session *s)
+{
+	unsigned normalise = session_config(s)->normalise_line_ends;
+	bool wanted = (s->protocol == SMTP_ON_SUBMISSION && normalise & CONFIG_NORMALISE_SUBMISSION) ||
+	              (s->protocol == SMTP_ON_LMTP && normalise & CONFIG_NORMALISE_LMTP);
+	return wanted ? SMTP_DATA_NORMALISE : SMTP_DATA_REFUSE;
+}
+
+static void content_begin(struct session *s, enum smtp_data_form form)
+{
+	struct content *content = &s->txn->content;
+	s->txn->has_content = true;
+	buf_init(&content->front, FRONT_MAX);
+	buf_init(&content->body, MEMORY_MAX + 3 * PIECE_MAX);
+	smtp_data_begin(&content->data, form, policy_of(s), session_config(s)->message_size_max);
+}
+
+static void look_at_header(struct session *s, struct content *content)
+{
+	if (content->header_seen)
+		return;
+	content->header_seen = true;
+	trace_write(s, &content->front);
+	inspect_header(s, content);
+}
+
+static void write_to_file(struct content *content, struct buf *piece)
+{
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	if (content->verdict == VERDICT_OK && !file_write_at(content->file, piece->data, piece->length, content->size, &fail))
+		content->verdict = fail->kind == FAIL_NO_SPACE ? VERDICT_NO_SPACE : VERDICT_TEMPORARY;
+	content->size += piece->length;
+	buf_clear(piece);
+}
+
+/* Once it is large, the message goes on in a file that queue made for it. */
+static void spill(struct session *s, struct content *content)
+{
+	look_at_header(s, content);
+	if (content->file < 0 && content->verdict == VERDICT_OK) {
+		content->file = link_file(s);
+		if (content->file < 0)
+			content->verdict = VERDICT_TEMPORARY;
+		else
+			write_to_file(content, &content->front);
+	}
+	if (content->file >= 0)
+		write_to_file(content, &content->body);
+	buf_clear(&content->body);
+}
+
+/* Takes input up to max octets into the content; *used says how many. True at the end of DATA. */
+static bool take(struct session *s, uint64_t max, size_t *used)
+{
+	struct content *content = &s->txn->content;
+	struct str input = stream_peek(s->stream);
+	input = str_first(input, input.length < max ? input.length : (size_t)max);
+	input = str_first(input, PIECE_MAX);
+	bool ended = smtp_data_read(&content->data, input, used, &content->body);
+	stream_consume(s->stream, *used);
+	if (content->body.length > MEMORY_MAX)
+		spill(s, content);
+	return ended;
+}
+
+/* One reply for SMTP, one per accepted recipient for LMTP (RFC 2033 §4.2). */
+static void say_result(struct session *s, const struct smtp_reply *refusal, enum verdict_kind kind, uint64_t queue_id, struct str kinds)
+{
+	size_t replies = s->protocol == SMTP_ON_LMTP ? s->txn->recipients.count : 1;
+	for (size_t i = 0; i < replies; i++) {
+		enum verdict_kind one = kind == VERDICT_OK && i < kinds.length ? (enum verdict_kind)kinds.data[i] : kind;
+		if (refusal)
+			session_say(s, refusal);
+		else if (one != VERDICT_OK)
+			session_say_verdict(s, one);
+		else
+			stream_printf(s->stream, "250 2.0.0 Ok: queued as %016" PRIx64 "\r\n", queue_id);
+	}
+}
+
+static enum verdict_kind hand_to_queue(struct session *s, uint64_t *queue_id, struct str *kinds)
+{
+	struct content *content = &s->txn->content;
+	look_at_header(s, content);
+	if (content->file >= 0)
+		write_to_file(content, &content->body);
+	if (content->verdict != VERDICT_OK)
+		return content->verdict;
+	if (content->file < 0) {
+		link_body(s, buf_str(&content->front));
+		link_body(s, buf_str(&content->body));
+	}
+	uint64_t size = content->file >= 0 ? content->size : content->front.length + content->body.length;
+	return link_commit(s, size, queue_id, kinds);
+}
+
+/* The message is complete: it is refused, or queue makes it durable, and then the client hears of it. */
+static void finish(struct session *s)
+{
+	struct transaction *txn = s->txn;
+	uint64_t queue_id = 0;
+	struct str kinds = {};
+	enum verdict_kind kind = VERDICT_OK;
+	const struct smtp_reply *refusal = smtp_data_verdict(&txn->content.data);
+	if (!refusal) {
+		kind = hand_to_queue(s, &queue_id, &kinds);
+		txn->begun = txn->begun && kind != VERDICT_OK;
+	}
+	bool accepted = !refusal && kind == VERDICT_OK;
+	const char *why = refusal ? refusal->text : verdict_reply(kind)->text;
+	log_event(LOG_INFO, s->connection, accepted ? "accepted" : "refused", LOG_TEXT("from", txn->mail.from.mailbox),
+	          LOG_TEXT("to", txn->recipients.items[0]), LOG_NUMBER("recipients", txn->recipients.count),
+	          LOG_NUMBER("size", txn->content.data.octets), LOG_NUMBER("queue-id", queue_id), LOG_TEXT("account", str_of(s->account)),
+	          LOG_TEXT("peer", str_of(s->peer)), LOG_TEXT("why", str_of(why)));
+	say_result(s, refusal, kind, queue_id, kinds);
+	transaction_drop(s);
+}
+
+/* DATA, RFC 5321 §4.1.1.4. */
+void smtp_data_command(struct session *s)
+{
+	size_t used;
+	content_begin(s, SMTP_DATA_DOTTED);
+	session_say(s, &(struct smtp_reply){ 354, NULL, "End data with <CR><LF>.<CR><LF>" });
+	stream_begin_bulk(s->stream);
+	while (stream_peek(s->stream).length) {
+		if (take(s, UINT64_MAX, &used)) {
+			finish(s);
+			return;
+		}
+	}
+	s->over = true; /* cut off: nothing was promised, nothing is kept */
+}
+
+/* Exactly size octets of a chunk; false when the client went away. */
+static bool read_chunk(struct session *s, uint64_t size)
+{
+	size_t used;
+	stream_begin_bulk(s->stream);
+	while (size) {
+		if (stream_peek(s->stream).length == 0)
+			return false;
+		take(s, size, &used);
+		size -= used;
+	}
+	return true;
+}
+
+void content_skip(struct session *s, uint64_t octets)
+{
+	stream_begin_bulk(s->stream);
+	while (octets) {
+		size_t there = stream_peek(s->stream).length;
+		if (there == 0) {
+			s->over = true;
+			return;
+		}
+		size_t taken = there < octets ? there : (size_t)octets;
+		stream_consume(s->stream, taken);
+		octets -= taken;
+	}
+}
+
+/* BDAT, RFC 3030 §2. */
+void smtp_bdat_command(struct session *s, const struct smtp_request *request)
+{
+	struct smtp_bdat bdat;
+	const struct smtp_reply *refusal = smtp_bdat_parse(request->argument, &bdat);
+	if (refusal) {
+		session_say(s, refusal);
+		s->over = true; /* nobody knows where the chunk ends */
+		return;
+	}
+	if (!s->txn->has_content)
+		content_begin(s, s->txn->mail.body == SMTP_BODY_BINARYMIME ? SMTP_DATA_BINARY : SMTP_DATA_TEXT);
+	if (!read_chunk(s, bdat.size)) {
+		s->over = true;
+		return;
+	}
+	if (!bdat.last) {
+		stream_printf(s->stream, "250 2.0.0 %" PRIu64 " octets received\r\n", bdat.size);
+		return;
+	}
+	smtp_data_finish(&s->txn->content.data, &s->txn->content.body);
+	finish(s);
+}

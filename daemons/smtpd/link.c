@@ -1,0 +1,144 @@
+/* The talk with queue: one question, one answer, bounded in time. When queue goes away, the transaction it knew is
+ * lost, and its client hears a temporary failure; the next transaction finds the next queue. */
+#include "smtpd.h"
+
+#include "clock.h"
+#include "file.h"
+#include "log.h"
+
+#include <poll.h>
+
+enum { ANSWER_PATIENCE_MS = 60000, QUEUE_RETURN_MS = 5000 };
+
+static void lose(struct session *s)
+{
+	if (s->txn)
+		s->txn->lost = true;
+	if (s->smtpd->has_queue)
+		ipc_channel_release(&s->smtpd->queue);
+	s->smtpd->has_queue = false;
+}
+
+/* Master wires a new queue over the control channel; its loop handles that while we wait here. */
+static bool wait_for_queue(struct session *s)
+{
+	int64_t until = clock_monotonic_ms() + QUEUE_RETURN_MS;
+	while (!s->smtpd->has_queue) {
+		int64_t left = until - clock_monotonic_ms();
+		if (left <= 0)
+			return false;
+		loop_step(s->smtpd->daemon.loop, (int)left);
+	}
+	return true;
+}
+
+/* The answer of that type to our request; anything else is a queue that does not know us. */
+static bool wait_for(struct session *s, enum msg_type type, struct ipc_frame *frame)
+{
+	enum ipc_received got = ipc_receive_wait(&s->smtpd->queue, frame, ANSWER_PATIENCE_MS);
+	if (got == IPC_FRAME && frame->type == type && frame->request == s->txn->request)
+		return true;
+	log_event(LOG_WARNING, s->connection, "queue-lost", LOG_TEXT("expected", str_of(msg_name(type))));
+	if (got == IPC_FRAME)
+		ipc_close_descriptors(frame);
+	lose(s);
+	return false;
+}
+
+static enum verdict_kind checked(uint32_t kind)
+{
+	return kind < VERDICT_COUNT ? (enum verdict_kind)kind : VERDICT_TEMPORARY;
+}
+
+static enum verdict_kind wait_for_verdict(struct session *s)
+{
+	struct ipc_frame frame;
+	struct msg_mail_verdict verdict;
+	if (!wait_for(s, MSG_MAIL_VERDICT, &frame) || !msg_mail_verdict_read(&frame, &verdict))
+		return VERDICT_TEMPORARY;
+	return checked(verdict.kind);
+}
+
+enum verdict_kind link_begin(struct session *s, const struct msg_mail_begin *begin)
+{
+	/* A channel that closed while we were idle shows only now. */
+	if (s->smtpd->has_queue && s->smtpd->queue.broken)
+		lose(s);
+	if (!wait_for_queue(s))
+		return VERDICT_TEMPORARY;
+	msg_mail_begin_send(&s->smtpd->queue, s->txn->request, begin, -1);
+	enum verdict_kind kind = wait_for_verdict(s);
+	if (!s->txn->lost || !wait_for_queue(s))
+		return kind;
+	/* Nothing of the transaction was there yet, so the new queue can begin it. */
+	s->txn->lost = false;
+	msg_mail_begin_send(&s->smtpd->queue, s->txn->request, begin, -1);
+	return wait_for_verdict(s);
+}
+
+enum verdict_kind link_recipient(struct session *s, const struct msg_mail_recipient *recipient)
+{
+	struct ipc_frame frame;
+	struct msg_recipient_verdict verdict;
+	if (s->txn->lost)
+		return VERDICT_TEMPORARY;
+	msg_mail_recipient_send(&s->smtpd->queue, s->txn->request, recipient, -1);
+	if (!wait_for(s, MSG_RECIPIENT_VERDICT, &frame) || !msg_recipient_verdict_read(&frame, &verdict))
+		return VERDICT_TEMPORARY;
+	return checked(verdict.kind);
+}
+
+enum verdict_kind link_from_header(struct session *s, struct str address)
+{
+	if (s->txn->lost)
+		return VERDICT_TEMPORARY;
+	msg_mail_from_header_send(&s->smtpd->queue, s->txn->request, &(struct msg_mail_from_header){ .address = address }, -1);
+	return wait_for_verdict(s);
+}
+
+void link_body(struct session *s, struct str piece)
+{
+	while (piece.length && !s->txn->lost) {
+		struct msg_mail_body body = { .content = str_first(piece, BODY_FRAME_MAX) };
+		msg_mail_body_send(&s->smtpd->queue, s->txn->request, &body, -1);
+		piece = str_from_index(piece, BODY_FRAME_MAX);
+		if (s->smtpd->queue.broken)
+			lose(s);
+	}
+}
+
+int link_file(struct session *s)
+{
+	struct ipc_frame frame;
+	struct msg_mail_file_answer answer;
+	if (s->txn->lost)
+		return -1;
+	msg_mail_file_send(&s->smtpd->queue, s->txn->request, &(struct msg_mail_file){}, -1);
+	if (!wait_for(s, MSG_MAIL_FILE_ANSWER, &frame))
+		return -1;
+	int file = ipc_take_descriptor(&frame);
+	ipc_close_descriptors(&frame);
+	if (!msg_mail_file_answer_read(&frame, &answer) || answer.kind != VERDICT_OK)
+		file_close(&file);
+	return file;
+}
+
+enum verdict_kind link_commit(struct session *s, uint64_t size, uint64_t *queue_id, struct str *kinds)
+{
+	struct ipc_frame frame;
+	struct msg_mail_done done;
+	if (s->txn->lost)
+		return VERDICT_TEMPORARY;
+	msg_mail_commit_send(&s->smtpd->queue, s->txn->request, &(struct msg_mail_commit){ .size = size }, -1);
+	if (!wait_for(s, MSG_MAIL_DONE, &frame) || !msg_mail_done_read(&frame, &done))
+		return VERDICT_TEMPORARY;
+	*queue_id = done.queue_id;
+	*kinds = done.kinds;
+	return checked(done.kind);
+}
+
+void link_abort(struct session *s)
+{
+	if (s->txn->begun && !s->txn->lost && s->smtpd->has_queue)
+		msg_mail_abort_send(&s->smtpd->queue, s->txn->request, &(struct msg_mail_abort){}, -1);
+}

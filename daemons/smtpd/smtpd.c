@@ -1,0 +1,65 @@
+/* posthorn-smtpd world|users: see smtpd.h and docs/processes.md. */
+#include "smtpd.h"
+
+#include <unistd.h>
+
+static bool on_drain(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	(void)peer;
+	(void)frame;
+	_exit(0);
+}
+
+/* Wakes the one smtpd of the pool that the kernel gives the session to; others find nothing. */
+static void on_pool(void *owner, uint32_t events)
+{
+	struct smtpd *smtpd = owner;
+	struct ipc_frame frame;
+	(void)events;
+	if (ipc_receive(&smtpd->pool, &frame) != IPC_FRAME)
+		return;
+	session_serve(smtpd, &frame);
+	ipc_close_descriptors(&frame);
+	if (++smtpd->sessions >= smtpd->daemon.config.smtp_sessions_per_process)
+		_exit(0);
+}
+
+static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct smtpd *smtpd = peer->owner;
+	struct msg_wire wire;
+	int descriptor = ipc_take_descriptor(frame);
+	if (!msg_wire_read(frame, &wire) || descriptor < 0)
+		return false;
+	if (wire.role == ROLE_QUEUE) {
+		if (smtpd->has_queue)
+			ipc_channel_release(&smtpd->queue);
+		ipc_channel_init(&smtpd->queue, descriptor);
+		smtpd->has_queue = true;
+		return true;
+	}
+	ipc_channel_init(&smtpd->pool, descriptor);
+	loop_watch(peer->loop, &smtpd->pool_watch, descriptor, EPOLLIN | EPOLLEXCLUSIVE, on_pool, smtpd);
+	return true;
+}
+
+static const struct ipc_permit permits[] = {
+	{ MSG_WIRE, (unsigned)IPC_ANY_STATE, 0, on_wire },
+	{ MSG_DRAIN, (unsigned)IPC_ANY_STATE, 0, on_drain },
+};
+
+static const struct daemon_spec spec = {
+	.program = "smtpd", .user = "posthorn-smtpd", .role = ROLE_SMTPD, .permits = permits, .permit_count = COUNT_OF(permits),
+};
+
+int main(int argc, char **argv)
+{
+	struct smtpd smtpd = {};
+	if (argc != 2)
+		return 2;
+	smtpd.kind = str_equal(str_of(argv[1]), STR("users")) ? KIND_USERS : KIND_WORLD;
+	daemon_begin(&smtpd.daemon, &spec, &smtpd);
+	daemon_ready(&smtpd.daemon);
+	loop_run(smtpd.daemon.loop);
+	return 0;
+}

@@ -1,0 +1,128 @@
+/*
+ * smtpd: SMTP, submission and LMTP after the hand-over, one session at a time, blocking.
+ *
+ * It has a client's socket, a channel to queue and one to master, and nothing else: no file, no
+ * account, no key. What may be done is queue's decision (recipients, sender, room); smtpd speaks the protocol and
+ * looks at the message. The state of a transaction is one object that dies as a whole; the phase is derived from it.
+ */
+#ifndef POSTHORN_SMTPD_SMTPD_H
+#define POSTHORN_SMTPD_SMTPD_H
+
+#include "arena.h"
+#include "array.h"
+#include "daemon.h"
+#include "services.h"
+#include "smtp_command.h"
+#include "smtp_data.h"
+#include "smtp_parameter.h"
+#include "stream.h"
+
+enum {
+	TRANSACTION_ARENA_MAX = 4 << 20,
+	BODY_FRAME_MAX = 120000,   /* of MAIL_BODY */
+	FRONT_MAX = 16384,         /* trace and fields added at submission */
+	RETURN_AFTER_MS = 5000,    /* a client idle between transactions goes back to porter */
+};
+
+struct smtpd {
+	struct daemon daemon;
+	enum kind kind;
+	struct ipc_channel pool;   /* sessions come here */
+	struct watch pool_watch;
+	struct ipc_channel queue;
+	bool has_queue;
+	unsigned sessions;         /* served so far */
+};
+
+/* A message as it comes in: the octets, in memory while they are few, in a file of queue's when they are many. */
+struct content {
+	struct smtp_data data;
+	struct buf front;          /* what we put before it */
+	struct buf body;           /* not yet written to the file */
+	int file;                  /* -1 while all is in memory */
+	uint64_t size;             /* octets in the file */
+	bool header_seen;
+	enum verdict_kind verdict; /* why it will not be taken */
+};
+
+struct transaction {
+	struct arena *arena;
+	struct smtp_mail mail;
+	ARRAY(struct str) recipients; /* accepted, in order */
+	bool has_content;             /* a BDAT without LAST was accepted, or DATA goes on */
+	struct content content;
+	uint64_t request;             /* its number with queue */
+	bool begun;                   /* queue knows it and has not taken the message */
+	bool lost;                    /* queue went away: what it knew of the transaction is gone */
+};
+
+struct session {
+	struct smtpd *smtpd;
+	struct stream *stream;
+	struct buf reply;
+	enum service service;
+	enum smtp_protocol protocol;
+	unsigned flags;               /* enum session_flags */
+	uint64_t connection;
+	uint64_t porter;
+	struct ipc_id token;
+	char account[321];
+	char peer[64];
+	char helo[256];
+	char tls_version[17], tls_cipher[65];
+	unsigned errors;
+	unsigned transactions;
+	struct transaction *txn;      /* NULL: none */
+	bool over;
+};
+
+/* ---- session.c ---- */
+
+/* Serves the session in frame to its end, or until it goes back to porter. */
+void session_serve(struct smtpd *smtpd, struct ipc_frame *frame);
+
+/* Adds replies to what goes out. */
+void session_say(struct session *s, const struct smtp_reply *reply);
+void session_say_verdict(struct session *s, enum verdict_kind kind);
+const struct smtp_reply *verdict_reply(enum verdict_kind kind);
+
+const struct config *session_config(const struct session *s);
+
+/* ---- transaction.c: MAIL, RCPT, RSET ---- */
+void smtp_mail(struct session *s, const struct smtp_request *request);
+void smtp_rcpt(struct session *s, const struct smtp_request *request);
+
+/* Ends the transaction, at queue too unless it took the message. NULL is nothing. */
+void transaction_drop(struct session *s);
+
+/* ---- content.c: DATA, BDAT ---- */
+void smtp_data_command(struct session *s);
+void smtp_bdat_command(struct session *s, const struct smtp_request *request);
+
+/* Reads what follows a refused BDAT and drops it. */
+void content_skip(struct session *s, uint64_t octets);
+void content_release(struct content *content);
+
+/* ---- trace.c: what is put before the message ---- */
+void trace_write(struct session *s, struct buf *front);
+
+/* ---- inspect.c: looking at the header ---- */
+
+/* Counts Received fields and, on submission, checks From and adds what is missing; sets content->verdict. */
+void inspect_header(struct session *s, struct content *content);
+
+/* ---- link.c: talk with queue ---- */
+
+enum verdict_kind link_begin(struct session *s, const struct msg_mail_begin *begin);
+enum verdict_kind link_recipient(struct session *s, const struct msg_mail_recipient *recipient);
+enum verdict_kind link_from_header(struct session *s, struct str address);
+void link_body(struct session *s, struct str piece);
+
+/* A file for a large message, or -1. */
+int link_file(struct session *s);
+
+/* kinds (LMTP: one per accepted recipient) is set for VERDICT_OK; it lives until the next call. */
+enum verdict_kind link_commit(struct session *s, uint64_t size, uint64_t *queue_id, struct str *kinds);
+void link_abort(struct session *s);
+
+#endif

@@ -1,0 +1,118 @@
+/* MAIL and RCPT: what the client wants is parsed here and decided by queue. */
+#include "smtpd.h"
+
+#include "log.h"
+#include "mem.h"
+#include "smtp_received.h"
+#include "smtp_session.h"
+
+#include <stdlib.h>
+
+static struct transaction *transaction_new(void)
+{
+	struct transaction *txn = mem_alloc(sizeof *txn);
+	txn->arena = arena_new(TRANSACTION_ARENA_MAX);
+	txn->request = ipc_number_make();
+	txn->content.file = -1;
+	return txn;
+}
+
+void transaction_drop(struct session *s)
+{
+	struct transaction *txn = s->txn;
+	if (!txn)
+		return;
+	link_abort(s);
+	s->txn = NULL;
+	content_release(&txn->content);
+	array_release(&txn->recipients);
+	arena_free(txn->arena);
+	free(txn);
+}
+
+/* Real clients are sloppy; on submission that costs nobody anything. */
+static unsigned path_flags(const struct session *s)
+{
+	return s->protocol == SMTP_ON_SUBMISSION ? SMTP_PATH_SLOPPY : 0;
+}
+
+static const char *with_protocol(const struct session *s)
+{
+	const struct smtp_received facts = {
+		.lmtp = s->protocol == SMTP_ON_LMTP, .extended = s->flags & SESSION_ESMTP, .tls = s->flags & SESSION_TLS,
+		.authenticated = s->flags & SESSION_LOGGED_IN, .utf8 = s->txn->mail.utf8,
+	};
+	return smtp_received_with(&facts);
+}
+
+static enum verdict_kind ask_queue(struct session *s)
+{
+	const struct smtp_mail *mail = &s->txn->mail;
+	struct msg_mail_begin begin = {
+		.token = s->token, .sender = mail->from.mailbox, .size = mail->size, .body = (uint32_t)mail->body,
+		.envelope_id = str_first(mail->envid, 100), .return_full = (uint32_t)mail->ret, .peer = str_of(s->peer), .helo = str_of(s->helo),
+		.protocol = str_of(with_protocol(s)), .session = s->connection,
+	};
+	begin.flags = (mail->utf8 ? MAIL_SMTPUTF8 : 0u) | (mail->require_tls ? MAIL_REQUIRETLS : 0u) | (s->protocol == SMTP_ON_LMTP ? MAIL_LMTP : 0u);
+	return link_begin(s, &begin);
+}
+
+/* MAIL, RFC 5321 §4.1.1.2. */
+void smtp_mail(struct session *s, const struct smtp_request *request)
+{
+	if (s->transactions++ >= LIMIT_SMTP_TRANSACTIONS_MAX) {
+		session_say(s, &(struct smtp_reply){ 421, "4.7.0", "Too many transactions in one connection" });
+		s->over = true;
+		return;
+	}
+	s->txn = transaction_new();
+	struct smtp_mail *mail = &s->txn->mail;
+	const struct smtp_reply *refusal = smtp_mail_parse(s->txn->arena, request->argument, smtp_extensions_offered(s->protocol), path_flags(s), mail);
+	if (!refusal && mail->size > session_config(s)->message_size_max)
+		refusal = verdict_reply(VERDICT_TOO_BIG); /* RFC 1870 §6.1 */
+	if (!refusal) {
+		enum verdict_kind kind = ask_queue(s);
+		s->txn->begun = kind == VERDICT_OK;
+		refusal = kind == VERDICT_OK ? NULL : verdict_reply(kind);
+	}
+	if (refusal) {
+		transaction_drop(s);
+		session_say(s, refusal);
+		return;
+	}
+	session_say(s, &(struct smtp_reply){ 250, "2.1.0", "Sender ok" });
+}
+
+static struct str orcpt_text(struct session *s, const struct smtp_rcpt *rcpt)
+{
+	if (rcpt->orcpt_type.length == 0)
+		return (struct str){};
+	return arena_printf(s->txn->arena, "%.*s;%.*s", STR_ARG(rcpt->orcpt_type), STR_ARG(rcpt->orcpt_address));
+}
+
+/* RCPT, RFC 5321 §4.1.1.3. */
+void smtp_rcpt(struct session *s, const struct smtp_request *request)
+{
+	struct transaction *txn = s->txn;
+	struct smtp_rcpt rcpt;
+	if (txn->recipients.count >= session_config(s)->recipients_max) {
+		session_say_verdict(s, VERDICT_TOO_MANY); /* RFC 5321 §4.5.3.1.10 */
+		return;
+	}
+	const struct smtp_reply *refusal =
+		smtp_rcpt_parse(txn->arena, request->argument, smtp_extensions_offered(s->protocol), path_flags(s), txn->mail.utf8, &rcpt);
+	if (refusal) {
+		session_say(s, refusal);
+		return;
+	}
+	struct msg_mail_recipient asked = { .address = rcpt.to.mailbox, .original = str_first(orcpt_text(s, &rcpt), 500), .notify = rcpt.notify };
+	enum verdict_kind kind = link_recipient(s, &asked);
+	if (kind != VERDICT_OK) {
+		log_event(LOG_INFO, s->connection, "recipient-refused", LOG_TEXT("to", rcpt.to.mailbox), LOG_TEXT("from", txn->mail.from.mailbox),
+		          LOG_TEXT("peer", str_of(s->peer)), LOG_TEXT("why", str_of(verdict_reply(kind)->text)));
+		session_say_verdict(s, kind);
+		return;
+	}
+	*array_add(&txn->recipients) = rcpt.to.mailbox;
+	session_say(s, &(struct smtp_reply){ 250, "2.1.5", "Recipient ok" });
+}

@@ -1,0 +1,431 @@
+#include "config_internal.h"
+
+#include "array.h"
+#include "mem.h"
+#include "text.h"
+
+static bool refuse(const struct config_key *key, struct str text, const char *why, struct fail **fail)
+{
+	return fail_set(fail, FAIL_INVALID, "%s: \"%.*s\" is %s", key->name, STR_ARG(str_first(text, 100)), why);
+}
+
+/* Texts: host, address, path */
+
+static bool set_text(struct str text, void *field)
+{
+	*(char **)field = str_copy(text);
+	return true;
+}
+
+static void text_clear(void *field)
+{
+	free(*(char **)field);
+}
+
+static bool text_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	return i == 0 && buf_add_str(out, str_of(*(char *const *)field));
+}
+
+static bool host_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	bool good = text.length <= LIMIT_DOMAIN_MAX;
+	for (size_t i = 0; i < text.length; i++) {
+		char c = text.data[i];
+		bool inside = i > 0 && i + 1 < text.length;
+		good = good && (char_is_alpha(c) || char_is_digit(c) || (inside && (c == '-' || c == '.')));
+	}
+	if (!good)
+		return refuse(key, text, "no host name (letters, digits, hyphens and dots)", fail);
+	return set_text(text, field);
+}
+
+static bool address_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	size_t at = str_find_last_char(text, '@');
+	bool local_part = at > 0 && at <= LIMIT_LOCAL_PART_MAX;
+	bool domain = at + 1 < text.length && text.length - at - 1 <= LIMIT_DOMAIN_MAX;
+	bool blank = str_find_char(text, ' ') < text.length;
+	if (text.length && (!local_part || !domain || blank))
+		return refuse(key, text, "no mail address (name@domain)", fail);
+	return set_text(text, field);
+}
+
+bool config_path_check(const char *name, struct str text, struct fail **fail)
+{
+	if (text.length < 2 || text.data[0] != '/' || text.length > LIMIT_CONFIG_VALUE_MAX)
+		return fail_set(fail, FAIL_INVALID, "%s: \"%.*s\" is no absolute path (it begins with /)", name,
+		                STR_ARG(str_first(text, 100)));
+	return true;
+}
+
+static bool path_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	return config_path_check(key->name, text, fail) && set_text(text, field);
+}
+
+/* Numbers: number, size, days */
+
+static bool read_number(const struct config_key *key, struct str text, uint64_t *number, struct fail **fail)
+{
+	if (!str_to_u64(text, UINT64_MAX, number)) {
+		const char *unit = key->unit ? key->unit : "no unit";
+		return fail_set(fail, FAIL_INVALID, "%s: \"%.*s\" is no whole number (%s)", key->name,
+		                STR_ARG(str_first(text, 100)), unit);
+	}
+	if (*number < key->min || *number > key->max)
+		return fail_set(fail, FAIL_INVALID, "%s: %ju is out of range, %ju to %ju %s are possible", key->name,
+		                (uintmax_t)*number, (uintmax_t)key->min, (uintmax_t)key->max, key->unit ? key->unit : "");
+	return true;
+}
+
+static bool number_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	uint64_t number;
+	if (!read_number(key, text, &number, fail))
+		return false;
+	*(unsigned *)field = (unsigned)number;
+	return true;
+}
+
+static bool number_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	return i == 0 && buf_add_u64(out, *(const unsigned *)field);
+}
+
+static bool size_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	return read_number(key, text, field, fail);
+}
+
+static bool size_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	return i == 0 && buf_add_u64(out, *(const uint64_t *)field);
+}
+
+static bool days_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	if (!str_equal(text, STR("never")))
+		return number_add(key, text, field, fail) ||
+		       fail_set(fail, FAIL_INVALID, "%s: \"%.*s\" is neither never nor a number of days up to %ju", key->name,
+		                STR_ARG(str_first(text, 100)), (uintmax_t)key->max);
+	*(unsigned *)field = CONFIG_NEVER;
+	return true;
+}
+
+static bool days_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	if (*(const unsigned *)field == CONFIG_NEVER)
+		return i == 0 && buf_add_str(out, STR("never"));
+	return number_text(key, field, i, out);
+}
+
+/* Yes or no; one separator; nothing to free for them and for numbers */
+
+static void nothing_clear(void *field)
+{
+	(void)field;
+}
+
+static bool flag_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	bool yes = str_equal(text, STR("yes")) || str_equal(text, STR("on"));
+	if (!yes && !str_equal(text, STR("no")) && !str_equal(text, STR("off")))
+		return refuse(key, text, "neither yes nor no", fail);
+	*(bool *)field = yes;
+	return true;
+}
+
+static bool flag_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	return i == 0 && buf_add_str(out, *(const bool *)field ? STR("yes") : STR("no"));
+}
+
+/* RFC 5233 §4 leaves the separator to the site; only what stands in an address unquoted is of use. */
+static bool separator_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	static const char possible[] = "+-_=.#!$%&*~^";
+	if (text.length > 1 || (text.length == 1 && (!text.data[0] || !strchr(possible, text.data[0]))))
+		return fail_set(fail, FAIL_INVALID, "%s: give one of %s, or \"\" for none", key->name, possible);
+	*(char *)field = text.length ? text.data[0] : '\0';
+	return true;
+}
+
+static bool separator_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	char c = *(const char *)field;
+	return i == 0 && (c == '\0' || buf_add_char(out, c));
+}
+
+/* Words: one choice, or a set of bits */
+
+static bool find_word(const struct config_key *key, struct str text, unsigned *index, struct fail **fail)
+{
+	struct str words = str_of(key->words), word;
+	for (*index = 0; str_take_until(&words, ' ', &word); ++*index)
+		if (str_equal(word, text))
+			return true;
+	return fail_set(fail, FAIL_INVALID, "%s: \"%.*s\" is none of: %s", key->name, STR_ARG(str_first(text, 100)),
+	                key->words);
+}
+
+static bool word_at(const struct config_key *key, unsigned index, struct buf *out)
+{
+	struct str words = str_of(key->words), word;
+	while (str_take_until(&words, ' ', &word))
+		if (index-- == 0)
+			return buf_add_str(out, word);
+	return false;
+}
+
+static bool choice_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	unsigned index;
+	if (!find_word(key, text, &index, fail))
+		return false;
+	memcpy(field, &index, sizeof index);
+	return true;
+}
+
+static bool choice_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	unsigned index;
+	memcpy(&index, field, sizeof index);
+	return i == 0 && word_at(key, index, out);
+}
+
+static bool set_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	unsigned index;
+	if (!find_word(key, text, &index, fail))
+		return false;
+	*(unsigned *)field |= 1u << index;
+	return true;
+}
+
+static bool set_text_at(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	unsigned bits = *(const unsigned *)field;
+	for (unsigned index = 0; index < 32; index++)
+		if (bits >> index & 1 && i-- == 0)
+			return word_at(key, index, out);
+	return false;
+}
+
+/* Listeners and networks */
+
+/* A name below runtime_directory: no colon and not only digits, which would be a forgotten "*:". */
+static bool is_socket_name(struct str text)
+{
+	bool alpha = false;
+	for (size_t i = 0; i < text.length; i++) {
+		char c = text.data[i];
+		if (!char_is_alpha(c) && !char_is_digit(c) && !strchr("._-/", c))
+			return false;
+		alpha = alpha || char_is_alpha(c);
+	}
+	return alpha && str_find(text, STR("..")) == text.length;
+}
+
+static bool listen_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	struct endpoint address;
+	struct config_listeners *listeners = field;
+	if (!endpoint_parse(text, &address, NULL) && !is_socket_name(text))
+		return refuse(key, text, "no place to listen on (*:25, 127.0.0.1:25, [::1]:25 or the path of a socket)", fail);
+	*array_add(listeners) = str_copy(text);
+	return true;
+}
+
+static void listen_clear(void *field)
+{
+	struct config_listeners *listeners = field;
+	for (size_t i = 0; i < listeners->count; i++)
+		free(listeners->items[i]);
+	array_release(listeners);
+}
+
+static bool listen_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	const struct config_listeners *listeners = field;
+	return i < listeners->count && buf_add_str(out, str_of(listeners->items[i]));
+}
+
+static bool networks_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	struct network network;
+	struct config_networks *networks = field;
+	if (!network_parse(text, &network, fail))
+		return fail_prefix(fail, "%s: \"%.*s\"", key->name, STR_ARG(str_first(text, 100)));
+	*array_add(networks) = network;
+	return true;
+}
+
+static void networks_clear(void *field)
+{
+	array_release((struct config_networks *)field);
+}
+
+static bool networks_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	const struct config_networks *networks = field;
+	if (i >= networks->count)
+		return false;
+	network_print(out, &networks->items[i]);
+	return true;
+}
+
+static const struct config_type type_host = { false, CONFIG_SHOW_QUOTED, host_add, text_clear, text_text };
+static const struct config_type type_address = { false, CONFIG_SHOW_QUOTED, address_add, text_clear, text_text };
+static const struct config_type type_path = { false, CONFIG_SHOW_QUOTED, path_add, text_clear, text_text };
+static const struct config_type type_number = { false, CONFIG_SHOW_NUMBER, number_add, nothing_clear, number_text };
+static const struct config_type type_size = { false, CONFIG_SHOW_NUMBER, size_add, nothing_clear, size_text };
+static const struct config_type type_days = { false, CONFIG_SHOW_QUOTED, days_add, nothing_clear, days_text };
+static const struct config_type type_flag = { false, CONFIG_SHOW_FLAG, flag_add, nothing_clear, flag_text };
+static const struct config_type type_separator = { false, CONFIG_SHOW_QUOTED, separator_add, nothing_clear,
+	                                               separator_text };
+static const struct config_type type_choice = { false, CONFIG_SHOW_QUOTED, choice_add, nothing_clear, choice_text };
+static const struct config_type type_set = { true, CONFIG_SHOW_QUOTED, set_add, nothing_clear, set_text_at };
+static const struct config_type type_listen = { true, CONFIG_SHOW_QUOTED, listen_add, listen_clear, listen_text };
+static const struct config_type type_networks = { true, CONFIG_SHOW_QUOTED, networks_add, networks_clear,
+	                                              networks_text };
+
+#define FIELD(name) offsetof(struct config, name), sizeof(((struct config *)0)->name)
+#define CONFIG_GROUP(heading_) { .heading = heading_ },
+#define CONFIG_KEY(type, name, standard, min, max, unit, sentence) \
+	{ #name, &type_##type, FIELD(name), standard, min, max, unit, NULL, sentence, NULL },
+#define CONFIG_CHOICE(type, name, standard, words, sentence) \
+	{ #name, &type_choice, FIELD(name), standard, 0, 0, NULL, words, sentence, NULL },
+#define CONFIG_SET(name, standard, words, sentence) \
+	{ #name, &type_set, FIELD(name), standard, 0, 0, NULL, words, sentence, NULL },
+const struct config_key config_keys[] = {
+#include "config.def"
+};
+const size_t config_key_count = COUNT_OF(config_keys);
+
+/* Levenshtein distance; both at most as long as the row. */
+enum { NAME_MAX_COMPARED = 48 };
+
+static size_t distance(struct str a, struct str b)
+{
+	size_t row[NAME_MAX_COMPARED + 1];
+	for (size_t j = 0; j <= b.length; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= a.length; i++) {
+		size_t diagonal = row[0];
+		row[0] = i;
+		for (size_t j = 1; j <= b.length; j++) {
+			size_t changed = diagonal + (char_lower(a.data[i - 1]) != char_lower(b.data[j - 1]));
+			size_t shorter = row[j - 1] < row[j] ? row[j - 1] : row[j];
+			diagonal = row[j];
+			row[j] = changed < shorter + 1 ? changed : shorter + 1;
+		}
+	}
+	return row[b.length];
+}
+
+/* What distance sees in two words in another order, as smtp_listen for listen_smtp: nothing. */
+static bool same_words(struct str a, struct str b)
+{
+	struct str word;
+	if (a.length != b.length)
+		return false;
+	while (str_take_until(&a, '_', &word))
+		if (str_find(b, word) == b.length)
+			return false;
+	return true;
+}
+
+static const char *nearest(struct str name)
+{
+	const char *best = NULL;
+	size_t best_distance = SIZE_MAX;
+	name = str_first(name, NAME_MAX_COMPARED);
+	for (const struct config_key *key = config_keys; key < config_keys + config_key_count; key++) {
+		if (!key->name)
+			continue;
+		size_t d = same_words(name, str_of(key->name)) ? 0 : distance(name, str_of(key->name));
+		if (d < best_distance) {
+			best_distance = d;
+			best = key->name;
+		}
+	}
+	return best;
+}
+
+const struct config_key *config_key_find(struct str name, struct fail **fail)
+{
+	for (const struct config_key *key = config_keys; key < config_keys + config_key_count; key++)
+		if (key->name && str_equal(name, str_of(key->name)))
+			return key;
+	fail_set(fail, FAIL_INVALID, "there is no key \"%.*s\"; the nearest is %s", STR_ARG(str_first(name, 100)),
+	         nearest(name));
+	return NULL;
+}
+
+/* What the file can hold, so that config_print can be read back. */
+static bool is_text(struct str value)
+{
+	for (size_t i = 0; i < value.length; i++)
+		if ((unsigned char)value.data[i] < ' ' || value.data[i] == 0x7f)
+			return false;
+	return value.length <= LIMIT_CONFIG_VALUE_MAX && text_is_utf8(value);
+}
+
+/* A value of any type, while it is not known to be good. */
+union field {
+	char *text;
+	unsigned number;
+	uint64_t size;
+	bool flag;
+	char separator;
+	struct config_listeners listeners;
+	struct config_networks networks;
+};
+
+bool config_key_set(const struct config_key *key, struct config *config, const struct config_values *values,
+                    struct fail **fail)
+{
+	if (!key->type->list && (values->braced || values->count != 1))
+		return fail_set(fail, FAIL_INVALID, "%s takes one value, not a list", key->name);
+	union field fresh = {};
+	must(key->size <= sizeof fresh);
+	for (size_t i = 0; i < values->count; i++) {
+		if (!is_text(values->items[i])) {
+			key->type->clear(&fresh);
+			return fail_set(fail, FAIL_INVALID, "%s: a value is too long or no UTF-8 text", key->name);
+		}
+		if (!key->type->add(key, values->items[i], &fresh, fail)) {
+			key->type->clear(&fresh);
+			return false;
+		}
+	}
+	void *field = (char *)config + key->offset;
+	key->type->clear(field);
+	memcpy(field, &fresh, key->size);
+	return true;
+}
+
+void config_values_split(struct config_values *values, const struct config_key *key, struct str text)
+{
+	struct str part;
+	*values = (struct config_values){};
+	if (!key->type->list) {
+		*array_add(values) = text;
+		return;
+	}
+	while (values->count <= LIMIT_CONFIG_LIST_MAX && str_take_until(&text, ',', &part))
+		*array_add(values) = str_trim(part);
+}
+
+void config_values_release(struct config_values *values)
+{
+	array_release(values);
+}

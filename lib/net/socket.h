@@ -1,0 +1,34 @@
+/*
+ * Opening sockets, and the few options that Posthorn sets on them.
+ *
+ * Descriptors made here are close-on-exec and owned by the caller. -1 means failure with *fail set.
+ * The options are about TCP: on a Unix socket they do nothing and succeed, so that sessions behind a
+ * socketpair need no other code.
+ */
+#ifndef POSTHORN_NET_SOCKET_H
+#define POSTHORN_NET_SOCKET_H
+
+#include "endpoint.h"
+
+/* A non-blocking listener. "*" listens for IPv6 and IPv4, an IPv6 address for IPv6 only. A Unix socket file that
+ * nobody listens on any more is replaced; one in use, or another kind of file, is left alone. */
+int socket_listen(const struct endpoint *a, int backlog, struct fail **fail);
+
+/* True for a listening stream socket, as inherited from systemd or an older process; *a gets its address. */
+bool socket_is_listener(int fd, struct endpoint *a);
+
+/* A connected blocking socket with TCP_NODELAY. FAIL_TIMEOUT after timeout_ms, FAIL_UNAVAILABLE when refused
+ * or unreachable. */
+int socket_connect(const struct endpoint *a, int timeout_ms, struct fail **fail);
+
+/* Answers leave at once: each goes out in one write, so there is nothing to gather. */
+bool socket_set_nodelay(int fd);
+
+/* How long sent bytes may stay unacknowledged before the connection is dead (RFC 5482): a phone
+ * out of reach must not hold its maildrop for a quarter of an hour. */
+bool socket_set_user_timeout(int fd, unsigned timeout_ms);
+
+/* Asks a silent peer after idle_s, then every interval_s; dead after count unanswered questions. */
+bool socket_set_keepalive(int fd, int idle_s, int interval_s, int count);
+
+#endif

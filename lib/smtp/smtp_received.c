@@ -1,0 +1,143 @@
+#include "smtp_received.h"
+
+#include "limits.h"
+#include "text.h"
+
+#include <stdio.h>
+#include <time.h>
+
+enum { COLUMNS = 78, WORD_MAX_OCTETS = 600 };
+
+/* Writes words, folding before one that would pass the last column. */
+struct folder {
+	struct buf *out;
+	size_t column;
+};
+
+static void add_word(struct folder *f, struct str word)
+{
+	bool fold = f->column + 1 + word.length > COLUMNS;
+	buf_add_str(f->out, fold ? STR("\r\n\t") : STR(" "));
+	buf_add_str(f->out, word);
+	f->column = word.length + (fold ? 1 : f->column + 1);
+}
+
+static void add_pair(struct folder *f, const char *clause, struct str value)
+{
+	CLEANUP(buf_release) struct buf word = BUF_WITH_LIMIT(WORD_MAX_OCTETS);
+	buf_printf(&word, "%s ", clause);
+	buf_add_str(&word, value);
+	add_word(f, buf_str(&word));
+}
+
+/* Only what is harmless as a word, in a comment and in a literal. */
+static void add_safe(struct buf *out, struct str s, size_t max)
+{
+	for (size_t i = 0; i < s.length && i < max; i++) {
+		char c = s.data[i];
+		buf_add_char(out, char_is_alpha(c) || char_is_digit(c) || (c && strchr("-._:[]/+=", c)) ? c : '?');
+	}
+}
+
+/* A canonical mailbox can't break out of <>; anything else becomes harmless. */
+static void add_mailbox(struct buf *out, struct str mailbox, bool utf8)
+{
+	bool intact = mailbox.length <= LIMIT_ADDRESS_MAX * 2 && (utf8 ? text_is_utf8(mailbox) : true);
+	for (size_t i = 0; i < mailbox.length && i < LIMIT_ADDRESS_MAX * 2; i++) {
+		unsigned char c = (unsigned char)mailbox.data[i];
+		bool pass = c >= 0x20 && c != 0x7f && (c < 0x80 || (utf8 && intact));
+		buf_add_char(out, pass ? mailbox.data[i] : '?');
+	}
+}
+
+static void add_from(struct folder *f, const struct smtp_received *r)
+{
+	CLEANUP(buf_release) struct buf word = BUF_WITH_LIMIT(WORD_MAX_OCTETS);
+	add_safe(&word, r->helo.length ? r->helo : STR("unknown"), LIMIT_DOMAIN_MAX);
+	add_pair(f, "from", buf_str(&word));
+	if (!r->client_address.length)
+		return;
+	buf_clear(&word);
+	buf_add_char(&word, '(');
+	add_safe(&word, r->client_name, LIMIT_DOMAIN_MAX);
+	bool six = memchr(r->client_address.data, ':', r->client_address.length) != NULL;
+	buf_printf(&word, "%s[%s", r->client_name.length ? " " : "", six ? "IPv6:" : "");
+	add_safe(&word, r->client_address, 64);
+	buf_add_str(&word, STR("])"));
+	add_word(f, buf_str(&word));
+}
+
+const char *smtp_received_with(const struct smtp_received *r)
+{
+	static const char *const names[2][2][4] = {
+		{ { "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" }, { "UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA" } },
+		{ { "LMTP", "LMTPS", "LMTPA", "LMTPSA" }, { "UTF8LMTP", "UTF8LMTPS", "UTF8LMTPA", "UTF8LMTPSA" } },
+	};
+	if (!r->lmtp && !r->extended && !r->tls && !r->authenticated && !r->utf8)
+		return "SMTP";
+	return names[r->lmtp][r->utf8][(r->authenticated ? 2 : 0) + (r->tls ? 1 : 0)];
+}
+
+static void add_with(struct folder *f, const struct smtp_received *r)
+{
+	add_pair(f, "with", str_of(smtp_received_with(r)));
+	if (!r->tls || !r->tls_version.length)
+		return;
+	CLEANUP(buf_release) struct buf word = BUF_WITH_LIMIT(WORD_MAX_OCTETS);
+	buf_add_char(&word, '(');
+	add_safe(&word, r->tls_version, 32);
+	buf_add_char(&word, ' ');
+	add_safe(&word, r->tls_cipher, 64);
+	buf_add_char(&word, ')');
+	add_word(f, buf_str(&word));
+}
+
+/* RFC 5322 §3.3. The names are the protocol's, whatever the locale. */
+static void add_date(struct folder *f, int64_t when, int zone_minutes)
+{
+	static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+		                                "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	time_t shifted = (time_t)(when + (int64_t)zone_minutes * 60);
+	struct tm tm = {};
+	must(gmtime_r(&shifted, &tm) != NULL);
+	int zone = zone_minutes < 0 ? -zone_minutes : zone_minutes;
+	CLEANUP(buf_release) struct buf word = BUF_WITH_LIMIT(WORD_MAX_OCTETS);
+	buf_printf(&word, "%s, %d %s %04d %02d:%02d:%02d %c%02d%02d", days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon],
+	           tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec, zone_minutes < 0 ? '-' : '+', zone / 60, zone % 60);
+	add_word(f, buf_str(&word));
+}
+
+void smtp_received_write(struct buf *out, const struct smtp_received *r)
+{
+	struct folder f = { .out = out, .column = sizeof "Received:" - 1 };
+	CLEANUP(buf_release) struct buf word = BUF_WITH_LIMIT(WORD_MAX_OCTETS * 2);
+	buf_add_str(out, STR("Received:"));
+	add_from(&f, r);
+	add_safe(&word, r->host, LIMIT_DOMAIN_MAX);
+	add_pair(&f, "by", buf_str(&word));
+	add_word(&f, STR("(Posthorn)"));
+	add_with(&f, r);
+	buf_clear(&word);
+	add_safe(&word, r->id, 128);
+	bool recipient = r->recipient.length > 0;
+	if (!recipient)
+		buf_add_char(&word, ';');
+	add_pair(&f, "id", buf_str(&word));
+	if (recipient) {
+		buf_clear(&word);
+		buf_add_str(&word, STR("for <"));
+		add_mailbox(&word, r->recipient, r->utf8);
+		buf_add_str(&word, STR(">;"));
+		add_word(&f, buf_str(&word));
+	}
+	add_date(&f, r->time, r->zone_minutes);
+	buf_add_str(out, STR("\r\n"));
+}
+
+void smtp_return_path_write(struct buf *out, struct str mailbox)
+{
+	buf_add_str(out, STR("Return-Path: <"));
+	add_mailbox(out, mailbox, true);
+	buf_add_str(out, STR(">\r\n"));
+}

@@ -1,0 +1,73 @@
+#include "tls_internal.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+/* The errors that admins meet; all others keep OpenSSL's words. */
+static const struct {
+	int library, reason;
+	const char *words;
+} explanations[] = {
+	{ ERR_LIB_SSL, SSL_R_WRONG_VERSION_NUMBER, "the peer does not speak TLS here" },
+	{ ERR_LIB_SSL, SSL_R_HTTP_REQUEST, "the peer speaks HTTP" },
+	{ ERR_LIB_SSL, SSL_R_HTTPS_PROXY_REQUEST, "the peer speaks HTTP" },
+	{ ERR_LIB_SSL, SSL_R_UNSUPPORTED_PROTOCOL, "the peer knows only versions of TLS that are too old" },
+	{ ERR_LIB_SSL, SSL_R_VERSION_TOO_LOW, "the peer knows only versions of TLS that are too old" },
+	{ ERR_LIB_SSL, SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, "the peer refuses all versions of TLS that are allowed here" },
+	{ ERR_LIB_SSL, SSL_R_NO_SHARED_CIPHER, "no cipher in common, or no certificate" },
+	{ ERR_LIB_SSL, SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, "no certificate, or none of a kind that the peer knows" },
+	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, "the peer found nothing in common" },
+	{ ERR_LIB_SSL, SSL_R_TLSV1_ALERT_UNKNOWN_CA, "the client does not trust the certificate's authority" },
+	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, "the client does not accept the certificate" },
+	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, "the client does not accept the certificate" },
+	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, "the client says that the certificate has expired" },
+	{ ERR_LIB_SSL, SSL_R_TLSV1_ALERT_DECRYPT_ERROR, "the peer's TLS found an error in what it got" },
+	{ ERR_LIB_SSL, SSL_R_UNEXPECTED_EOF_WHILE_READING, "the peer cut the connection without ending TLS" },
+	{ ERR_LIB_X509, X509_R_KEY_VALUES_MISMATCH, "the key does not belong to the certificate" },
+	{ ERR_LIB_X509, X509_R_KEY_TYPE_MISMATCH, "the key does not belong to the certificate" },
+	{ ERR_LIB_PEM, PEM_R_NO_START_LINE, "there is no such PEM block in it" },
+	{ ERR_LIB_PEM, PEM_R_BAD_PASSWORD_READ, "it is encrypted; a server needs it without password" },
+};
+
+static const char *explain_verification(long result)
+{
+	switch (result) {
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH:
+		return "the certificate is for another name";
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+		return "the certificate has expired";
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return "the certificate is not valid yet";
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+		return "the certificate is signed by itself and not among the trusted ones";
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+		return "the certificate's authority is not trusted, or an intermediate certificate is missing";
+	case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+		return "the certificate is not signed by the trusted authority of that name";
+	default:
+		return X509_verify_cert_error_string(result);
+	}
+}
+
+const char *tls_explain(const SSL *ssl)
+{
+	unsigned long error = ERR_peek_last_error();
+	int library = ERR_GET_LIB(error), reason = ERR_GET_REASON(error);
+	ERR_clear_error();
+	if (ssl && library == ERR_LIB_SSL && reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
+		return explain_verification(SSL_get_verify_result(ssl));
+	for (size_t i = 0; i < COUNT_OF(explanations); i++)
+		if (explanations[i].library == library && explanations[i].reason == reason)
+			return explanations[i].words;
+	const char *words = ERR_reason_error_string(error);
+	return words ? words : "TLS failed";
+}
+
+bool tls_fail(struct fail **fail, enum fail_kind kind, const char *what)
+{
+	return fail_set(fail, kind, "%s: %s", what, tls_explain(NULL));
+}
