@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Runs the transcripts below tests/scripts against one instance, each with accounts of its own.
+
+A transcript is lines of `N VERB …`, N the number of a connection:
+
+    1 open pop3            connects (smtp submission submissions lmtp pop3 pop3s imap imaps)
+    1 > USER {user}        sends a line; {user}, {user2}, {user3}: addresses; {password}; {base64:text}
+    1 >raw a\\r\\nb         sends bytes, Python escapes, no line end added
+    1 < +OK *              expects a line; * stands for anything
+    1 <- 250-*             expects lines like it, any number of them
+    1 <listing             expects the lines written below with `|`, in order, up to the dot; `| *` stands for any lines
+    1 tls                  the TLS handshake
+    1 closed               expects the end of the connection
+    1 close                closes it
+    deliver {user}         delivers the lines written below with `|` by LMTP
+    ask {user} STAT = +OK 1 *    a further POP3 session: log in, one command, its answer
+
+Lines with # are comments.
+"""
+import base64
+import codecs
+import glob
+import os
+import re
+import sys
+
+import e2e
+
+
+class Transcript:
+    def __init__(self, instance, path):
+        self.instance = instance
+        self.path = path
+        self.connections = {}
+        self.values = {"password": e2e.PASSWORD, "domain": e2e.DOMAIN}
+        for name in ("user", "user2", "user3"):
+            self.values[name] = instance.fresh_user()
+            self.values[name + ".name"] = self.values[name].split("@")[0]
+
+    def fill(self, text):
+        def value(match):
+            name = match.group(1)
+            if name.startswith("base64:"):
+                inner = re.sub(r"\[([a-z0-9.]+)\]", lambda m: self.values[m.group(1)], name[7:])
+                return base64.b64encode(codecs.decode(inner, "unicode_escape").encode("latin-1")).decode()
+            return self.values[name]
+        return re.sub(r"\{([^{}]+)\}", value, text)
+
+    def matches(self, pattern, line):
+        return line is not None and re.fullmatch(".*".join(re.escape(p) for p in self.fill(pattern).split("*")), line) is not None
+
+    def expect(self, pattern, line):
+        if not self.matches(pattern, line):
+            raise AssertionError(f"{self.where}: expected {self.fill(pattern)!r}, got {line!r}")
+
+    def run(self):
+        with open(self.path, encoding="utf-8") as script:
+            lines = [line.rstrip("\n") for line in script]
+        position = 0
+        while position < len(lines):
+            line = lines[position]
+            position += 1
+            if not line.strip() or line.startswith("#"):
+                continue
+            self.where = f"{os.path.relpath(self.path, e2e.ROOT)}:{position}"
+            block = []
+            while position < len(lines) and (lines[position].startswith("| ") or lines[position] == "|"):
+                block.append(lines[position][2:])
+                position += 1
+            self.step(line, block)
+        for connection in self.connections.values():
+            connection.close()
+
+    def step(self, line, block):
+        first, _, rest = line.partition(" ")
+        if first == "deliver":
+            self.instance.deliver(self.fill(rest).split(), "\n".join(self.fill(b) for b in block) + "\n")
+        elif first == "ask":
+            self.ask(rest)
+        else:
+            verb, _, argument = rest.partition(" ")
+            self.talk(first, verb, argument, block)
+
+    def ask(self, rest):
+        user, _, rest = rest.partition(" ")
+        command, _, expected = rest.partition(" = ")
+        with self.instance.connect("pop3") as client:
+            client.line()
+            client.ask(f"USER {self.fill(user)}")
+            self.expect("+OK*", client.ask(f"PASS {e2e.PASSWORD}"))
+            self.expect(expected, client.ask(self.fill(command)))
+            client.ask("QUIT")
+
+    def talk(self, number, verb, argument, block):
+        if verb == "open":
+            self.connections[number] = self.instance.connect(argument)
+            return
+        connection = self.connections[number]
+        if verb == ">":
+            connection.send(self.fill(argument).encode("utf-8") + b"\r\n")
+        elif verb == ">raw":
+            connection.send(codecs.decode(self.fill(argument), "unicode_escape").encode("latin-1"))
+        elif verb == "<":
+            self.expect(argument, connection.line())
+        elif verb == "<-":
+            self.expect_several(connection, argument)
+        elif verb == "<listing":
+            self.expect_listing(connection, block)
+        elif verb == "tls":
+            connection.start_tls(self.instance.tls())
+        elif verb == "closed":
+            if (rest := connection.line()) is not None:
+                raise AssertionError(f"{self.where}: expected the end of the connection, got {rest!r}")
+        elif verb == "close":
+            connection.close()
+        else:
+            raise AssertionError(f"{self.where}: no such verb: {verb}")
+
+    def expect_several(self, connection, pattern):
+        while True:
+            line = connection.line()
+            if not self.matches(pattern, line):
+                connection.buffer = (line or "").encode() + b"\r\n" + connection.buffer
+                return
+
+    def expect_listing(self, connection, block):
+        lines = connection.listing()
+        for pattern in block:
+            if pattern == "*":
+                return
+            self.expect(pattern, lines.pop(0) if lines else None)
+        if lines:
+            raise AssertionError(f"{self.where}: further lines: {lines!r}")
+
+
+def main():
+    wanted = sys.argv[1:] or sorted(glob.glob(os.path.join(e2e.ROOT, "tests/scripts/*/*.txt")))
+    with e2e.Instance(accounts=(f"user%d:{3 * len(wanted) + 3}",)) as instance:
+        def test(path):
+            return lambda: Transcript(instance, path).run()
+        e2e.run([(os.path.relpath(path, os.path.join(e2e.ROOT, "tests/scripts")), test(path)) for path in wanted])
+
+
+main()
