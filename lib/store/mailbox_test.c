@@ -1,0 +1,189 @@
+#include "store_test_help.h"
+
+static enum fail_kind failure_of(struct store_txn **txn)
+{
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	assert_false(store_commit(txn, &fail));
+	return fail->kind;
+}
+
+static void names_are_checked(void **state)
+{
+	(void)state;
+	static char deep[2 * (LIMIT_MAILBOX_DEPTH_MAX + 1)];
+	for (size_t i = 0; i < sizeof deep; i++)
+		deep[i] = i % 2 ? '/' : 'a';
+	static char long_name[LIMIT_MAILBOX_NAME_MAX + 1];
+	memset(long_name, 'x', sizeof long_name);
+	const struct {
+		struct str name;
+		bool valid;
+	} cases[] = {
+		{ STR("a"), true },
+		{ STR("a/b c/\xc3\xa4"), true },
+		{ STR(""), false },
+		{ STR("/a"), false },
+		{ STR("a/"), false },
+		{ STR("a//b"), false },
+		{ STR("a\nb"), false },
+		{ STR("a\0b"), false },
+		{ STR("\xff"), false },
+		{ str_from(long_name, LIMIT_MAILBOX_NAME_MAX), true },
+		{ str_from(long_name, LIMIT_MAILBOX_NAME_MAX + 1), false },
+		{ str_from(deep, 2 * LIMIT_MAILBOX_DEPTH_MAX - 1), true },
+		{ str_from(deep, 2 * LIMIT_MAILBOX_DEPTH_MAX + 1), false },
+	};
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		assert_int_equal(mailbox_name_is_valid(cases[i].name), cases[i].valid);
+}
+
+static void create_makes_parents_and_fresh_uidvalidity(void **state)
+{
+	struct account *account = *state;
+	make_mailbox(account, "a/b/c");
+	uint32_t first = mailbox_now(account, "a/b/c").uidvalidity;
+	assert_int_not_equal(mailbox_now(account, "a").uidvalidity, mailbox_now(account, "a/b").uidvalidity);
+	uint64_t id = 0;
+	struct store_txn *txn = store_begin(account->store);
+	assert_false(store_mailbox_create(txn, STR("inbox"), STORE_USE_NONE, &id));
+	assert_int_equal(failure_of(&txn), FAIL_EXISTS);
+	txn = store_begin(account->store);
+	assert_true(store_mailbox_delete(txn, STR("a/b/c")));
+	commit(&txn);
+	make_mailbox(account, "a/b/c");
+	assert_true(mailbox_now(account, "a/b/c").uidvalidity > first);
+}
+
+static void rename_takes_children_along(void **state)
+{
+	struct account *account = *state;
+	uint64_t child = make_mailbox(account, "a/b/c");
+	make_mailbox(account, "a0");
+	struct store_placed placed = deliver_text(account, child, 1, "one");
+	struct store_txn *txn = store_begin(account->store);
+	assert_true(store_mailbox_rename(txn, STR("a"), STR("x/y")));
+	commit(&txn);
+	assert_int_equal(mailbox_now(account, "x/y/b/c").id, child);
+	assert_int_equal(mailbox_now(account, "x").messages, 0);
+	assert_int_equal(mailbox_now(account, "a0").messages, 0);
+	assert_body(account, placed.message, STR("one"));
+	static const struct {
+		const char *from, *to;
+		enum fail_kind kind;
+	} failures[] = {
+		{ "nothing", "z", FAIL_NOT_FOUND },
+		{ "x", "a0", FAIL_EXISTS },
+		{ "x", "x/inside", FAIL_INVALID },
+		{ "x", "a//b", FAIL_INVALID },
+	};
+	for (size_t i = 0; i < COUNT_OF(failures); i++) {
+		txn = store_begin(account->store);
+		assert_false(store_mailbox_rename(txn, str_of(failures[i].from), str_of(failures[i].to)));
+		assert_int_equal(failure_of(&txn), failures[i].kind);
+	}
+}
+
+static void rename_of_inbox_leaves_an_empty_one(void **state)
+{
+	struct account *account = *state;
+	make_mailbox(account, "INBOX/child");
+	struct store_placed placed = deliver_text(account, 0, 1, "one");
+	struct store_txn *txn = store_begin(account->store);
+	assert_true(store_mailbox_rename(txn, STR("Inbox"), STR("old")));
+	commit(&txn);
+	assert_int_equal(mailbox_now(account, "old").messages, 1);
+	assert_int_equal(mailbox_now(account, "INBOX").messages, 0);
+	assert_int_equal(mailbox_now(account, "INBOX").uidnext, placed.uid + 1);
+	assert_int_equal(mailbox_now(account, "inbox/child").messages, 0);
+	assert_counters(account);
+}
+
+static void delete_frees_at_once_and_purges_later(void **state)
+{
+	struct account *account = *state;
+	uint64_t id = make_mailbox(account, "a/b");
+	struct store_placed placed = { .message = 0 };
+	for (uint64_t i = 1; i <= 250; i++)
+		placed = deliver_text(account, id, i, "mail");
+	struct store_txn *txn = store_begin(account->store);
+	assert_false(store_mailbox_delete(txn, STR("a")));
+	assert_int_equal(failure_of(&txn), FAIL_DENIED);
+	txn = store_begin(account->store);
+	assert_false(store_mailbox_delete(txn, STR("INBOX")));
+	assert_int_equal(failure_of(&txn), FAIL_DENIED);
+	txn = store_begin(account->store);
+	assert_true(store_mailbox_delete(txn, STR("a/b")));
+	commit(&txn);
+	struct store_usage usage;
+	store_usage(account->store, &usage);
+	assert_int_equal(usage.messages, 0);
+	assert_int_equal(usage.bytes, 0);
+	uint64_t modseq = account->store->modseq;
+	care_for(account, 0, 0);
+	assert_int_equal(number_of(account, "SELECT (SELECT count(*) FROM placement) + (SELECT count(*) FROM body)"), 0);
+	assert_body_fails(account, placed.message, FAIL_NOT_FOUND);
+	/* the highest modseq was that of the mailbox that is gone */
+	account_close(account);
+	account_open(account);
+	assert_true(account->store->modseq >= modseq);
+	assert_counters(account);
+}
+
+static void subscriptions_outlive_mailboxes(void **state)
+{
+	struct account *account = *state;
+	make_mailbox(account, "a");
+	struct store_txn *txn = store_begin(account->store);
+	assert_true(store_subscribe(txn, STR("a"), true));
+	assert_true(store_subscribe(txn, STR("never was"), true));
+	assert_true(store_subscribe(txn, STR("a"), true));
+	commit(&txn);
+	assert_true(mailbox_now(account, "a").subscribed);
+	txn = store_begin(account->store);
+	assert_true(store_mailbox_delete(txn, STR("a")));
+	commit(&txn);
+	CLEANUP(store_reader_release) struct store_reader *reader = store_reader_acquire(account->store, NULL);
+	struct store_mailboxes names = {};
+	assert_true(store_read_subscriptions(reader, &names, NULL));
+	assert_int_equal(names.names.count, 2);
+	assert_string_equal(names.names.items[0], "a");
+	store_mailboxes_release(&names);
+	txn = store_begin(account->store);
+	assert_true(store_subscribe(txn, STR("a"), false));
+	commit(&txn);
+	assert_true(store_read_subscriptions(reader, &names, NULL));
+	assert_int_equal(names.names.count, 1);
+	store_mailboxes_release(&names);
+}
+
+static void special_use_is_kept(void **state)
+{
+	struct account *account = *state;
+	uint64_t id = 0;
+	struct store_txn *txn = store_begin(account->store);
+	assert_true(store_mailbox_create(txn, STR("Sent"), STORE_USE_SENT, &id));
+	assert_true(store_mailbox_use(txn, inbox_of(account), STORE_USE_IMPORTANT));
+	commit(&txn);
+	CLEANUP(store_reader_release) struct store_reader *reader = store_reader_acquire(account->store, NULL);
+	struct store_mailboxes all = {};
+	assert_true(store_read_mailboxes(reader, &all, NULL));
+	assert_int_equal(all.list.count, 2);
+	assert_int_equal(all.list.items[0].use, STORE_USE_IMPORTANT);
+	assert_int_equal(all.list.items[1].use, STORE_USE_SENT);
+	assert_true(str_equal(all.list.items[1].name, STR("Sent")));
+	store_mailboxes_release(&all);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_are_checked),
+		store_test(create_makes_parents_and_fresh_uidvalidity),
+		store_test(rename_takes_children_along),
+		store_test(rename_of_inbox_leaves_an_empty_one),
+		store_test(delete_frees_at_once_and_purges_later),
+		store_test(subscriptions_outlive_mailboxes),
+		store_test(special_use_is_kept),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

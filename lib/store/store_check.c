@@ -1,0 +1,137 @@
+#include "store_internal.h"
+
+enum { BODIES_AT_A_TIME = 500, BLOCK = 65536 };
+
+struct checking {
+	struct store_reader *reader;
+	const struct store_report *report;
+	uint64_t *damages;
+	struct fail **fail;
+};
+
+static void tell(struct checking *c, enum fail_kind kind, const char *what)
+{
+	++*c->damages;
+	if (c->report)
+		c->report->found(c->report->context, kind, what);
+}
+
+/* What must give no row, each in one statement, so that it sees one state. The first column says what is wrong. */
+static const char *const rules[] = {
+	"SELECT 'counters of mailbox ' || m.name FROM mailbox m WHERE name NOT NULL AND (messages, unseen, deleted, bytes) "
+	"!="
+	" (SELECT count(*), coalesce(sum(flags & 1 = 0), 0), coalesce(sum(flags & 16 != 0), 0), coalesce(sum(size), 0)"
+	" FROM placement p WHERE p.mailbox = m.id)",
+	"SELECT 'UID beyond UIDNEXT or modseq beyond HIGHESTMODSEQ: mailbox ' || m.id || ' uid ' || p.uid FROM placement p"
+	" JOIN mailbox m ON m.id = p.mailbox WHERE p.uid >= m.uidnext OR p.modseq > m.highestmodseq",
+	"SELECT 'placement in no mailbox: ' || mailbox || ' uid ' || uid FROM placement WHERE mailbox NOT IN"
+	" (SELECT id FROM mailbox)",
+	"SELECT 'placement of no message: mailbox ' || mailbox || ' uid ' || uid FROM placement p WHERE NOT EXISTS"
+	" (SELECT 1 FROM body WHERE body.message = p.message) OR NOT EXISTS (SELECT 1 FROM message WHERE message.message ="
+	" p.message)",
+	"SELECT 'size of placement: mailbox ' || p.mailbox || ' uid ' || p.uid FROM placement p JOIN body b ON b.message ="
+	" p.message WHERE b.size != p.size",
+	"SELECT 'message without placement that is not dead: ' || message FROM body b WHERE NOT EXISTS (SELECT 1 FROM"
+	" placement p WHERE p.message = b.message) AND message NOT IN (SELECT message FROM dead)",
+	"SELECT 'body in no segment: message ' || message FROM body WHERE segment NOT IN (SELECT number FROM segment WHERE"
+	" state != 4)",
+	"SELECT 'bodies overlap: segment ' || segment || ' at ' || start FROM (SELECT segment, start, lag(start + header +"
+	" stored, 1, 0) OVER (PARTITION BY segment ORDER BY start) AS end FROM body) WHERE start < end",
+};
+
+static bool check_rule(struct checking *c, const char *rule)
+{
+	struct database *db = &c->reader->database;
+	sqlite3_stmt *query = database_query(db, rule);
+	enum database_step step;
+	while ((step = database_step(db, query, c->fail)) == DATABASE_ROW)
+		tell(c, FAIL_CORRUPT, (const char *)sqlite3_column_text(query, 0));
+	return step == DATABASE_DONE;
+}
+
+static bool check_pages(struct checking *c)
+{
+	struct database *db = &c->reader->database;
+	sqlite3_stmt *query = database_query(db, "PRAGMA quick_check");
+	enum database_step step;
+	while ((step = database_step(db, query, c->fail)) == DATABASE_ROW) {
+		const char *text = (const char *)sqlite3_column_text(query, 0);
+		if (text && strcmp(text, "ok") != 0)
+			tell(c, FAIL_CORRUPT, text);
+	}
+	return step == DATABASE_DONE;
+}
+
+static bool read_to_end(struct store_stream *stream, struct fail **fail)
+{
+	char block[BLOCK];
+	int64_t got;
+	while ((got = store_stream_read(stream, block, sizeof block, fail)) > 0)
+		;
+	return got == 0;
+}
+
+static bool check_header(struct checking *c, uint64_t message, struct fail **fail)
+{
+	char bytes[SEGMENT_HEADER_MAX];
+	struct body_place place;
+	struct segment_header header;
+	struct store *store = c->reader->store;
+	CLEANUP(buf_release) struct buf name = BUF_WITH_LIMIT(SEGMENT_HEADER_MAX);
+	struct segment_file *file = body_open(c->reader, message, &place, fail);
+	bool ok = file && place.header <= sizeof bytes &&
+	          segment_file_read(file, place.offset, bytes, place.header, fail) &&
+	          (segment_header_decode(str_from(bytes, place.header), &store->segments.key, &header, &name) ||
+	           fail_set(fail, FAIL_CORRUPT, "segment %llu at %llu has a damaged header",
+	                    (unsigned long long)place.segment, (unsigned long long)place.offset));
+	segments_unuse(&store->segments, file);
+	return ok;
+}
+
+static void check_body(struct checking *c, uint64_t message)
+{
+	uint64_t size = 0;
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	CLEANUP(store_stream_close) struct store_stream *stream = store_stream_open(c->reader, message, &size, &fail);
+	if (stream && read_to_end(stream, &fail) && check_header(c, message, &fail))
+		return;
+	/* collected while we were reading */
+	if (fail && fail->kind != FAIL_NOT_FOUND)
+		tell(c, fail->kind, fail->text);
+}
+
+/* In groups, so that no read transaction lasts as long as the reading of all mail. */
+static bool check_bodies(struct checking *c)
+{
+	struct database *db = &c->reader->database;
+	ARRAY(uint64_t) messages = {};
+	uint64_t last = 0;
+	enum database_step step;
+	do {
+		messages.count = 0;
+		sqlite3_stmt *query = database_query(db, "SELECT message FROM body WHERE message > ? ORDER BY message LIMIT ?");
+		bind_u64(query, 1, last);
+		bind_u64(query, 2, BODIES_AT_A_TIME);
+		while ((step = database_step(db, query, c->fail)) == DATABASE_ROW)
+			*array_add(&messages) = column_u64(query, 0);
+		for (size_t i = 0; i < messages.count; i++)
+			check_body(c, last = messages.items[i]);
+	} while (step == DATABASE_DONE && messages.count);
+	array_release(&messages);
+	return step == DATABASE_DONE;
+}
+
+bool store_check(struct store *store, const struct store_report *report, uint64_t *damages, struct fail **fail)
+{
+	*damages = 0;
+	CLEANUP(store_reader_release) struct store_reader *reader = store_reader_acquire(store, fail);
+	if (!reader)
+		return false;
+	struct checking c = { reader, report, damages, fail };
+	if (!check_pages(&c))
+		return false;
+	for (size_t i = 0; i < COUNT_OF(rules); i++)
+		if (!check_rule(&c, rules[i]))
+			return false;
+	return check_bodies(&c);
+}
