@@ -151,8 +151,7 @@ static void close_store(struct account *a)
 void account_serve(struct account *a, uint64_t number, int control)
 {
 	struct daemon_spec spec = {
-		.program = "mailbox", .user = "posthorn-mail", .role = ROLE_MAILBOX,
-		.needs = SANDBOX_NEEDS_FILES | SANDBOX_NEEDS_THREADS, .permits = permits, .permit_count = COUNT_OF(permits),
+		.program = "mailbox", .role = ROLE_MAILBOX, .permits = permits, .permit_count = COUNT_OF(permits),
 	};
 	a->number = number;
 	a->daemon.spec = &spec;

@@ -68,32 +68,35 @@ static struct delivery_batch *open_batch(struct account *a)
 	return a->batch;
 }
 
-/* RFC 5321 §4.4: the final delivery adds Return-Path. What the store gets is what a client will get. */
+/* RFC 5321 §4.4: the final delivery adds Return-Path. What the store gets is what a client will get, and ends with CRLF. */
 static bool compose(struct buf *text, const struct msg_deliver *mail, int file, struct fail **fail)
 {
 	smtp_return_path_write(text, mail->sender);
 	buf_add_str(text, STR("Delivered-To: "));
 	buf_add_str(text, mail->original);
 	buf_add_str(text, STR("\r\n"));
-	if (file < 0)
-		return buf_add_str(text, mail->content);
 	char *room = buf_reserve(text, mail->size);
-	if (!room || !file_read_at(file, room, mail->size, mail->offset, fail))
+	must(room);
+	if (file < 0)
+		memcpy(room, mail->content.data, mail->size);
+	else if (!file_read_at(file, room, mail->size, mail->offset, fail))
 		return false;
 	buf_claim(text, mail->size);
+	if (mail->size < 2 || memcmp(room + mail->size - 2, "\r\n", 2) != 0)
+		buf_add_str(text, STR("\r\n"));
 	return true;
 }
 
-static void store_mail(struct account *a, struct delivery_batch *batch, const struct msg_deliver *mail, struct str text)
+static void store_mail(struct account *a, struct delivery_batch *batch, const struct msg_deliver *mail, struct buf *text)
 {
 	CLEANUP(arena_cleanup) struct arena *arena = arena_new(MESSAGE_ARENA_SIZE);
 	struct store_message_columns columns;
 	struct store_placed placed;
 	struct store_origin origin = { .seq = mail->sequence, .recipient = mail->recipient };
 	memcpy(origin.journal, mail->journal.bytes, sizeof origin.journal);
-	columns_fill(arena, text, &columns);
+	must(columns_fill(arena, text, &columns));
 	struct store_delivery delivery = {
-		.origin = &origin, .body.bytes = text, .columns = &columns, .received = mail->received_us / 1000000,
+		.origin = &origin, .body.bytes = buf_str(text), .columns = &columns, .received = mail->received_us / 1000000,
 	};
 	if (!store_mailbox_find(batch->txn, STR("INBOX"), &delivery.mailbox))
 		return; /* the transaction has failed; its commit says so */
@@ -117,7 +120,7 @@ static bool on_deliver(struct ipc_peer *peer, struct ipc_frame *frame)
 	}
 	struct delivery_batch *batch = open_batch(a);
 	batch->items[batch->count++] = item;
-	store_mail(a, batch, &mail, buf_str(&text));
+	store_mail(a, batch, &mail, &text);
 	return true;
 }
 

@@ -7,18 +7,15 @@ static void preload(const struct config *config)
 {
 	(void)config;
 	charset_preload();
+	store_preload();
 }
-
-extern const struct ipc_permit zygote_permits[];
-extern const size_t zygote_permit_count;
 
 int main(void)
 {
 	static struct account account;
 	int control;
 	struct daemon_spec spec = {
-		.program = "mailbox", .user = "posthorn-mail", .role = ROLE_ZYGOTE, .folder = "accounts",
-		.needs = SANDBOX_NEEDS_FILES | SANDBOX_NEEDS_THREADS | SANDBOX_NEEDS_FORK,
+		.program = "mailbox", .role = ROLE_ZYGOTE,
 		.preload = preload, .permits = zygote_permits, .permit_count = zygote_permit_count,
 	};
 	daemon_begin(&account.daemon, &spec, &account);

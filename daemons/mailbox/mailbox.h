@@ -64,6 +64,10 @@ struct session {
 
 /* ---- zygote.c ---- */
 
+/* What master may ask of the zygote. */
+extern const struct ipc_permit zygote_permits[];
+extern const size_t zygote_permit_count;
+
 /* Serves as the zygote; in a child it returns the number of its account and its control descriptor. */
 uint64_t zygote_serve(struct daemon *daemon, int *control);
 

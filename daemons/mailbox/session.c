@@ -122,8 +122,10 @@ bool session_begin(struct account *a, struct ipc_frame *frame)
 	if (frame->type == MSG_CTL_ACCOUNT)
 		s->service = SERVICE_CONTROL;
 	else if (!fill_from_message(s, frame)) {
+		/* Master passes it on unread: what is wrong with it is not master's fault. */
+		log_event(LOG_ERROR, frame->request, "malformed-session");
 		session_free(s);
-		return false;
+		return true;
 	}
 	/* One more than allowed is told so by its own thread: sessions are counted there. */
 	start_or_wait(s);

@@ -32,6 +32,9 @@ static bool on_fork(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (pid == 0) {
 		zygote.child_account = wanted.account;
 		zygote.child_control = control;
+		/* Now, so that not one more frame meant for the zygote is read here. */
+		ipc_peer_forget(peer);
+		loop_stop_timer(daemon->loop, &zygote.reap_timer);
 		loop_stop(daemon->loop);
 		return true;
 	}
@@ -41,7 +44,7 @@ static bool on_fork(struct ipc_peer *peer, struct ipc_frame *frame)
 		return true;
 	}
 	zygote.children++;
-	msg_forked_send(&peer->channel, 0, &(struct msg_forked){ .account = wanted.account, .pid = (uint32_t)pid }, -1);
+	msg_forked_send(&peer->channel, frame->request, &(struct msg_forked){ .account = wanted.account, .pid = (uint32_t)pid }, -1);
 	return true;
 }
 
@@ -68,8 +71,6 @@ static bool on_drain(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
-extern const struct ipc_permit zygote_permits[];
-extern const size_t zygote_permit_count;
 const struct ipc_permit zygote_permits[] = {
 	{ MSG_FORK, (unsigned)IPC_ANY_STATE, 0, on_fork },
 	{ MSG_DRAIN, (unsigned)IPC_ANY_STATE, 0, on_drain },
@@ -83,7 +84,6 @@ uint64_t zygote_serve(struct daemon *daemon, int *control)
 	loop_run(daemon->loop);
 	/* Only a child comes here: what was the zygote's is not its. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	ipc_channel_release(&daemon->master.channel);
 	loop_free(daemon->loop);
 	*control = zygote.child_control;
 	return zygote.child_account;

@@ -122,9 +122,6 @@ static void finish(struct session *s)
 	struct str kinds = {};
 	enum verdict_kind kind = VERDICT_OK;
 	const struct smtp_reply *refusal = smtp_data_verdict(&txn->content.data);
-	/* A message in chunks may lack its last line end; DATA and POP3 cannot carry it so. */
-	if (!smtp_data_is_terminated(&txn->content.data))
-		buf_add_str(&txn->content.body, STR("\r\n"));
 	if (!refusal) {
 		kind = hand_to_queue(s, &queue_id, &kinds);
 		txn->begun = txn->begun && kind != VERDICT_OK;

@@ -22,14 +22,14 @@ static void lose(struct session *s)
 /* Master wires a new queue over the control channel; its loop handles that while we wait here. */
 static bool wait_for_queue(struct session *s)
 {
-	int64_t until = clock_monotonic_ms() + QUEUE_RETURN_MS;
-	while (!s->smtpd->has_queue) {
-		int64_t left = until - clock_monotonic_ms();
-		if (left <= 0)
-			return false;
-		loop_step(s->smtpd->daemon.loop, (int)left);
-	}
-	return true;
+	int64_t now = clock_monotonic_ms(), until = now + QUEUE_RETURN_MS;
+	if (s->smtpd->has_queue)
+		return true;
+	smtpd_pause_pool(s->smtpd);
+	for (; !s->smtpd->has_queue && now < until; now = clock_monotonic_ms())
+		loop_step(s->smtpd->daemon.loop, (int)(until - now));
+	smtpd_resume_pool(s->smtpd);
+	return s->smtpd->has_queue;
 }
 
 /* The answer of that type to our request; anything else is a queue that does not know us. */

@@ -5,9 +5,12 @@
 
 static bool on_drain(struct ipc_peer *peer, struct ipc_frame *frame)
 {
-	(void)peer;
+	struct smtpd *smtpd = peer->owner;
 	(void)frame;
-	_exit(0);
+	if (!smtpd->serving)
+		_exit(0);
+	smtpd->draining = true;
+	return true;
 }
 
 /* Wakes the one smtpd of the pool that the kernel gives the session to; others find nothing. */
@@ -18,10 +21,27 @@ static void on_pool(void *owner, uint32_t events)
 	(void)events;
 	if (ipc_receive(&smtpd->pool, &frame) != IPC_FRAME)
 		return;
+	smtpd->serving = true;
 	session_serve(smtpd, &frame);
+	smtpd->serving = false;
 	ipc_close_descriptors(&frame);
-	if (++smtpd->sessions >= smtpd->daemon.config.smtp_sessions_per_process)
+	if (smtpd->draining)
 		_exit(0);
+	if (++smtpd->sessions >= smtpd->daemon.config.smtp_sessions_per_process) {
+		/* So that master does not take it for a crash. */
+		msg_retire_send(&smtpd->daemon.master.channel, 0, &(struct msg_retire){}, -1);
+		_exit(0);
+	}
+}
+
+void smtpd_pause_pool(struct smtpd *smtpd)
+{
+	loop_unwatch(smtpd->daemon.loop, &smtpd->pool_watch);
+}
+
+void smtpd_resume_pool(struct smtpd *smtpd)
+{
+	loop_watch(smtpd->daemon.loop, &smtpd->pool_watch, smtpd->pool.descriptor, EPOLLIN | EPOLLEXCLUSIVE, on_pool, smtpd);
 }
 
 static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -39,7 +59,7 @@ static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
 		return true;
 	}
 	ipc_channel_init(&smtpd->pool, descriptor);
-	loop_watch(peer->loop, &smtpd->pool_watch, descriptor, EPOLLIN | EPOLLEXCLUSIVE, on_pool, smtpd);
+	smtpd_resume_pool(smtpd);
 	return true;
 }
 
@@ -49,7 +69,7 @@ static const struct ipc_permit permits[] = {
 };
 
 static const struct daemon_spec spec = {
-	.program = "smtpd", .user = "posthorn-smtpd", .role = ROLE_SMTPD, .permits = permits, .permit_count = COUNT_OF(permits),
+	.program = "smtpd", .role = ROLE_SMTPD, .permits = permits, .permit_count = COUNT_OF(permits),
 };
 
 int main(int argc, char **argv)

@@ -32,7 +32,15 @@ struct smtpd {
 	struct ipc_channel queue;
 	bool has_queue;
 	unsigned sessions;         /* served so far */
+	bool serving;              /* one is served now */
+	bool draining;             /* ends with it */
 };
+
+/* ---- smtpd.c ---- */
+
+/* Between these two no session is taken from the pool, though the loop runs. */
+void smtpd_pause_pool(struct smtpd *smtpd);
+void smtpd_resume_pool(struct smtpd *smtpd);
 
 /* A message as it comes in: the octets, in memory while they are few, in a file of queue's when they are many. */
 struct content {

@@ -69,12 +69,23 @@
 /* Between processes */
 #define LIMIT_IPC_FRAME_MAX 131072
 #define LIMIT_IPC_DESCRIPTORS_MAX 4
+#define LIMIT_IPC_WAITING_MAX 67108864   /* octets that wait for a peer that does not read; beyond it the peer is ended */
+#define LIMIT_IPC_WAITING_DESCRIPTORS_MAX 1000 /* the same in descriptors */
 #define LIMIT_LEFTOVER_MAX 32768         /* bytes read ahead that travel with a hand-over */
+
+/* Queue */
+#define LIMIT_QUEUE_OCTETS_MAX 268435456 /* of messages in memory: coming in, or not yet sent to their mailboxes */
+#define LIMIT_QUEUE_MESSAGES_MAX 1000000 /* in the queue; then MAIL is refused for now */
+#define LIMIT_QUEUE_ACCOUNT_MAX 10000    /* messages that wait for one account; then RCPT is refused for now */
+#define LIMIT_QUEUE_LOOKUPS_MAX 20000    /* answers of auth that are remembered, in each of two generations */
+#define LIMIT_QUEUE_LOOKUP_OCTETS_MAX 8388608 /* of them */
+#define LIMIT_QUEUE_TOKENS_MAX 100000    /* log-ins that may submit */
+#define LIMIT_QUEUE_FROM_MAX 1000        /* addresses in From that a transaction may ask for */
+#define LIMIT_QUEUE_CONTROLS_MAX 20      /* posthornctl at the same time */
 
 /* Store */
 #define LIMIT_SEGMENT_SIZE 67108864
 #define LIMIT_OPEN_SEGMENTS 16           /* files that a store keeps open though nobody reads them */
-#define LIMIT_BODY_MOVED_MAX 67108864    /* a body that compaction reads into memory */
 #define LIMIT_REFERENCES_MAX 100         /* of a message, kept for threads: the first and the last ones */
 #define LIMIT_MAILBOX_NAME_MAX 1000
 #define LIMIT_MAILBOX_DEPTH_MAX 100

@@ -16,7 +16,7 @@ const struct smtp_reply *smtp_simple_reply(enum smtp_command_id id)
 
 unsigned smtp_extensions_offered(enum smtp_protocol protocol)
 {
-	unsigned all = SMTP_PIPELINING | SMTP_SIZE | SMTP_8BITMIME | SMTP_CHUNKING | SMTP_SMTPUTF8 | SMTP_ENHANCED |
-	               SMTP_LIMITS;
+	unsigned all = SMTP_PIPELINING | SMTP_SIZE | SMTP_8BITMIME | SMTP_CHUNKING | SMTP_BINARYMIME | SMTP_SMTPUTF8 |
+	               SMTP_ENHANCED | SMTP_LIMITS;
 	return protocol == SMTP_ON_LMTP ? all : all | SMTP_HELP | SMTP_VRFY;
 }

@@ -1,5 +1,7 @@
 #include "database.h"
 
+#include "store.h"
+
 #include <errno.h>
 
 bool database_open(struct database *db, const char *path, int flags, struct fail **fail)
@@ -100,4 +102,13 @@ bool database_run(struct database *db, sqlite3_stmt *query, struct fail **fail)
 void database_done(sqlite3_stmt *query)
 {
 	sqlite3_reset(query);
+}
+
+void store_preload(void)
+{
+	unsigned char seed[16];
+	/* The statistics cost a lock around each allocation, and nobody reads them. */
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	must(sqlite3_initialize() == SQLITE_OK);
+	sqlite3_randomness(sizeof seed, seed);
 }

@@ -292,7 +292,7 @@ bool message_insert(struct store_txn *txn, uint64_t message, uint64_t size, int6
 	columns = columns ? columns : &none;
 	sqlite3_stmt *query =
 		txn_query(txn, "INSERT INTO message(message, size, lines, received, sent, message_id, refs,"
-	                   " subject, preview, headers, structure) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+	                   " subject, preview, headers, structure, traits) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
 	bind_u64(query, 1, message);
 	bind_u64(query, 2, size);
 	bind_u64(query, 3, columns->lines);
@@ -304,6 +304,7 @@ bool message_insert(struct store_txn *txn, uint64_t message, uint64_t size, int6
 	bind_bytes(query, 9, or_null(columns->preview));
 	bind_bytes(query, 10, or_null(columns->headers));
 	bind_bytes(query, 11, or_null(columns->structure));
+	bind_u64(query, 12, columns->traits);
 	return txn_run(txn, query);
 }
 

@@ -27,7 +27,8 @@ static const char schema[] =
 
 	"CREATE TABLE message(message INTEGER PRIMARY KEY, size INTEGER NOT NULL, lines INTEGER NOT NULL,"
 	" received INTEGER NOT NULL, sent INTEGER NOT NULL, message_id INTEGER NOT NULL, refs BLOB, subject TEXT,"
-	" preview TEXT, headers BLOB, structure BLOB);"
+	" preview TEXT, headers BLOB, structure BLOB, traits INTEGER NOT NULL);"
+	"CREATE INDEX message_traits ON message(message) WHERE traits != 0;"
 	"CREATE TABLE body(message INTEGER PRIMARY KEY, segment INTEGER NOT NULL, start INTEGER NOT NULL,"
 	" header INTEGER NOT NULL, stored INTEGER NOT NULL, size INTEGER NOT NULL, checksum INTEGER NOT NULL,"
 	" codec INTEGER NOT NULL, stable BLOB NOT NULL);"

@@ -64,13 +64,32 @@ static bool read_messages(struct store_reader *reader, uint64_t mailbox, struct 
 	return step == DATABASE_DONE;
 }
 
+/* Few mails have any, and an index knows which: the wide rows of the others are not read. */
+static bool read_traits(struct store_reader *reader, uint64_t mailbox, struct store_maildrop *drop, struct fail **fail)
+{
+	sqlite3_stmt *query = database_query(&reader->database, "SELECT p.uid, m.traits FROM message m JOIN placement p ON"
+	                                     " p.message = m.message WHERE m.traits != 0 AND p.mailbox = ? ORDER BY p.uid");
+	bind_u64(query, 1, mailbox);
+	enum database_step step;
+	size_t i = 0;
+	while ((step = database_step(&reader->database, query, fail)) == DATABASE_ROW) {
+		uint32_t uid = (uint32_t)column_u64(query, 0);
+		while (i < drop->messages.count && drop->messages.items[i].uid < uid)
+			i++;
+		if (i < drop->messages.count && drop->messages.items[i].uid == uid)
+			drop->messages.items[i].traits = (uint32_t)column_u64(query, 1);
+	}
+	return step == DATABASE_DONE;
+}
+
 /* The writer lock keeps the collector out until what is listed is pinned. */
 static bool fill(struct store_reader *reader, struct store_maildrop *drop, struct fail **fail)
 {
 	struct store *store = reader->store;
 	struct store_maildrop read = {};
 	pthread_mutex_lock(&store->writer_lock);
-	bool ok = barrier_locked(store, fail) && read_messages(reader, drop->mailbox, &read, fail);
+	bool ok = barrier_locked(store, fail) && read_messages(reader, drop->mailbox, &read, fail) &&
+	          read_traits(reader, drop->mailbox, &read, fail);
 	publish(store, drop, &read);
 	pthread_mutex_unlock(&store->writer_lock);
 	return ok;

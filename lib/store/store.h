@@ -74,6 +74,9 @@ struct store_reader;
 
 /* ---- open and close ---- */
 
+/* Loads what SQLite would open lazily; before the sandbox, once per process tree. */
+void store_preload(void);
+
 struct store_options {
 	const char *path;      /* absolute path of the same directory, for SQLite */
 	bool create;           /* an empty directory becomes an account with an INBOX */
@@ -141,6 +144,11 @@ struct store_body {
 	uint64_t size;
 };
 
+/* What lists of a maildrop must know of a mail without reading it. */
+enum store_trait {
+	STORE_HAS_8BIT_HEADER = 1, /* clients without UTF-8 get a surrogate of another size, RFC 6856 §2.1 */
+};
+
 /* What lib/mail found in the mail; kept as it is. Empty parts are allowed. */
 struct store_message_columns {
 	struct str structure; /* envelope and MIME structure */
@@ -152,6 +160,7 @@ struct store_message_columns {
 	struct str preview;
 	int64_t sent; /* Date field */
 	uint32_t lines;
+	uint32_t traits; /* enum store_trait */
 };
 
 /* Which record of which journal this is, and for which of its recipients. */
@@ -357,6 +366,7 @@ struct store_drop_message {
 	uint64_t message;
 	uint64_t size;
 	uint32_t uid;
+	uint32_t traits; /* enum store_trait */
 };
 
 struct store_maildrop {

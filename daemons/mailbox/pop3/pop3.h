@@ -12,6 +12,8 @@
 #include "mailbox.h"
 #include "reply.h"
 
+enum { MAIL_MEMORY_MAX = INT32_MAX };
+
 struct pop3_session {
 	struct session *session;
 	struct stream *stream;

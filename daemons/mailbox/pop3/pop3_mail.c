@@ -1,25 +1,46 @@
 #include "pop3.h"
 
-/* The octets of a mail that RETR sends: as stored, but ended with CRLF. */
-static uint64_t octets_of(struct str mail)
+#include "downgrade.h"
+#include "message.h"
+
+enum { DOWNGRADE_EXTRA_MAX = 1 << 20 };
+
+/* RFC 6856 §2.1: a client that has not said UTF8 gets a surrogate with ASCII headers. */
+static bool wants_surrogate(const struct pop3_session *p, size_t i)
 {
-	bool ended = mail.length >= 2 && mail.data[mail.length - 2] == '\r' && mail.data[mail.length - 1] == '\n';
-	return mail.length + (ended || mail.length == 0 ? 0 : 2);
+	return !p->utf8 && p->drop.messages.items[i].traits & STORE_HAS_8BIT_HEADER;
+}
+
+static bool downgrade(struct pop3_session *p, struct fail **fail)
+{
+	CLEANUP(arena_cleanup) struct arena *arena = arena_new(MESSAGE_ARENA_SIZE);
+	struct buf surrogate = BUF_WITH_LIMIT(p->mail.length * 4 + DOWNGRADE_EXTRA_MAX);
+	downgrade_message(&surrogate, buf_str(&p->mail), mime_parse(arena, buf_str(&p->mail), NULL));
+	if (surrogate.overflowed) {
+		buf_release(&surrogate);
+		return fail_set(fail, FAIL_TOO_BIG, "no ASCII form of the header fits");
+	}
+	buf_release(&p->mail);
+	p->mail = surrogate;
+	return true;
 }
 
 bool pop3_read_mail(struct pop3_session *p, size_t i, struct fail **fail)
 {
 	buf_clear(&p->mail);
+	p->mail.limit = MAIL_MEMORY_MAX;
 	if (!store_read_body(p->reader, p->drop.messages.items[i].message, &p->mail, fail))
 		return false;
-	p->octets[i] = octets_of(buf_str(&p->mail));
-	return true;
+	return !wants_surrogate(p, i) || downgrade(p, fail);
 }
 
-/* What is stored ends with CRLF, so its size is what RETR sends. */
+/* What is stored ends with CRLF, so its size is what RETR sends; a surrogate must be made to know its size. */
 uint64_t pop3_octets(struct pop3_session *p, size_t i)
 {
-	if (p->octets[i] == UINT64_MAX)
-		p->octets[i] = p->drop.messages.items[i].size;
+	if (p->octets[i] != UINT64_MAX)
+		return p->octets[i];
+	p->octets[i] = p->drop.messages.items[i].size;
+	if (wants_surrogate(p, i) && pop3_read_mail(p, i, NULL))
+		p->octets[i] = p->mail.length;
 	return p->octets[i];
 }

@@ -145,7 +145,7 @@ void pop3_serve(struct session *s)
 		.idle_ms = silence_ms, .command_ms = silence_ms, .write_ms = WRITE_PATIENCE_MS, .bulk_grace_ms = WRITE_PATIENCE_MS,
 	};
 	struct pop3_session p = {
-		.session = s, .utf8 = s->flags & SESSION_UTF8, .out = BUF_WITH_LIMIT(ANSWER_MAX), .mail = BUF_WITH_LIMIT(INT32_MAX),
+		.session = s, .utf8 = s->flags & SESSION_UTF8, .out = BUF_WITH_LIMIT(ANSWER_MAX), .mail = BUF_WITH_LIMIT(MAIL_MEMORY_MAX),
 		.language = (enum pop3_language)s->account->daemon.config.default_language,
 	};
 	p.stream = session_open_stream(s, INPUT_SIZE, &times);
