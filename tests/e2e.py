@@ -3,14 +3,20 @@
 A test is a function that returns (passed) or raises (failed); `skip(reason)` skips it. Ports come from
 tools/instance; nothing here sleeps to wait for an event.
 """
+import base64
+import collections
+import json
 import os
+import re
 import shutil
+import signal
 import smtplib
 import socket
 import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -19,6 +25,8 @@ SHARED = os.environ.get("POSTHORN_SHARED", os.path.join(os.path.dirname(ROOT), "
 PASSWORD = "secret"
 DOMAIN = "example.test"
 TIMEOUT = 30
+LONG = os.environ.get("POSTHORN_TEST_LONG") == "1"
+QUEUED = re.compile(r"queued as ([0-9a-f]{16})")
 
 
 class Skipped(Exception):
@@ -29,6 +37,41 @@ def skip(reason):
     raise Skipped(reason)
 
 
+def long_only(what):
+    """Names on the TAP line what only ./test --long runs."""
+    if not LONG:
+        skip(f"only with ./test --long: {what}")
+
+
+def check(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def equal(got, wanted, what):
+    if got != wanted:
+        raise AssertionError(f"{what}: expected {short(wanted)}, got {short(got)}")
+
+
+def short(value):
+    text = repr(value)
+    return text if len(text) <= 600 else f"{text[:300]} … {text[-200:]} ({len(text)} characters)"
+
+
+def crlf(data):
+    return data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def stuffed(mail):
+    """A mail as DATA carries it, with the final dot."""
+    mail = mail if mail.endswith(b"\r\n") or not mail else mail + b"\r\n"
+    return (b"\r\n" + mail).replace(b"\r\n.", b"\r\n..")[2:] + b".\r\n"
+
+
+def plain(user, password=PASSWORD):
+    return base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+
+
 class Instance:
     """tools/instance start … stop, as a context manager."""
 
@@ -37,6 +80,9 @@ class Instance:
         os.chmod(self.directory, 0o755)
         self.arguments = [a for pattern in accounts for a in ("--accounts", pattern)] + list(arguments)
         self.next_user = 0
+        self.log_seen = 0
+        self.log_lock = threading.Lock()
+        self.delivered = collections.Counter()
 
     def start(self):
         command = [os.path.join(ROOT, "tools", "instance"), "start", self.directory, *self.arguments]
@@ -53,7 +99,8 @@ class Instance:
 
     def __exit__(self, *_):
         self.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if not os.environ.get("POSTHORN_KEEP"):
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def port(self, service):
         if service not in self.facts:
@@ -81,16 +128,88 @@ class Instance:
         return smtplib.LMTP("127.0.0.1", self.port("lmtp"), timeout=TIMEOUT)
 
     def deliver(self, recipient, message, sender="sender@elsewhere.test"):
-        """A mail by LMTP; returns when the server has said 250."""
+        """A mail by LMTP; returns when it lies in the accounts, and not only in the queue."""
         if isinstance(message, str):
-            message = message.replace("\r\n", "\n").replace("\n", "\r\n").encode()
-        with self.lmtp() as client:
-            refused = client.sendmail(sender, [recipient] if isinstance(recipient, str) else recipient, message)
-        if refused:
-            raise AssertionError(f"refused: {refused}")
+            message = message.encode()
+        recipients = [recipient] if isinstance(recipient, str) else recipient
+        with self.smtp("lmtp") as client:
+            client.envelope(sender, recipients)
+            replies = client.data(crlf(message), len(recipients))
+        for reply in replies:
+            check(reply.startswith("250"), f"refused: {reply}")
+        self.wait_delivered(replies[0], len(recipients))
+
+    def wait_delivered(self, reply, recipients=1):
+        """Waits for the queue's word that the mail of a 250 lies in so many accounts."""
+        self.wait_all_delivered({QUEUED.search(reply).group(1): recipients})
+
+    def wait_all_delivered(self, wanted, seconds=TIMEOUT):
+        """The same for several: queue id → recipients."""
+        def arrived():
+            with self.log_lock:
+                self.read_log()
+                return all(self.delivered[name] >= count for name, count in wanted.items())
+        until(arrived, f"delivery of {short(list(wanted))}", seconds)
+
+    def read_log(self):
+        """Counts what queue has logged as delivered since the last call."""
+        with open(os.path.join(self.directory, "log"), "rb") as log:
+            log.seek(self.log_seen)
+            news = log.read()
+        news = news[:news.rfind(b"\n") + 1]
+        self.log_seen += len(news)
+        for found in re.finditer(rb" delivered queue-id=\"?([0-9a-f]{16})", news):
+            self.delivered[found[1].decode()] += 1
 
     def connect(self, service):
         return Line(socket.create_connection(("127.0.0.1", self.port(service)), timeout=TIMEOUT))
+
+    def smtp(self, service="smtp", hello="client.test", user=None):
+        """A greeted SMTP or LMTP session; with a user inside TLS and logged in."""
+        client = Smtp(socket.create_connection(("127.0.0.1", self.port(service)), timeout=TIMEOUT))
+        if service == "submissions":
+            client.start_tls(self.tls())
+        client.expect("220")
+        client.say(f"{'LHLO' if service == 'lmtp' else 'EHLO'} {hello}", "250")
+        if user and service != "submissions":
+            client.say("STARTTLS", "220")
+            client.start_tls(self.tls())
+            client.say(f"EHLO {hello}", "250")
+        if user:
+            client.say(f"AUTH PLAIN {plain(user)}", "235")
+        return client
+
+    def pop3(self, user, service="pop3", password=PASSWORD):
+        """A POP3 session in the TRANSACTION state."""
+        client = Pop3(socket.create_connection(("127.0.0.1", self.port(service)), timeout=TIMEOUT))
+        if service == "pop3s":
+            client.start_tls(self.tls())
+        client.ok(None)
+        client.ok(f"USER {user}")
+        client.ok(f"PASS {password}")
+        return client
+
+    def mails(self, user):
+        """All mails of an account, as RETR gives them."""
+        with self.pop3(user) as client:
+            mails = client.all()
+            client.ok("QUIT")
+        return mails
+
+    def processes(self):
+        """What posthornctl status lists: program, kind, pid, account, state."""
+        return json.loads(self.ctl("--json", "status").stdout)
+
+    def pids(self, program, kind=None):
+        return [int(p["pid"]) for p in self.processes() if p["program"] == program and kind in (None, p["kind"])]
+
+    def master(self):
+        with open(os.path.join(self.directory, "pid"), encoding="ascii") as file:
+            return int(file.read().split()[0])
+
+    def children(self):
+        """Every process of this instance but master: they are in the session that master began."""
+        return [pid for pid in session_members(self.master()) if pid != self.master()]
 
 
 class Line:
@@ -143,6 +262,21 @@ class Line:
             raise AssertionError(f"data before TLS: {self.buffer!r}")
         self.connection = context.wrap_socket(self.connection, server_hostname=name)
 
+    def rest(self):
+        """All bytes up to the end of the connection."""
+        while True:
+            try:
+                piece = self.connection.recv(65536)
+            except (ConnectionResetError, ssl.SSLEOFError):
+                piece = b""
+            if not piece:
+                rest, self.buffer = self.buffer, b""
+                return rest
+            self.buffer += piece
+
+    def ended(self):
+        equal(self.line(), None, "the end of the connection")
+
     def close(self):
         self.connection.close()
 
@@ -151,6 +285,112 @@ class Line:
 
     def __exit__(self, *_):
         self.close()
+
+
+class Smtp(Line):
+    def expect(self, beginning):
+        """A reply whose last line begins so; returns it as one string."""
+        lines = self.reply()
+        check(lines[-1] is not None and lines[-1].startswith(beginning), f"expected {beginning}, got {short(lines)}")
+        return "\n".join(lines)
+
+    def say(self, command, beginning):
+        self.send(command)
+        try:
+            return self.expect(beginning)
+        except AssertionError as failure:
+            raise AssertionError(f"{short(command)}: {failure}") from None
+
+    def envelope(self, sender, recipients):
+        self.send(b"".join([f"MAIL FROM:<{sender}>\r\n".encode()] + [f"RCPT TO:<{r}>\r\n".encode() for r in recipients]))
+        self.expect("250 2.1.0")
+        for _ in recipients:
+            self.expect("250 2.1.5")
+
+    def data(self, mail, replies=1):
+        """DATA with a mail; returns the replies to its end, which may be refusals."""
+        self.say("DATA", "354")
+        self.send(stuffed(mail))
+        return [self.expect("") for _ in range(replies)]
+
+    def transact(self, sender, recipients, mail, beginning="250 2.0.0"):
+        """A whole transaction; the answer to its end."""
+        self.envelope(sender, recipients)
+        reply, = self.data(mail)
+        check(reply.startswith(beginning), f"expected {beginning}, got {reply}")
+        return reply
+
+
+class Pop3(Line):
+    def ok(self, command):
+        """Sends a command (None: sends nothing) that is to succeed."""
+        line = self.line() if command is None else self.ask(command)
+        check(line is not None and line.startswith("+OK"), f"{command}: {line}")
+        return line
+
+    def err(self, command, text=""):
+        line = self.ask(command)
+        check(line is not None and line.startswith("-ERR") and text in line, f"{command}: expected -ERR … {text}, got {line}")
+        return line
+
+    def block(self):
+        """Bytes up to the dot, unstuffed."""
+        while not self.buffer.startswith(b".\r\n") and b"\r\n.\r\n" not in self.buffer:
+            piece = self.connection.recv(1 << 18)
+            check(piece, "connection ended within a mail")
+            self.buffer += piece
+        if self.buffer.startswith(b".\r\n"):
+            body, self.buffer = b"", self.buffer[3:]
+        else:
+            end = self.buffer.index(b"\r\n.\r\n") + 2
+            body, self.buffer = self.buffer[:end], self.buffer[end + 3:]
+        return (b"\r\n" + body).replace(b"\r\n.", b"\r\n")[2:]
+
+    def retr(self, number):
+        self.ok(f"RETR {number}")
+        return self.block()
+
+    def count(self):
+        return int(self.ok("STAT").split()[1])
+
+    def all(self):
+        count = self.count()
+        return [self.retr(number) for number in range(1, count + 1)]
+
+    def uids(self):
+        self.ok("UIDL")
+        return [line.split()[1] for line in self.listing()]
+
+
+def session_members(session):
+    """The processes, zombies not counted, of a session."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields[0] not in "ZX" and int(fields[3]) == session:
+            found.append(int(entry))
+    return found
+
+
+def kill(pid, number=signal.SIGKILL):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def body_of(mail):
+    """What was sent: the mail behind the trace header that the server put before it."""
+    rest = mail
+    for name in (b"Return-Path:", b"Delivered-To:", b"Received:"):
+        check(rest.startswith(name), f"trace header: {short(rest[:200])}")
+        end = re.search(rb"\r\n(?![ \t])", rest).end()
+        rest = rest[end:]
+    return rest
 
 
 def until(condition, what, seconds=TIMEOUT):

@@ -94,6 +94,7 @@ static bool on_account(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct msg_ctl_account wanted;
 	if (!msg_ctl_account_read(frame, &wanted) || wanted.account == 0)
 		return false;
+	ipc_close_descriptors(frame);
 	frame->descriptors[0] = dup(peer->channel.descriptor);
 	frame->descriptor_count = 1;
 	mailbox_pass_session(control->master, wanted.account, NULL, frame);

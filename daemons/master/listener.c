@@ -129,7 +129,7 @@ static int open_control(struct master *m, const char *name, mode_t mode, struct 
 		return -1;
 	/* The mode is right from the first moment on. */
 	mode_t before = umask(0777 & ~mode);
-	int descriptor = socket_listen(&address, BACKLOG, fail);
+	int descriptor = socket_listen_frames(&address, BACKLOG, fail);
 	umask(before);
 	return descriptor;
 }

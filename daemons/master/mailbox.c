@@ -8,7 +8,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { WAITING_SESSIONS_MAX = 200, FORK_FAILURES_MAX = 5 };
+enum {
+	WAITING_SESSIONS_MAX = 200,
+	FAILURES_MAX = 5,           /* then the account waits */
+	FAILURE_FORGOTTEN_MS = 10000,
+	REFUSED_FOR_MS = 5000,
+	REMEMBERED_MS = 60000,      /* after its last failure */
+};
 
 struct waiting_session {
 	enum msg_type type; /* SESSION, or CTL_ACCOUNT from posthornctl */
@@ -25,7 +31,8 @@ struct mailbox {
 	struct process *process; /* NULL while absent */
 	bool ending;             /* it was told to drain: nothing new goes to it */
 	bool wanted;             /* queue has mail for it */
-	unsigned failures;       /* starts in a row that did not reach READY */
+	unsigned failures;       /* in a row: it ended soon after its start, unasked */
+	int64_t failed_ms;       /* the last time */
 	ARRAY(struct waiting_session) waiting;
 };
 
@@ -69,15 +76,21 @@ static void remove_mailbox(struct master *m, struct mailbox *box)
 	free(box);
 }
 
-/* It could not be started several times: queue keeps the mail and tries later, clients are told. */
-static void give_up(struct master *m, struct mailbox *box)
+/* Not now: queue keeps the mail and tries later, clients are told. */
+static void put_off(struct master *m, struct mailbox *box)
 {
 	struct process *queue = process_find(m, ROLE_QUEUE, 0);
 	log_event(LOG_ERROR, 0, "mailbox-unavailable", LOG_NUMBER("account", box->account));
 	refuse_all(m, box);
 	if (queue && box->wanted)
 		msg_mailbox_failed_send(&queue->peer.channel, 0, &(struct msg_mailbox_failed){ .account = box->account }, -1);
-	remove_mailbox(m, box);
+	box->wanted = false;
+}
+
+/* Failed so often that it is left alone for some seconds; after them one try more. */
+static bool must_wait(const struct master *m, const struct mailbox *box)
+{
+	return box->failures >= FAILURES_MAX && loop_now_ms(m->loop) - box->failed_ms < REFUSED_FOR_MS;
 }
 
 static void start(struct master *m, struct mailbox *box)
@@ -85,13 +98,26 @@ static void start(struct master *m, struct mailbox *box)
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	struct process *zygote = process_find(m, ROLE_ZYGOTE, 0);
 	int pair[2];
-	if (box->failures >= FORK_FAILURES_MAX || !zygote || !ipc_pair(pair, &fail)) {
-		give_up(m, box);
+	if (!zygote || zygote->peer.channel.broken)
+		return; /* one comes, and then mailbox_start_waiting */
+	if (must_wait(m, box) || !ipc_pair(pair, &fail)) {
+		put_off(m, box);
 		return;
 	}
 	box->ending = false;
 	box->process = process_adopt_mailbox(m, box->account, pair[0]);
-	msg_fork_send(&zygote->peer.channel, 0, &(struct msg_fork){ .account = box->account }, pair[1]);
+	msg_fork_send(&zygote->peer.channel, box->process->peer.id, &(struct msg_fork){ .account = box->account }, pair[1]);
+}
+
+void mailbox_start_waiting(struct master *m)
+{
+	size_t position = 0;
+	void *value;
+	while (map_next(m->mailboxes, &position, NULL, &value)) {
+		struct mailbox *box = value;
+		if (!box->process && (box->wanted || box->waiting.count))
+			start(m, box);
+	}
 }
 
 void mailbox_want(struct master *m, uint64_t account)
@@ -163,14 +189,14 @@ void mailbox_ended(struct process *p)
 	struct mailbox *box = find(m, p->account);
 	if (!box || box->process != p)
 		return;
-	box->failures = p->state == PROCESS_STARTING ? box->failures + 1 : 0;
+	bool failed = p->state != PROCESS_DRAINING && loop_now_ms(m->loop) - p->started_ms < FAILURE_FORGOTTEN_MS;
+	box->failures = failed ? box->failures + 1 : 0;
+	box->failed_ms = loop_now_ms(m->loop);
 	box->process = NULL;
 	if (!m->stopping && (box->wanted || box->waiting.count))
 		start(m, box);
 	else if (m->stopping || box->failures == 0)
 		remove_mailbox(m, box);
-	else
-		give_up(m, box);
 }
 
 void mailbox_drop_sessions(struct master *m, uint64_t account)
@@ -183,11 +209,24 @@ void mailbox_drop_sessions(struct master *m, uint64_t account)
 		msg_drop_sessions_send(&box->process->peer.channel, 0, &(struct msg_drop_sessions){}, -1);
 }
 
+static void forget_failures(struct master *m)
+{
+	size_t position = 0;
+	void *value;
+	while (map_next(m->mailboxes, &position, NULL, &value)) {
+		struct mailbox *box = value;
+		bool idle = !box->process && !box->wanted && box->waiting.count == 0;
+		if (idle && loop_now_ms(m->loop) - box->failed_ms > REMEMBERED_MS)
+			remove_mailbox(m, box);
+	}
+}
+
 void mailbox_heartbeat(struct master *m)
 {
+	forget_failures(m);
 	for (struct process *p = m->processes, *next; p; p = next) {
 		next = p->next;
-		if (p->peer.role != ROLE_MAILBOX)
+		if (p->peer.role != ROLE_MAILBOX || p->state == PROCESS_STARTING)
 			continue;
 		if (!p->answered_ping) {
 			/* Only the kill is done here: its channel closes then, and peer_ended does the rest. */

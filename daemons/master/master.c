@@ -116,8 +116,6 @@ static void reap(struct master *m)
 	pid_t pid;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		process_reaped(m, pid, status);
-	if (m->stopping && !m->processes)
-		loop_stop(m->loop);
 }
 
 static void on_signal(void *owner, uint32_t events)

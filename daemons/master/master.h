@@ -67,8 +67,10 @@ struct master {
 	struct timer restart_timer;
 	struct timer heartbeat_timer;
 	struct timer stop_timer;
-	unsigned crashes[ROLE_COUNT]; /* in a row, for the back-off */
-	bool zygote_tainted;          /* a child of it crashed: its layout is known to an attacker */
+	struct back_off {
+		unsigned crashes; /* in a row, each soon after its start */
+		int64_t until_ms; /* no new one before */
+	} back_off[ROLE_COUNT][KIND_COUNT];
 	bool stopping;
 	struct watch signals;
 	int signal_descriptor;
@@ -85,7 +87,7 @@ void process_start_missing(struct master *m);
 /* Ends the process: closes its channel, kills it, tells those who must know; frees it. */
 void process_end(struct process *p, const char *why);
 
-/* A child that the kernel reports as ended. */
+/* A child that the kernel reports as ended; its channel tells the rest. */
 void process_reaped(struct master *m, pid_t pid, int status);
 
 /* Asks every process of these roles that was started before now to drain; used by a reload. */
@@ -108,6 +110,9 @@ void mailbox_want(struct master *m, uint64_t account);
  * has started. */
 void mailbox_pass_session(struct master *m, uint64_t account, struct process *porter, struct ipc_frame *frame);
 
+/* A zygote is there (again). */
+void mailbox_start_waiting(struct master *m);
+
 bool mailbox_idle(struct process *p);
 void mailbox_hello(struct process *p);
 void mailbox_ended(struct process *p);
@@ -116,7 +121,8 @@ void mailbox_heartbeat(struct master *m);
 
 /* ---- session.c: joining connections to accounts --------------------------------------------------- */
 
-void session_from_porter(struct process *porter, struct ipc_frame *frame);
+/* False for a second one of the same connection: porter replays. */
+bool session_from_porter(struct process *porter, struct ipc_frame *frame);
 void session_account_from_auth(struct master *m, uint64_t porter, uint64_t connection, uint64_t account);
 void session_forget_old(struct master *m);
 

@@ -131,6 +131,8 @@ static bool on_hello(struct ipc_peer *peer, struct ipc_frame *frame)
 	wire_to_all(p);
 	if (peer->role == ROLE_MAILBOX)
 		mailbox_hello(p);
+	if (peer->role == ROLE_ZYGOTE)
+		mailbox_start_waiting(p->master);
 	return true;
 }
 
@@ -147,18 +149,19 @@ static bool on_ready(struct ipc_peer *peer, struct ipc_frame *frame)
 }
 
 static void adjust_pool(struct master *m, unsigned kind);
+static void renew_zygote(struct process *zygote);
 
-/* After crashes the next start waits: 50 ms, doubling up to 5 s. */
-static bool must_wait(struct master *m)
+/* After crashes the next start of that role and kind waits: 50 ms, doubling up to 5 s. */
+static bool must_wait(const struct master *m, enum ipc_role role, unsigned kind)
 {
-	return m->restart_timer.place != 0;
+	return loop_now_ms(m->loop) < m->back_off[role][kind].until_ms;
 }
 
 /* The porter counts the connection until now, whichever way the session ended. */
 static void tell_session_ended(struct process *smtpd)
 {
 	struct process *porter = process_find(smtpd->master, ROLE_PORTER, smtpd->session_porter);
-	if (smtpd->busy && porter)
+	if (smtpd->busy && porter && porter->peer.kind == smtpd->peer.kind)
 		msg_session_ended_send(&porter->peer.channel, smtpd->session_connection, &(struct msg_session_ended){}, -1);
 }
 
@@ -173,7 +176,7 @@ static bool on_load(struct ipc_peer *peer, struct ipc_frame *frame)
 	p->busy = load.busy != 0;
 	p->session_porter = load.porter;
 	p->session_connection = load.connection;
-	if (!p->master->stopping && !must_wait(p->master))
+	if (!p->master->stopping)
 		adjust_pool(p->master, p->peer.kind);
 	return true;
 }
@@ -189,10 +192,7 @@ static bool on_retire(struct ipc_peer *peer, struct ipc_frame *frame)
 
 static bool on_session(struct ipc_peer *peer, struct ipc_frame *frame)
 {
-	if (frame->descriptor_count != 1)
-		return false;
-	session_from_porter(peer->owner, frame);
-	return true;
+	return frame->descriptor_count == 1 && session_from_porter(peer->owner, frame);
 }
 
 /* smtpd and mailbox give a session back; the porter named must be of the kind that hands over to them. */
@@ -262,9 +262,9 @@ static bool on_forked(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct msg_forked forked;
 	if (!msg_forked_read(frame, &forked))
 		return false;
-	for (struct process *p = zygote->master->processes; p; p = p->next)
-		if (p->peer.role == ROLE_MAILBOX && p->account == forked.account && p->pid == 0)
-			p->pid = (pid_t)forked.pid;
+	struct process *p = process_find(zygote->master, ROLE_MAILBOX, frame->request);
+	if (p && p->account == forked.account)
+		p->pid = (pid_t)forked.pid;
 	return true;
 }
 
@@ -274,9 +274,9 @@ static bool on_child_ended(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct msg_child_ended ended;
 	if (!msg_child_ended_read(frame, &ended))
 		return false;
-	if (WIFSIGNALED((int)ended.status) && WTERMSIG((int)ended.status) != SIGKILL && WTERMSIG((int)ended.status) != SIGTERM)
-		zygote->master->zygote_tainted = true;
 	process_reaped(zygote->master, (pid_t)ended.pid, (int)ended.status);
+	if (WIFSIGNALED((int)ended.status) && WTERMSIG((int)ended.status) != SIGKILL && WTERMSIG((int)ended.status) != SIGTERM)
+		renew_zygote(zygote);
 	return true;
 }
 
@@ -384,7 +384,7 @@ static struct tally tally(struct master *m, enum ipc_role role, unsigned kind)
 
 static void start_up_to(struct master *m, enum ipc_role role, unsigned kind, unsigned wanted)
 {
-	for (unsigned running = tally(m, role, kind).all; running < wanted; running++)
+	for (unsigned running = tally(m, role, kind).all; running < wanted && !must_wait(m, role, kind); running++)
 		if (!start(m, role, kind))
 			break;
 }
@@ -404,7 +404,7 @@ static void adjust_pool(struct master *m, unsigned kind)
 {
 	unsigned max = kind == KIND_WORLD ? m->config.smtp_processes_max : m->config.submission_processes_max;
 	struct tally count = tally(m, ROLE_SMTPD, kind);
-	while (count.idle < SMTPD_IDLE_MIN && count.all < max && start(m, ROLE_SMTPD, kind))
+	while (!must_wait(m, ROLE_SMTPD, kind) && count.idle < SMTPD_IDLE_MIN && count.all < max && start(m, ROLE_SMTPD, kind))
 		count.idle++, count.all++;
 	tell_pool_state(m, kind, count.idle == 0 && count.all >= max);
 	for (struct process *p = m->processes; p && count.idle > SMTPD_IDLE_MAX; p = p->next) {
@@ -421,10 +421,23 @@ static void start_after_back_off(void *owner)
 	process_start_missing(owner);
 }
 
+/* When the next of the waits is over. */
+static void arm_restart_timer(struct master *m)
+{
+	int64_t now = loop_now_ms(m->loop), next = INT64_MAX;
+	for (enum ipc_role role = 0; role < ROLE_COUNT; role++)
+		for (unsigned kind = 0; kind < KIND_COUNT; kind++)
+			if (m->back_off[role][kind].until_ms > now && m->back_off[role][kind].until_ms < next)
+				next = m->back_off[role][kind].until_ms;
+	if (next != INT64_MAX)
+		loop_start_timer(m->loop, &m->restart_timer, next - now, start_after_back_off, m);
+}
+
 void process_start_missing(struct master *m)
 {
-	if (m->stopping || must_wait(m))
+	if (m->stopping)
 		return;
+	arm_restart_timer(m);
 	start_up_to(m, ROLE_AUTH, 0, 1);
 	start_up_to(m, ROLE_QUEUE, 0, 1);
 	start_up_to(m, ROLE_ZYGOTE, 0, 1);
@@ -441,14 +454,13 @@ static bool crashed_lately(const struct process *p)
 
 static void back_off(struct process *p)
 {
-	struct master *m = p->master;
-	unsigned *crashes = &m->crashes[p->peer.role];
-	*crashes = crashed_lately(p) ? *crashes + 1 : 0;
+	struct back_off *b = &p->master->back_off[p->peer.role][p->peer.kind];
+	b->crashes = crashed_lately(p) ? b->crashes + 1 : 0;
 	int64_t delay = BACK_OFF_FIRST_MS;
-	for (unsigned i = 1; i < *crashes && delay < BACK_OFF_MAX_MS; i++)
+	for (unsigned i = 1; i < b->crashes && delay < BACK_OFF_MAX_MS; i++)
 		delay *= 2;
-	if (*crashes > 0)
-		loop_start_timer(m->loop, &m->restart_timer, delay, start_after_back_off, m);
+	if (b->crashes > 0)
+		b->until_ms = loop_now_ms(p->master->loop) + (delay < BACK_OFF_MAX_MS ? delay : BACK_OFF_MAX_MS);
 }
 
 static void unlink_process(struct process *p)
@@ -459,15 +471,15 @@ static void unlink_process(struct process *p)
 	*at = p->next;
 }
 
-/* A tainted zygote forks no more; it stays the parent of its children until the last of them ends. */
-static void renew_zygote(struct master *m)
+/* A child of it crashed, so its memory layout may be known to an attacker: it forks no more, but stays the parent of its
+ * children until the last of them ends. */
+static void renew_zygote(struct process *zygote)
 {
-	struct process *zygote = process_find(m, ROLE_ZYGOTE, 0);
-	m->zygote_tainted = false;
-	if (zygote && zygote->state == PROCESS_READY) {
-		zygote->state = PROCESS_DRAINING;
-		msg_drain_send(&zygote->peer.channel, 0, &(struct msg_drain){}, -1);
-	}
+	if (zygote->state == PROCESS_DRAINING)
+		return;
+	zygote->state = PROCESS_DRAINING;
+	msg_drain_send(&zygote->peer.channel, 0, &(struct msg_drain){}, -1);
+	process_start_missing(zygote->master);
 }
 
 void process_end(struct process *p, const char *why)
@@ -487,22 +499,19 @@ void process_end(struct process *p, const char *why)
 	tell_session_ended(p);
 	ipc_peer_release(&p->peer);
 	free(p);
-	if (m->zygote_tainted)
-		renew_zygote(m);
 	process_start_missing(m);
+	if (m->stopping && !m->processes)
+		loop_stop(m->loop);
 }
 
 void process_reaped(struct master *m, pid_t pid, int status)
 {
 	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGTERM)
 		log_event(LOG_WARNING, 0, "process-killed", LOG_NUMBER("pid", pid), LOG_NUMBER("signal", WTERMSIG(status)));
-	for (struct process *p = m->processes; p; p = p->next) {
-		if (p->pid != pid)
-			continue;
-		p->pid = 0; /* the number may be given to another process now */
-		process_end(p, NULL);
-		return;
-	}
+	/* The number may be given to another process now. What it sent before it ended is still read: its channel's end ends it. */
+	for (struct process *p = m->processes; p; p = p->next)
+		if (p->pid == pid)
+			p->pid = 0;
 }
 
 void process_drain_all(struct master *m, enum ipc_role role)

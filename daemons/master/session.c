@@ -48,7 +48,7 @@ static struct joining *find(struct master *m, uint64_t porter, uint64_t connecti
 	return map_get(m->joining, MAP_KEY(key.key));
 }
 
-void session_from_porter(struct process *porter, struct ipc_frame *frame)
+bool session_from_porter(struct process *porter, struct ipc_frame *frame)
 {
 	struct master *m = porter->master;
 	struct joining *j = find(m, porter->peer.id, frame->request);
@@ -56,15 +56,18 @@ void session_from_porter(struct process *porter, struct ipc_frame *frame)
 		uint64_t account = j->account;
 		forget(m, j);
 		mailbox_pass_session(m, account, porter, frame);
-		return;
+		return true;
 	}
-	if (j || map_count(m->joining) >= JOINING_MAX)
-		return; /* the descriptor is closed with the frame */
+	if (j)
+		return false;
+	if (map_count(m->joining) >= JOINING_MAX)
+		return true; /* the descriptor is closed with the frame */
 	j = add(m, porter->peer.id, frame->request);
 	j->has_session = true;
 	j->payload = str_copy(frame->payload);
 	j->length = frame->payload.length;
 	j->descriptor = ipc_take_descriptor(frame);
+	return true;
 }
 
 void session_account_from_auth(struct master *m, uint64_t porter_id, uint64_t connection, uint64_t account)

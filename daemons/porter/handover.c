@@ -77,7 +77,7 @@ bool handover_to_smtpd(struct connection *c)
 	c->flags &= ~(unsigned)SESSION_POOL_WAIT;
 	connection_flush(c);
 	send_session(c, &porter->pool, descriptor);
-	if (porter->pool.broken) {
+	if (porter->pool.broken || porter->pool.full) {
 		close(kept);
 		return false;
 	}
@@ -138,8 +138,11 @@ bool handover_returned(struct porter *porter, struct ipc_frame *frame)
 {
 	struct msg_session_return back;
 	CLEANUP(file_close) int descriptor = ipc_take_descriptor(frame);
-	if (!msg_session_return_read(frame, &back) || descriptor < 0)
-		return false;
+	/* Master passes it on unread: what is wrong with it is not master's fault. */
+	if (!msg_session_return_read(frame, &back) || descriptor < 0) {
+		log_event(LOG_ERROR, frame->request, "malformed-return");
+		return true;
+	}
 	struct connection *c = map_get(porter->connections, MAP_KEY(frame->request));
 	if (!c || (c->phase != PHASE_HANDED && c->phase != PHASE_PUMPING))
 		return true; /* ended meanwhile */

@@ -39,6 +39,11 @@ static bool on_verdict(struct ipc_peer *peer, struct ipc_frame *frame)
 		return true;
 	c->trusted = verdict.trusted != 0;
 	c->exempt = verdict.exempt != 0;
+	/* A trusted network may submit on the ports of users, not relay through the one of strangers. */
+	if (c->trusted && service_kind(c->service) == KIND_USERS) {
+		c->token = verdict.token;
+		c->flags |= SESSION_TRUSTED;
+	}
 	keep_text(c->apop_timestamp, sizeof c->apop_timestamp, verdict.apop_timestamp);
 	if (verdict.allowed) {
 		connection_greet(c);

@@ -95,7 +95,7 @@ static void log_in_with_password(struct connection *c, struct str password)
 	char user[sizeof c->user];
 	memcpy(user, c->user, sizeof user);
 	c->user[0] = '\0';
-	if (password.length > LIMIT_PASSWORD_MAX)
+	if (password.length > LIMIT_PASSWORD_MAX || !text_is_utf8(str_of(user)))
 		say_err(c, POP3_AUTH, POP3_SAY_WRONG_PASSWORD);
 	else
 		link_auth_password(c, str_of(user), password);

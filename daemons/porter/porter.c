@@ -128,7 +128,7 @@ static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (wire.role != ROLE_SMTPD || descriptor < 0)
 		return false;
 	porter->id = wire.peer;
-	ipc_channel_init(&porter->pool, descriptor);
+	ipc_channel_init_shared(&porter->pool, descriptor);
 	porter->has_pool = true;
 	return true;
 }
@@ -197,8 +197,7 @@ static void preload(const struct config *config)
 }
 
 static const struct daemon_spec spec = {
-	.program = "porter", .user = "posthorn-porter", .role = ROLE_PORTER,
-	.needs = SANDBOX_NEEDS_ACCEPT | SANDBOX_NEEDS_SOCKETS,
+	.program = "porter", .role = ROLE_PORTER,
 	.preload = preload, .permits = permits, .permit_count = COUNT_OF(permits),
 };
 

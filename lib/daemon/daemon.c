@@ -3,6 +3,7 @@
 #include "drop.h"
 #include "file.h"
 #include "mem.h"
+#include "role.h"
 #include "spawn.h"
 
 #include <pwd.h>
@@ -58,24 +59,21 @@ bool daemon_reconfigure(struct daemon *d, struct ipc_frame *frame)
 /* Made before privileges are dropped, so that a fresh installation needs no further step. */
 static bool make_folder(struct daemon *d, struct fail **fail)
 {
-	if (!d->spec->folder)
+	const struct role_rights *rights = role_rights(d->spec->role);
+	if (!rights->folder)
 		return true;
-	d->folder = mem_printf("%s/%s", d->config.data_directory, d->spec->folder);
+	d->folder = mem_printf("%s/%s", d->config.data_directory, rights->folder);
 	if (!file_make_directory(d->folder, 0700, fail))
 		return false;
-	const struct passwd *user = geteuid() == 0 ? getpwnam(d->spec->user) : NULL;
+	const struct passwd *user = geteuid() == 0 ? getpwnam(rights->user) : NULL;
 	if (user && chown(d->folder, user->pw_uid, user->pw_gid) != 0)
-		return fail_set_errno(fail, FAIL_DENIED, "cannot give %s to %s", d->folder, d->spec->user);
+		return fail_set_errno(fail, FAIL_DENIED, "cannot give %s to %s", d->folder, rights->user);
 	return true;
 }
 
-static bool confine(const struct daemon *d, const char *folder, unsigned needs, struct fail **fail)
+static bool confine(const struct daemon *d, const char *folder, struct fail **fail)
 {
-	const struct sandbox_path path = { folder, SANDBOX_READ | SANDBOX_WRITE };
-	const struct sandbox sandbox = {
-		.paths = &path, .path_count = folder != NULL, .needs = needs, .landlock_abi_max = (int)d->config.landlock_abi_max,
-	};
-	return !d->config.sandbox || sandbox_enter(&sandbox, fail);
+	return !d->config.sandbox || role_confine(d->spec->role, folder, (int)d->config.landlock_abi_max, fail);
 }
 
 static void master_gone(struct ipc_peer *peer, const char *why)
@@ -118,7 +116,7 @@ void daemon_begin(struct daemon *d, const struct daemon_spec *spec, void *owner)
 	if (spec->preload)
 		spec->preload(&d->config);
 	tzset();
-	if (!make_folder(d, &fail) || !drop_privileges(spec->user, &fail) || !confine(d, d->folder, spec->needs, &fail))
+	if (!make_folder(d, &fail) || !drop_privileges(role_rights(spec->role)->user, &fail) || !confine(d, d->folder, &fail))
 		daemon_die("cannot-start", fail);
 	greet_master(d, SPAWN_CONTROL);
 }
@@ -126,7 +124,7 @@ void daemon_begin(struct daemon *d, const struct daemon_spec *spec, void *owner)
 void daemon_become(struct daemon *d, int control, const char *folder)
 {
 	struct fail *fail = NULL;
-	if (!confine(d, folder, d->spec->needs, &fail))
+	if (!confine(d, folder, &fail))
 		daemon_die("cannot-start", fail);
 	greet_master(d, control);
 }

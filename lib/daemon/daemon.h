@@ -9,15 +9,10 @@
 #include "config.h"
 #include "ipc.h"
 #include "log.h"
-#include "sandbox.h"
 
 struct daemon_spec {
 	const char *program; /* in log lines */
-	const char *user;
-	enum ipc_role role;
-	unsigned needs; /* enum sandbox_need */
-	/* A folder of data_directory that it may read and write, or NULL; made and given to its user if missing. */
-	const char *folder;
+	enum ipc_role role;  /* names its user, its folder (made and given to the user if missing) and its sandbox: role.h */
 	/* Loads what cannot be loaded inside the sandbox; may be NULL. */
 	void (*preload)(const struct config *config);
 	/* What it takes from master, besides PING, which is answered here. */

@@ -1,5 +1,6 @@
 #include "ipc.h"
 
+#include "ipc_internal.h"
 #include "mem.h"
 
 #include <errno.h>
@@ -9,8 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What waits for a peer that does not read: beyond it the peer counts as stuck and is ended. */
-enum { WAITING_MAX = 64 << 20, FRAMES_PER_ROUND = 32 };
+enum { FRAMES_PER_ROUND = 32 };
 
 struct header {
 	uint32_t type;
@@ -25,8 +25,6 @@ struct ipc_waiting {
 	struct header header;
 	char payload[];
 };
-
-static _Thread_local char received[LIMIT_IPC_FRAME_MAX];
 
 static const char *const role_names[ROLE_COUNT] = {
 	[ROLE_MASTER] = "master", [ROLE_PORTER] = "porter", [ROLE_AUTH] = "auth",     [ROLE_MAILBOX] = "mailbox",
@@ -58,6 +56,11 @@ void ipc_channel_init(struct ipc_channel *channel, int descriptor)
 	*channel = (struct ipc_channel){ .descriptor = descriptor };
 }
 
+void ipc_channel_init_shared(struct ipc_channel *channel, int descriptor)
+{
+	*channel = (struct ipc_channel){ .descriptor = descriptor, .shared = true };
+}
+
 static void close_all(const int *descriptors, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -69,7 +72,8 @@ static void drop_first_waiting(struct ipc_channel *channel)
 	struct ipc_waiting *first = channel->first_waiting;
 	close_all(first->descriptors, first->descriptor_count);
 	channel->first_waiting = first->next;
-	channel->waiting_octets -= first->header.length;
+	channel->waiting_octets -= sizeof *first + first->header.length;
+	channel->waiting_descriptors -= first->descriptor_count;
 	if (!first->next)
 		channel->last_waiting = NULL;
 	free(first);
@@ -126,9 +130,12 @@ static int send_now(struct ipc_channel *channel, const struct header *header, co
 
 static void enqueue(struct ipc_channel *channel, const struct header *header, struct str payload, const int *descriptors, size_t count)
 {
-	if (channel->waiting_octets + payload.length > WAITING_MAX) {
+	if (channel->waiting_octets + sizeof(struct ipc_waiting) + payload.length > LIMIT_IPC_WAITING_MAX ||
+	    channel->waiting_descriptors + count > LIMIT_IPC_WAITING_DESCRIPTORS_MAX) {
 		close_all(descriptors, count);
 		break_channel(channel);
+		if (channel->waits)
+			channel->waits(channel);
 		return;
 	}
 	struct ipc_waiting *waiting = mem_alloc(sizeof *waiting + payload.length);
@@ -143,7 +150,8 @@ static void enqueue(struct ipc_channel *channel, const struct header *header, st
 	else
 		channel->first_waiting = waiting;
 	channel->last_waiting = waiting;
-	channel->waiting_octets += payload.length;
+	channel->waiting_octets += sizeof *waiting + payload.length;
+	channel->waiting_descriptors += count;
 	if (channel->waits)
 		channel->waits(channel);
 }
@@ -158,9 +166,10 @@ void ipc_send(struct ipc_channel *channel, enum msg_type type, uint64_t request,
 		return;
 	}
 	/* A channel outside a loop (waits not set) may block: its process has nothing else to do. */
-	int flags = channel->waits ? MSG_DONTWAIT : 0;
+	int flags = channel->waits || channel->shared ? MSG_DONTWAIT : 0;
 	int sent = channel->first_waiting ? 0 : send_now(channel, &header, payload.data, descriptors, descriptor_count, flags);
-	if (sent == 0) {
+	channel->full = channel->shared && sent == 0;
+	if (sent == 0 && !channel->shared) {
 		enqueue(channel, &header, payload, descriptors, descriptor_count);
 		return;
 	}
@@ -201,7 +210,7 @@ static void collect_descriptors(struct msghdr *message, struct ipc_frame *frame)
 	}
 }
 
-static bool understand(const struct msghdr *message, size_t length, struct ipc_frame *frame)
+static bool understand(const struct msghdr *message, const char *received, size_t length, struct ipc_frame *frame)
 {
 	struct header header;
 	if (length < sizeof header || message->msg_flags & (MSG_TRUNC | MSG_CTRUNC))
@@ -220,7 +229,7 @@ enum ipc_received ipc_receive(struct ipc_channel *channel, struct ipc_frame *fra
 	*frame = (struct ipc_frame){};
 	if (channel->descriptor < 0)
 		return IPC_CLOSED;
-	struct iovec part = { received, sizeof received };
+	struct iovec part = { ipc_scratch()->received, LIMIT_IPC_FRAME_MAX };
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int) * LIMIT_IPC_DESCRIPTORS_MAX)];
@@ -235,8 +244,9 @@ enum ipc_received ipc_receive(struct ipc_channel *channel, struct ipc_frame *fra
 	if (length <= 0)
 		return IPC_CLOSED;
 	collect_descriptors(&message, frame);
-	if (understand(&message, (size_t)length, frame))
+	if (understand(&message, part.iov_base, (size_t)length, frame))
 		return IPC_FRAME;
+	channel->malformed = true;
 	ipc_close_descriptors(frame);
 	return IPC_CLOSED;
 }
@@ -315,16 +325,21 @@ static bool serve_frame(struct ipc_peer *peer, struct ipc_frame *frame)
 	return well_formed;
 }
 
+static const char *why_closed(const struct ipc_peer *peer)
+{
+	return peer->channel.malformed ? "no frame" : peer->channel.broken ? "channel broken" : NULL;
+}
+
 static void peer_readable(struct ipc_peer *peer)
 {
 	struct ipc_frame frame;
-	for (int i = 0; i < FRAMES_PER_ROUND; i++) {
+	for (int i = 0; i < FRAMES_PER_ROUND && peer->end_timer.place == 0; i++) {
 		/* The handler may release the peer: then the watch is gone and nothing of it may be touched. */
 		enum ipc_received got = ipc_receive(&peer->channel, &frame);
 		if (got == IPC_AGAIN)
 			return;
 		if (got == IPC_CLOSED) {
-			finish(peer, peer->channel.broken ? "channel broken" : NULL);
+			finish(peer, why_closed(peer));
 			return;
 		}
 		bool alive = true;
@@ -353,7 +368,9 @@ static void peer_ready(void *owner, uint32_t events)
 static void peer_waits(struct ipc_channel *channel)
 {
 	struct ipc_peer *peer = (struct ipc_peer *)((char *)channel - offsetof(struct ipc_peer, channel));
-	if (peer->watch.added)
+	if (channel->broken)
+		ipc_peer_end(peer, "does not read");
+	else if (peer->watch.added)
 		loop_change(peer->loop, &peer->watch, EPOLLIN | EPOLLOUT);
 }
 
@@ -372,16 +389,22 @@ void ipc_peer_start(struct ipc_peer *peer, struct loop *loop, int descriptor, co
 	loop_watch(loop, &peer->watch, descriptor, EPOLLIN, peer_ready, peer);
 }
 
-void ipc_peer_release(struct ipc_peer *peer)
+void ipc_peer_forget(struct ipc_peer *peer)
 {
 	if (peer->alive)
 		*peer->alive = false;
 	peer->alive = NULL;
-	loop_unwatch(peer->loop, &peer->watch);
+	peer->watch.added = false;
 	loop_stop_timer(peer->loop, &peer->end_timer);
 	ipc_channel_release(&peer->channel);
 	free(peer->times_used);
 	peer->times_used = NULL;
+}
+
+void ipc_peer_release(struct ipc_peer *peer)
+{
+	loop_unwatch(peer->loop, &peer->watch);
+	ipc_peer_forget(peer);
 }
 
 static void end_now(void *owner)

@@ -7,7 +7,8 @@
  * never the receiver. Views in a read message live until the next receive in this thread.
  *
  * Sending is sticky: after a failure the channel is broken and further sends do nothing; the owner sees it
- * at the next receive. In a loop a channel never blocks: what the socket does not take waits in a bounded queue.
+ * at the next receive, which still yields what the other side had sent before. In a loop a channel never blocks: what the
+ * socket does not take waits in a bounded queue, and a peer that lets it pass the bound is ended.
  */
 #ifndef POSTHORN_IPC_IPC_H
 #define POSTHORN_IPC_IPC_H
@@ -76,14 +77,22 @@ struct ipc_frame {
 struct ipc_channel {
 	int descriptor;
 	bool broken;
+	bool malformed; /* the last thing received was no frame */
+	bool shared;    /* see ipc_channel_init_shared */
+	bool full;      /* shared: the last frame was not sent */
 	struct ipc_waiting *first_waiting; /* frames the socket did not take yet, oldest first */
 	struct ipc_waiting *last_waiting;
 	size_t waiting_octets;
-	void (*waits)(struct ipc_channel *channel); /* set by ipc_peer: called when the queue begins */
+	size_t waiting_descriptors;
+	void (*waits)(struct ipc_channel *channel); /* set by ipc_peer: called when frames begin to wait, and when too many do */
 };
 
 /* Takes ownership of the descriptor. */
 void ipc_channel_init(struct ipc_channel *channel, int descriptor);
+
+/* For a socket whose reading end several processes share: nothing waits behind it. A frame that it does not take at once is
+ * not sent, and full says so until the next one. */
+void ipc_channel_init_shared(struct ipc_channel *channel, int descriptor);
 void ipc_channel_release(struct ipc_channel *channel);
 
 /* A connected pair; false when descriptors run out. */
@@ -158,7 +167,10 @@ void ipc_peer_start(struct ipc_peer *peer, struct loop *loop, int descriptor, co
 /* Stops watching and closes; the struct can then be freed. */
 void ipc_peer_release(struct ipc_peer *peer);
 
-/* Ends it as soon as the loop is back in control: calls ended(). */
+/* The same in a child after fork: the loop's registration is the parent's and stays. The loop must not run again here. */
+void ipc_peer_forget(struct ipc_peer *peer);
+
+/* Ends it as soon as the loop is back in control: calls ended(). Nothing that it sent is served any more. */
 void ipc_peer_end(struct ipc_peer *peer, const char *why);
 
 #endif

@@ -1,14 +1,13 @@
 /* Encoding and strict decoding of messages.def: each field kind once, applied by the macros below. */
 #include "ipc.h"
 
+#include "ipc_internal.h"
 #include "text.h"
 
 struct reader {
 	struct str rest;
 	bool good; /* sticky */
 };
-
-static _Thread_local struct buf encoded = BUF_WITH_LIMIT(LIMIT_IPC_FRAME_MAX);
 
 static void read_fixed(struct reader *r, void *value, size_t size)
 {
@@ -43,27 +42,28 @@ static struct str read_text(struct reader *r, size_t max)
 }
 
 /* Our own side keeps the limits too: a longer value is our bug, not the peer's. */
-static void write_bytes(struct str bytes, size_t max)
+static void write_bytes(struct buf *encoded, struct str bytes, size_t max)
 {
 	must(bytes.length <= max);
 	uint32_t length = (uint32_t)bytes.length;
-	buf_append(&encoded, &length, sizeof length);
-	buf_add_str(&encoded, bytes);
+	buf_append(encoded, &length, sizeof length);
+	buf_add_str(encoded, bytes);
 }
 
-#define U32(x) buf_append(&encoded, &message->x, sizeof message->x);
+#define U32(x) buf_append(encoded, &message->x, sizeof message->x);
 #define U64(x) U32(x)
 #define I64(x) U32(x)
 #define ID(x) U32(x)
-#define TEXT(x, max) write_bytes(message->x, (max));
-#define BYTES(x, max) write_bytes(message->x, (max));
+#define TEXT(x, max) write_bytes(encoded, message->x, (max));
+#define BYTES(x, max) write_bytes(encoded, message->x, (max));
 #define MESSAGE(NAME, name, fields)                                                                                         \
 	void msg_##name##_send(struct ipc_channel *channel, uint64_t request, const struct msg_##name *message, int descriptor) \
 	{                                                                                                                       \
+		struct buf *encoded = &ipc_scratch()->encoded;                                                                      \
 		(void)message;                                                                                                      \
-		buf_clear(&encoded);                                                                                                \
-		fields must(!encoded.overflowed);                                                                                   \
-		ipc_send(channel, MSG_##NAME, request, buf_str(&encoded), &descriptor, descriptor >= 0);                            \
+		buf_clear(encoded);                                                                                                 \
+		fields must(!encoded->overflowed);                                                                                  \
+		ipc_send(channel, MSG_##NAME, request, buf_str(encoded), &descriptor, descriptor >= 0);                             \
 	}
 #include "messages.def"
 #undef MESSAGE
@@ -102,17 +102,19 @@ const char *msg_name(enum msg_type type)
 	return (unsigned)type < MSG_COUNT ? names[type] : "UNKNOWN";
 }
 
-/* FNV-1a over the text of all fields: two builds that agree on it agree on every frame. */
+/* FNV-1a over the text of all fields, with the values of their limits: two builds that agree on it agree on every frame. */
 #undef U32
 #undef U64
 #undef I64
 #undef ID
 #undef TEXT
 #undef BYTES
+#define TEXT_OF(...) #__VA_ARGS__
+#define EXPANDED_TEXT_OF(...) TEXT_OF(__VA_ARGS__)
 uint32_t ipc_version(void)
 {
 	static const char text[] =
-#define MESSAGE(NAME, name, fields) #NAME ":" #fields ";"
+#define MESSAGE(NAME, name, fields) #NAME ":" EXPANDED_TEXT_OF(fields) ";"
 #include "messages.def"
 		;
 	uint32_t hash = 2166136261u;

@@ -75,28 +75,28 @@ static int fail_address(struct fail **fail, enum fail_kind kind, const char *ver
 	return -1;
 }
 
-static int open_socket(const struct endpoint *a)
+static int open_socket(const struct endpoint *a, int type)
 {
-	return socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return socket(a->any.sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
 /* A kernel without IPv6 still serves "*". */
-static int open_listener(struct endpoint *a)
+static int open_listener(struct endpoint *a, int type)
 {
-	int fd = open_socket(a);
+	int fd = open_socket(a, type);
 	if (fd < 0 && errno == EAFNOSUPPORT && a->every_family) {
 		struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = a->v6.sin6_port };
 		endpoint_from_socket(a, (const struct sockaddr *)&v4, sizeof v4);
-		fd = open_socket(a);
+		fd = open_socket(a, type);
 	}
 	return fd;
 }
 
-int socket_listen(const struct endpoint *wanted, int backlog, struct fail **fail)
+static int listen_on(const struct endpoint *wanted, int type, int backlog, struct fail **fail)
 {
 	struct endpoint a = *wanted;
 	must(a.length > 0);
-	CLEANUP(close_fd) int fd = open_listener(&a);
+	CLEANUP(close_fd) int fd = open_listener(&a, type);
 	if (fd < 0)
 		return fail_address(fail, FAIL_IO, "socket for", wanted);
 	if (a.any.sa_family == AF_UNIX)
@@ -112,6 +112,17 @@ int socket_listen(const struct endpoint *wanted, int backlog, struct fail **fail
 	int listener = fd;
 	fd = -1;
 	return listener;
+}
+
+int socket_listen(const struct endpoint *wanted, int backlog, struct fail **fail)
+{
+	return listen_on(wanted, SOCK_STREAM, backlog, fail);
+}
+
+int socket_listen_frames(const struct endpoint *wanted, int backlog, struct fail **fail)
+{
+	must(wanted->any.sa_family == AF_UNIX);
+	return listen_on(wanted, SOCK_SEQPACKET, backlog, fail);
 }
 
 /* Waits until a connect that is under way has an end; errno tells the end. */
@@ -137,10 +148,10 @@ static int fail_connect(struct fail **fail, const struct endpoint *a)
 	return fail_address(fail, errno == ETIMEDOUT ? FAIL_TIMEOUT : FAIL_UNAVAILABLE, "connect to", a);
 }
 
-int socket_connect(const struct endpoint *a, int timeout_ms, struct fail **fail)
+static int connect_to(const struct endpoint *a, int type, int timeout_ms, struct fail **fail)
 {
 	must(a->length > 0);
-	CLEANUP(close_fd) int fd = open_socket(a);
+	CLEANUP(close_fd) int fd = open_socket(a, type);
 	if (fd < 0)
 		return fail_address(fail, FAIL_IO, "socket for", a);
 	if (connect(fd, &a->any, a->length) < 0 && (errno != EINPROGRESS || !await_connect(fd, timeout_ms)))
@@ -151,4 +162,15 @@ int socket_connect(const struct endpoint *a, int timeout_ms, struct fail **fail)
 	int connected = fd;
 	fd = -1;
 	return connected;
+}
+
+int socket_connect(const struct endpoint *a, int timeout_ms, struct fail **fail)
+{
+	return connect_to(a, SOCK_STREAM, timeout_ms, fail);
+}
+
+int socket_connect_frames(const struct endpoint *a, int timeout_ms, struct fail **fail)
+{
+	must(a->any.sa_family == AF_UNIX);
+	return connect_to(a, SOCK_SEQPACKET, timeout_ms, fail);
 }

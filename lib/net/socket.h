@@ -14,12 +14,18 @@
  * nobody listens on any more is replaced; one in use, or another kind of file, is left alone. */
 int socket_listen(const struct endpoint *a, int backlog, struct fail **fail);
 
+/* The same at a path for SOCK_SEQPACKET, whose connections keep the borders of what is sent: the frames of our own programs. */
+int socket_listen_frames(const struct endpoint *a, int backlog, struct fail **fail);
+
 /* True for a listening stream socket, as inherited from systemd or an older process; *a gets its address. */
 bool socket_is_listener(int fd, struct endpoint *a);
 
 /* A connected blocking socket with TCP_NODELAY. FAIL_TIMEOUT after timeout_ms, FAIL_UNAVAILABLE when refused
  * or unreachable. */
 int socket_connect(const struct endpoint *a, int timeout_ms, struct fail **fail);
+
+/* A connected blocking SOCK_SEQPACKET socket to a path. */
+int socket_connect_frames(const struct endpoint *a, int timeout_ms, struct fail **fail);
 
 /* Answers leave at once: each goes out in one write, so there is nothing to gather. */
 bool socket_set_nodelay(int fd);

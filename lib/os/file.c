@@ -83,7 +83,8 @@ int file_sealed_memory(const char *name, struct str content, struct fail **fail)
 
 bool file_make_directory(const char *path, unsigned mode, struct fail **fail)
 {
-	if (mkdir(path, mode) != 0 && errno != EEXIST)
-		return fail_set_errno(fail, FAIL_IO, "cannot make the directory %s", path);
-	return true;
+	struct stat facts;
+	if (mkdir(path, mode) == 0 || (errno == EEXIST && stat(path, &facts) == 0 && S_ISDIR(facts.st_mode)))
+		return true;
+	return fail_set_errno(fail, FAIL_IO, "cannot make the directory %s", path);
 }

@@ -25,6 +25,7 @@ bool file_load(const char *path, struct buf *out, struct fail **fail);
  * change it. -1 on failure. */
 int file_sealed_memory(const char *name, struct str content, struct fail **fail);
 
+/* True also when it is there already, whatever its mode. */
 bool file_make_directory(const char *path, unsigned mode, struct fail **fail);
 
 #endif

@@ -48,7 +48,7 @@ void log_fields(enum log_level level, uint64_t session, const char *event, const
 	static const char *const marks[] = { "debug ", "", "warning ", "error " };
 	if (level < log_least)
 		return;
-	CLEANUP(buf_release) struct buf line = BUF_WITH_LIMIT(LOG_LINE_MAX);
+	CLEANUP(buf_release) struct buf line = BUF_WITH_LIMIT(LOG_LINE_MAX - 1);
 	add_time(&line);
 	buf_printf(&line, " %s ", log_program);
 	if (session)
@@ -58,8 +58,7 @@ void log_fields(enum log_level level, uint64_t session, const char *event, const
 	buf_printf(&line, "%s%s", marks[level], event);
 	for (size_t i = 0; i < count; i++)
 		add_field(&line, &fields[i]);
-	if (line.overflowed)
-		line.length = line.length < LOG_LINE_MAX ? line.length : LOG_LINE_MAX - 1;
+	/* What did not fit is left out, but never the end of the line. */
 	line.overflowed = false;
 	line.limit++;
 	buf_add_char(&line, '\n');

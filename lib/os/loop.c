@@ -14,6 +14,7 @@ enum { EVENTS_PER_ROUND = 64 };
 struct loop {
 	int epoll;
 	bool stopped;
+	bool firing; /* timers */
 	int64_t now_ms;
 	struct epoll_event events[EVENTS_PER_ROUND];
 	int event_count;
@@ -81,7 +82,11 @@ static void sift_down(struct loop *loop, size_t i)
 void loop_start_timer(struct loop *loop, struct timer *timer, int64_t delay_ms, void (*fire)(void *owner), void *owner)
 {
 	loop_stop_timer(loop, timer);
-	*timer = (struct timer){ .due_ms = clock_monotonic_ms() + delay_ms, .fire = fire, .owner = owner };
+	int64_t now = clock_monotonic_ms();
+	/* One that is started again and again without delay must not keep the round from ending. */
+	if (loop->firing && now + delay_ms <= loop->now_ms)
+		now = loop->now_ms + 1 - delay_ms;
+	*timer = (struct timer){ .due_ms = now + delay_ms, .fire = fire, .owner = owner };
 	*array_add(&loop->timers) = timer;
 	sift_up(loop, loop->timers.count - 1);
 }
@@ -145,11 +150,13 @@ static int wait_ms(const struct loop *loop, int timeout_ms)
 
 static void fire_due_timers(struct loop *loop)
 {
+	loop->firing = true;
 	while (loop->timers.count && loop->timers.items[0]->due_ms <= loop->now_ms) {
 		struct timer *timer = loop->timers.items[0];
 		loop_stop_timer(loop, timer);
 		timer->fire(timer->owner);
 	}
+	loop->firing = false;
 }
 
 void loop_step(struct loop *loop, int timeout_ms)

@@ -4,7 +4,8 @@
  * Watches and timers are embedded in their owner's struct and not owned by the loop. A callback may
  * add, change or remove any watch or timer, its own too, and may free the struct around a
  * removed one: what is removed is not called again, not even for events already fetched.
- * A timer fires once; its callback may start it again. Times are monotonic milliseconds.
+ * A timer fires once; its callback may start it again, which fires in a later round. Timers fire in the order of
+ * their times. A forked child must not use its parent's loop but to free it. Times are monotonic milliseconds.
  */
 #ifndef POSTHORN_OS_LOOP_H
 #define POSTHORN_OS_LOOP_H

@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -97,106 +100,161 @@ static bool enter_landlock(const struct sandbox *sandbox, struct fail **fail)
 /* What every program needs once it runs: memory, time, reading, writing and waiting on what it has. */
 static const int always[] = {
 	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(preadv),
-	SCMP_SYS(pwritev), SCMP_SYS(close), SCMP_SYS(lseek), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(dup),
-	SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(recvfrom), SCMP_SYS(sendto), SCMP_SYS(shutdown), SCMP_SYS(getsockopt),
-	SCMP_SYS(setsockopt), SCMP_SYS(getpeername), SCMP_SYS(getsockname), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(epoll_wait),
-	SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_create1), SCMP_SYS(eventfd2), SCMP_SYS(brk), SCMP_SYS(mmap),
-	SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mprotect), SCMP_SYS(futex), SCMP_SYS(clock_gettime),
-	SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(getrandom), SCMP_SYS(getpid),
-	SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(rt_sigaction),
-	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall), SCMP_SYS(exit),
-	SCMP_SYS(exit_group), SCMP_SYS(sched_yield), SCMP_SYS(getrusage), SCMP_SYS(uname), SCMP_SYS(rseq), SCMP_SYS(sched_getaffinity),
-	SCMP_SYS(prlimit64), SCMP_SYS(getdents64), SCMP_SYS(membarrier), SCMP_SYS(sysinfo), SCMP_SYS(set_robust_list), SCMP_SYS(fcntl),
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SANITIZED)
+	SCMP_SYS(pwritev), SCMP_SYS(close), SCMP_SYS(lseek), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(dup), SCMP_SYS(recvmsg),
+	SCMP_SYS(recvfrom), SCMP_SYS(shutdown), SCMP_SYS(getsockopt), SCMP_SYS(getpeername), SCMP_SYS(getsockname), SCMP_SYS(poll),
+	SCMP_SYS(ppoll), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_create1),
+	SCMP_SYS(eventfd2), SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(futex),
+	SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(time),
+	SCMP_SYS(getrandom), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid),
+	SCMP_SYS(getegid), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack),
+	SCMP_SYS(restart_syscall), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(sched_yield), SCMP_SYS(getrusage), SCMP_SYS(uname),
+	SCMP_SYS(rseq), SCMP_SYS(sched_getaffinity), SCMP_SYS(getdents64), SCMP_SYS(membarrier), SCMP_SYS(sysinfo),
+	SCMP_SYS(set_robust_list),
+#ifdef SANITIZED
 	/* What the sanitizers' runtimes do at start, on reports and at exit. */
-	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(clone), SCMP_SYS(clone3), SCMP_SYS(wait4), SCMP_SYS(prctl), SCMP_SYS(tgkill),
-	SCMP_SYS(arch_prctl), SCMP_SYS(set_tid_address), SCMP_SYS(getppid), SCMP_SYS(personality),
+	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(clone), SCMP_SYS(wait4), SCMP_SYS(prctl), SCMP_SYS(tgkill),
+	SCMP_SYS(arch_prctl), SCMP_SYS(set_tid_address), SCMP_SYS(getppid), SCMP_SYS(personality), SCMP_SYS(prlimit64),
 #endif
 };
 
 /* Libraries try these and can do without. */
 static const int denied_softly[] = {
 	SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(stat),
-	SCMP_SYS(lstat), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(unlink), SCMP_SYS(rename), SCMP_SYS(mkdir), SCMP_SYS(truncate),
-	SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(socketpair),
-	SCMP_SYS(kill), SCMP_SYS(tkill), SCMP_SYS(tgkill), SCMP_SYS(rt_sigqueueinfo), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_send_signal), SCMP_SYS(execve), SCMP_SYS(execveat),
-	SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(clone3), SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
-	SCMP_SYS(chmod), SCMP_SYS(chown), SCMP_SYS(fchmod), SCMP_SYS(fchown), SCMP_SYS(link), SCMP_SYS(symlink), SCMP_SYS(mknod),
-	SCMP_SYS(ioctl), SCMP_SYS(prctl), SCMP_SYS(memfd_create), SCMP_SYS(getppid), SCMP_SYS(getcwd), SCMP_SYS(chdir),
-	SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_setscheduler), SCMP_SYS(io_uring_setup), SCMP_SYS(pipe2), SCMP_SYS(wait4), SCMP_SYS(waitid),
+	SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(unlink), SCMP_SYS(rename), SCMP_SYS(mkdir),
+	SCMP_SYS(truncate), SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4),
+	SCMP_SYS(kill), SCMP_SYS(tkill), SCMP_SYS(tgkill), SCMP_SYS(rt_sigqueueinfo), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_send_signal),
+	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
+	SCMP_SYS(process_vm_writev), SCMP_SYS(chmod), SCMP_SYS(chown), SCMP_SYS(fchmod), SCMP_SYS(fchown), SCMP_SYS(link),
+	SCMP_SYS(linkat), SCMP_SYS(symlink), SCMP_SYS(mknod), SCMP_SYS(utimensat), SCMP_SYS(flock), SCMP_SYS(umask), SCMP_SYS(ioctl),
+	SCMP_SYS(memfd_create), SCMP_SYS(getppid), SCMP_SYS(getcwd), SCMP_SYS(chdir), SCMP_SYS(sched_setaffinity),
+	SCMP_SYS(sched_setscheduler), SCMP_SYS(io_uring_setup), SCMP_SYS(pipe2), SCMP_SYS(wait4), SCMP_SYS(waitid),
 };
 
 static const int for_threads[] = { SCMP_SYS(set_tid_address), SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler) };
+/* Paths are Landlock's business, and what Landlock of some ABI does not know by path (truncate, chmod, utimensat) is not here. */
 static const int for_files[] = {
 	SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(stat), SCMP_SYS(lstat),
-	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(rename), SCMP_SYS(renameat),
-	SCMP_SYS(renameat2), SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(rmdir), SCMP_SYS(link), SCMP_SYS(linkat), SCMP_SYS(ftruncate),
-	SCMP_SYS(fallocate), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(syncfs), SCMP_SYS(sync_file_range), SCMP_SYS(fadvise64),
-	SCMP_SYS(copy_file_range), SCMP_SYS(sendfile), SCMP_SYS(statfs), SCMP_SYS(fstatfs), SCMP_SYS(getcwd), SCMP_SYS(utimensat),
-	SCMP_SYS(fchmod), SCMP_SYS(fchown), SCMP_SYS(umask), SCMP_SYS(memfd_create), SCMP_SYS(msync), SCMP_SYS(flock), SCMP_SYS(pwritev2),
+	SCMP_SYS(statx), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(rename),
+	SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(rmdir), SCMP_SYS(ftruncate),
+	SCMP_SYS(fallocate), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(syncfs), SCMP_SYS(fadvise64), SCMP_SYS(statfs),
+	SCMP_SYS(fstatfs), SCMP_SYS(getcwd), SCMP_SYS(fchmod),
 };
 static const int for_accept[] = { SCMP_SYS(accept4) };
-static const int for_fork[] = { SCMP_SYS(fork), SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(set_robust_list), SCMP_SYS(openat), SCMP_SYS(open),
-	                            SCMP_SYS(prctl), SCMP_SYS(landlock_create_ruleset), SCMP_SYS(landlock_add_rule),
-	                            SCMP_SYS(landlock_restrict_self), SCMP_SYS(seccomp) };
+static const int for_fork[] = { SCMP_SYS(fork), SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(landlock_create_ruleset),
+	                            SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_restrict_self), SCMP_SYS(seccomp) };
 
-static bool add_rules(scmp_filter_ctx filter, uint32_t action, const int *calls, size_t count)
+static const struct {
+	unsigned needs; /* 0: everybody */
+	const int *calls;
+	size_t count;
+} groups[] = {
+	{ 0, always, COUNT_OF(always) },
+	{ SANDBOX_NEEDS_THREADS, for_threads, COUNT_OF(for_threads) },
+	{ SANDBOX_NEEDS_FILES, for_files, COUNT_OF(for_files) },
+	{ SANDBOX_NEEDS_ACCEPT, for_accept, COUNT_OF(for_accept) },
+	{ SANDBOX_NEEDS_FORK, for_fork, COUNT_OF(for_fork) },
+};
+
+#define ONLY_BITS(bits) (0xffffffff & ~(uint64_t)(bits))
+#define NAMESPACES                                                                                                    \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | (unsigned)CLONE_NEWNET)
+#define SOCKET_TYPE ONLY_BITS(SOCK_CLOEXEC | SOCK_NONBLOCK)
+#define IS(value) SCMP_CMP_EQ, (value), 0
+#define HAS(mask, value) SCMP_CMP_MASKED_EQ, (mask), (value)
+
+/* Calls of which only some forms are allowed (one line is one form): what the others could do stands behind them. */
+static const struct conditional {
+	unsigned needs;
+	int call;
+	unsigned count;
+	struct scmp_arg_cmp arguments[2];
+} conditional[] = {
+	/* Writable memory never becomes code, and no file does. */
+	{ 0, SCMP_SYS(mmap), 1, { { 2, HAS(PROT_EXEC, 0) } } },
+	{ 0, SCMP_SYS(mprotect), 1, { { 2, HAS(PROT_EXEC, 0) } } },
+	/* MSG_FASTOPEN connects a socket that was shut down. */
+	{ 0, SCMP_SYS(sendmsg), 1, { { 2, HAS(MSG_FASTOPEN, 0) } } },
+	{ 0, SCMP_SYS(sendto), 2, { { 3, HAS(MSG_FASTOPEN, 0) }, { 4, IS(0) } } },
+	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(SOL_SOCKET) }, { 2, IS(SO_RCVTIMEO) } } },
+	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(SOL_SOCKET) }, { 2, IS(SO_SNDTIMEO) } } },
+	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(SOL_SOCKET) }, { 2, IS(SO_KEEPALIVE) } } },
+	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_TCP) }, { 2, IS(TCP_NODELAY) } } },
+	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_TCP) }, { 2, IS(TCP_USER_TIMEOUT) } } },
+	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_TCP) }, { 2, IS(TCP_KEEPIDLE) } } },
+	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_TCP) }, { 2, IS(TCP_KEEPINTVL) } } },
+	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_TCP) }, { 2, IS(TCP_KEEPCNT) } } },
+	/* F_SETOWN and F_SETSIG send any signal to any process of the user. */
+	{ 0, SCMP_SYS(fcntl), 1, { { 1, IS(F_DUPFD) } } },
+	{ 0, SCMP_SYS(fcntl), 1, { { 1, IS(F_DUPFD_CLOEXEC) } } },
+	{ 0, SCMP_SYS(fcntl), 1, { { 1, IS(F_GETFD) } } },
+	{ 0, SCMP_SYS(fcntl), 1, { { 1, IS(F_SETFD) } } },
+	{ 0, SCMP_SYS(fcntl), 1, { { 1, IS(F_GETFL) } } },
+	{ 0, SCMP_SYS(fcntl), 1, { { 1, IS(F_SETFL) } } },
+	{ SANDBOX_NEEDS_FILES, SCMP_SYS(fcntl), 1, { { 1, IS(F_GETLK) } } },
+	{ SANDBOX_NEEDS_FILES, SCMP_SYS(fcntl), 1, { { 1, IS(F_SETLK) } } },
+	{ SANDBOX_NEEDS_FILES, SCMP_SYS(fcntl), 1, { { 1, IS(F_SETLKW) } } },
+	{ SANDBOX_NEEDS_FILES, SCMP_SYS(fcntl), 1, { { 1, IS(F_OFD_GETLK) } } },
+	{ SANDBOX_NEEDS_FILES, SCMP_SYS(fcntl), 1, { { 1, IS(F_OFD_SETLK) } } },
+	/* Another process's limits can be set too: one of processor time kills. */
+	{ 0, SCMP_SYS(prlimit64), 2, { { 0, IS(0) }, { 2, IS(0) } } },
+	/* A datagram socket sends to any address. */
+	{ SANDBOX_NEEDS_SOCKETS, SCMP_SYS(socketpair), 2, { { 0, IS(AF_UNIX) }, { 1, HAS(SOCKET_TYPE, SOCK_STREAM) } } },
+	{ SANDBOX_NEEDS_SOCKETS, SCMP_SYS(socketpair), 2, { { 0, IS(AF_UNIX) }, { 1, HAS(SOCKET_TYPE, SOCK_SEQPACKET) } } },
+	{ SANDBOX_NEEDS_THREADS, SCMP_SYS(clone), 1, { { 0, HAS(CLONE_THREAD | NAMESPACES, CLONE_THREAD) } } },
+	{ SANDBOX_NEEDS_FORK, SCMP_SYS(clone), 1, { { 0, HAS(ONLY_BITS(CSIGNAL | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID), 0) } } },
+	{ SANDBOX_NEEDS_FORK, SCMP_SYS(prctl), 1, { { 0, IS(PR_SET_PDEATHSIG) } } },
+	{ SANDBOX_NEEDS_FORK, SCMP_SYS(prctl), 1, { { 0, IS(PR_SET_NO_NEW_PRIVS) } } },
+};
+
+static bool has_needs(unsigned has, unsigned needs)
 {
-	for (size_t i = 0; i < count; i++) {
-		int result = seccomp_rule_add(filter, action, calls[i], 0);
-		if (result != 0 && result != -EEXIST && result != -EDOM)
+	return (has & needs) == needs;
+}
+
+/* Does this profile allow the call in every form? */
+static bool profile_allows(unsigned needs, int call)
+{
+	for (size_t i = 0; i < COUNT_OF(groups); i++)
+		for (size_t k = 0; has_needs(needs, groups[i].needs) && k < groups[i].count; k++)
+			if (groups[i].calls[k] == call)
+				return true;
+	return false;
+}
+
+static bool allow_calls(scmp_filter_ctx filter, unsigned needs)
+{
+	bool done = true;
+	for (size_t i = 0; i < COUNT_OF(groups); i++)
+		for (size_t k = 0; has_needs(needs, groups[i].needs) && k < groups[i].count; k++) {
+			int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, groups[i].calls[k], 0);
+			/* Some calls are in two groups, and some do not exist on every architecture. */
+			done = done && (result == 0 || result == -EEXIST || result == -EDOM);
+		}
+	return done;
+}
+
+static bool allow_forms(scmp_filter_ctx filter, unsigned needs)
+{
+	for (size_t i = 0; i < COUNT_OF(conditional); i++) {
+		const struct conditional *c = &conditional[i];
+		if (has_needs(needs, c->needs) && !profile_allows(needs, c->call) &&
+		    seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, c->call, c->count, c->arguments) != 0)
 			return false;
 	}
 	return true;
 }
 
-/* Does this profile allow the call without conditions? Then it must not be denied softly too. */
-static bool listed(int call, const int *calls, size_t count)
+static bool deny_softly(scmp_filter_ctx filter, unsigned needs)
 {
-	for (size_t i = 0; i < count; i++)
-		if (calls[i] == call)
-			return true;
-	return false;
-}
-
-static bool profile_allows(unsigned needs, int call)
-{
-	return listed(call, always, COUNT_OF(always)) ||
-	       ((needs & SANDBOX_NEEDS_THREADS) && (call == SCMP_SYS(clone3) || listed(call, for_threads, COUNT_OF(for_threads)))) ||
-	       ((needs & SANDBOX_NEEDS_FILES) && listed(call, for_files, COUNT_OF(for_files))) ||
-	       ((needs & SANDBOX_NEEDS_ACCEPT) && listed(call, for_accept, COUNT_OF(for_accept))) ||
-	       ((needs & SANDBOX_NEEDS_SOCKETS) && call == SCMP_SYS(socketpair)) ||
-	       ((needs & SANDBOX_NEEDS_FORK) && listed(call, for_fork, COUNT_OF(for_fork)));
-}
-
-/* clone3 hides its flags behind a pointer, so glibc is made to fall back to clone, whose flags can be read. */
-static bool allow_clone(scmp_filter_ctx filter, unsigned needs)
-{
-	if (needs & SANDBOX_NEEDS_FORK)
-		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 0) == 0;
-	if (!(needs & SANDBOX_NEEDS_THREADS))
-		return true;
-	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-	                        SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)) == 0;
-}
-
-static bool fill_filter(scmp_filter_ctx filter, unsigned needs)
-{
-	bool done = add_rules(filter, SCMP_ACT_ALLOW, always, COUNT_OF(always)) && allow_clone(filter, needs);
-	if (needs & SANDBOX_NEEDS_THREADS)
-		done = done && seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0 &&
-		       add_rules(filter, SCMP_ACT_ALLOW, for_threads, COUNT_OF(for_threads));
-	if (needs & SANDBOX_NEEDS_FILES)
-		done = done && add_rules(filter, SCMP_ACT_ALLOW, for_files, COUNT_OF(for_files));
-	if (needs & SANDBOX_NEEDS_ACCEPT)
-		done = done && add_rules(filter, SCMP_ACT_ALLOW, for_accept, COUNT_OF(for_accept));
-	if (needs & SANDBOX_NEEDS_SOCKETS)
-		done = done && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX)) == 0;
-	if (needs & SANDBOX_NEEDS_FORK)
-		done = done && add_rules(filter, SCMP_ACT_ALLOW, for_fork, COUNT_OF(for_fork));
+	/* clone3 hides its flags behind a pointer; without it glibc takes clone, whose flags can be read. */
+	bool done = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0 &&
+	            seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mmap), 1, SCMP_A2(HAS(PROT_EXEC, PROT_EXEC))) == 0 &&
+	            seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mprotect), 1, SCMP_A2(HAS(PROT_EXEC, PROT_EXEC))) == 0;
 	for (size_t i = 0; done && i < COUNT_OF(denied_softly); i++)
-		if (!profile_allows(needs, denied_softly[i]))
-			done = add_rules(filter, SCMP_ACT_ERRNO(EPERM), &denied_softly[i], 1);
+		if (!profile_allows(needs, denied_softly[i])) {
+			int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), denied_softly[i], 0);
+			done = result == 0 || result == -EDOM;
+		}
 	return done;
 }
 
@@ -206,7 +264,8 @@ static bool enter_seccomp(unsigned needs, struct fail **fail)
 	if (!filter)
 		return fail_set(fail, FAIL_UNAVAILABLE, "cannot make a seccomp filter");
 	seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	bool filled = fill_filter(filter, needs);
+	seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	bool filled = allow_calls(filter, needs) && allow_forms(filter, needs) && deny_softly(filter, needs);
 	int loaded = filled ? seccomp_load(filter) : -EINVAL;
 	seccomp_release(filter);
 	if (loaded != 0) {

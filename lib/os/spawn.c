@@ -18,6 +18,8 @@ static void become_program(const char *path, char *const arguments[], int contro
 		_exit(126);
 	close_range(SPAWN_CONFIG + 1, ~0u, 0);
 	signal(SIGPIPE, SIG_IGN);
+	/* Ctrl-C at a terminal goes to all of us; when and how children end is master's decision. */
+	signal(SIGINT, SIG_IGN);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execv(path, arguments);
 	_exit(127);

@@ -1,0 +1,78 @@
+/*
+ * The command line of posthornctl: one table of commands, and how words become one of them.
+ *
+ * The table is the only place that knows a command: the parser, --help, bash completion and the test of
+ * posthornctl(8) all read it. Nothing here talks to anybody; what was parsed points into argv.
+ */
+#ifndef POSTHORN_CTL_COMMAND_H
+#define POSTHORN_CTL_COMMAND_H
+
+#include "buf.h"
+#include "fail.h"
+
+/* Who answers. */
+enum ctl_peer {
+	CTL_LOCAL,    /* posthornctl itself, without a running post office */
+	CTL_MASTER,
+	CTL_AUTH,
+	CTL_QUEUE,
+	CTL_PASSWORD, /* auth, at the door that is open to every local user */
+	CTL_MAILBOX,  /* the mailbox process of the account that the first argument names */
+	CTL_PEER_COUNT
+};
+
+enum ctl_traits {
+	CTL_SECRET = 1 << 0,     /* a password is sent behind the arguments: asked for, or from --password-file */
+	CTL_NEW_SECRET = 1 << 1, /* it is a new one: asked for twice */
+	CTL_OLD_SECRET = 1 << 2, /* the present one is sent before it */
+	CTL_NAMED_SECRET = 1 << 3, /* the word "password" is sent before it; --no-password leaves both out */
+	CTL_FILE = 1 << 4,       /* the second argument is a file to be read; its descriptor is sent instead of its name */
+	CTL_ONE_THING = 1 << 5,  /* the answer is shown as lists of names and values, not as a table */
+	CTL_SETTINGS = 1 << 6,   /* takes --set */
+};
+
+struct ctl_command {
+	const char *words;     /* as typed: "account add" */
+	const char *arguments; /* for people: "ADDRESS [NAME]" */
+	size_t arguments_min, arguments_max;
+	enum ctl_peer peer;
+	unsigned traits;
+	const char *verb; /* as sent: NULL for the same words */
+	const char *help; /* one line */
+};
+
+/* The i-th command, NULL past the end. Those of one subject stand together. */
+const struct ctl_command *ctl_command_at(size_t i);
+
+struct ctl_call {
+	const struct ctl_command *command; /* NULL for --help, --version and --commands alone */
+	char **arguments;
+	size_t argument_count;
+	bool json;
+	bool help, version, commands;
+	const char *directory;     /* --directory, or NULL */
+	const char *config;        /* --config, or NULL */
+	const char *password_file; /* "-": standard input; NULL: ask */
+	bool no_password;
+	char **settings;           /* --set; free the array */
+	size_t setting_count;
+};
+
+/* For CLEANUP. */
+void ctl_call_release(struct ctl_call *call);
+
+/* FAIL_INVALID with a text that says what is wrong and where to read on. */
+bool ctl_call_parse(int argc, char **argv, struct ctl_call *call, struct fail **fail);
+
+/* Whether a password has to be asked for. */
+bool ctl_call_wants_secret(const struct ctl_call *call);
+
+/* The words that the command is sent as, each with a NUL behind it, but for file, secrets and, to a mailbox process, the
+ * address that leads there. */
+void ctl_call_words(const struct ctl_call *call, struct buf *out);
+
+/* Usage and all commands, or those that begin with the words of one subject. */
+void ctl_help_all(struct buf *out);
+void ctl_help_command(const struct ctl_command *command, struct buf *out);
+
+#endif

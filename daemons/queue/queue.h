@@ -1,0 +1,460 @@
+/*
+ * queue: takes mail from smtpd, makes it durable, and brings it to the accounts' mailbox processes.
+ *
+ * Invariants
+ *  1. MAIL_DONE says OK only after the record's group was written and flushed (journal.h).
+ *  2. A record leaves the journal only when each recipient is DONE or FAILED, or the mail has a file
+ *     of its own that was flushed (spoolfile.h).
+ *  3. DONE means: the account said DELIVERED before a syncfs of the accounts' file system began that succeeded.
+ *  4. A file is removed only after its log says that all recipients are done, and after the durable mark of the
+ *     journal it came from has passed the record; so is a body that has a file of its own.
+ *  5. TRIMMED names to an account only numbers that will never be sent to it again: below the durable mark
+ *     and below every mail in a file that is not DONE for this account.
+ *  6. A mail keeps the name (journal, sequence, recipient) that the mailbox knows it by, wherever it lies.
+ *  7. What one account does (hang, fail, be full) delays no other one: sends never block, at most a window is
+ *     in flight, and what an account does not take in seconds moves to a file.
+ *
+ * A recipient:
+ *
+ *	PENDING ──DELIVER──► SENT ──DELIVERED──► APPLIED ──syncfs──► DONE
+ *	   ▲                  │                     │
+ *	   ├──it may pass─────┤                     │
+ *	   └──channel closed, unclean open, failed syncfs
+ *	                      └──for good──► BOUNCING ──bounce is durable──► FAILED
+ *
+ * A mail: in the journal ──lags, is remote, ring half full──► in a file of its own ──► gone.
+ *
+ * Threads: the loop's has all state. `writer` appends groups, `syncer` writes marks and calls syncfs, `filer`
+ * writes the files; each gets a job with all that it needs.
+ */
+#ifndef POSTHORN_QUEUE_QUEUE_H
+#define POSTHORN_QUEUE_QUEUE_H
+
+#include "arena.h"
+#include "array.h"
+#include "daemon.h"
+#include "envelope.h"
+#include "hash.h"
+#include "journal.h"
+#include "services.h"
+#include "spoolfile.h"
+#include "worker.h"
+
+enum {
+	WINDOW_FRAMES = 64,
+	WINDOW_OCTETS = 4 << 20,
+	INLINE_MAX = 120000,     /* of a body in a DELIVER frame */
+	JOURNALS_MAX = 16,
+	TICK_MS = 1000,
+	LAG_MS = 5000,           /* not applied after this: it moves to a file of its own */
+	LAG_HALF_FULL_MS = 500,
+	STARTING_MAX = 50,       /* mailboxes that master is asked for at the same time */
+	ENVELOPE_ARENA_MAX = 8 << 20,
+};
+
+struct queue;
+struct account;
+struct mail;
+
+/* ---- mail.c: what is in the queue ------------------------------------------------------------- */
+
+enum delivery_state {
+	DELIVERY_PENDING,
+	DELIVERY_SENT,
+	DELIVERY_APPLIED,
+	DELIVERY_BOUNCING,
+	DELIVERY_DONE,
+	DELIVERY_FAILED,
+};
+
+/* A stretch of mail->head. */
+struct place {
+	uint32_t offset;
+	uint32_t length;
+};
+
+/* One recipient of a mail. */
+struct delivery {
+	struct mail *mail;
+	struct account *account;            /* NULL: remote */
+	struct delivery *previous, *next;   /* of the account, in the order of arrival; until DONE or FAILED */
+	uint64_t order;                     /* in that list, rising */
+	uint32_t index;                     /* in the envelope */
+	uint32_t attempts;
+	uint32_t round;                     /* of the sync after which an APPLIED one is DONE */
+	enum delivery_state state;
+	bool counted;                       /* in account->coming_* */
+	bool replay;                        /* was sent before */
+	bool logged;                        /* the file says that it is final */
+	struct place address;
+	char *reply;                        /* of the last failed attempt, or NULL */
+};
+
+/* The octets are in memory only between arrival and sending; else they are read when they are needed. */
+struct mail {
+	struct queue *queue;
+	struct mail *previous, *next;           /* all mails, oldest first */
+	struct mail *ring_previous, *ring_next; /* those that hold their ring, by sequence */
+	struct ring *ring;                      /* where its record is, or was; NULL when that journal is gone */
+	struct journal_uuid journal;
+	uint64_t sequence;
+	uint64_t id;
+	uint64_t session;
+	int64_t received;                       /* wall clock, seconds */
+	int64_t queued_ms;                      /* monotonic */
+	uint64_t size;                          /* of the body */
+	bool body_in_file;
+	bool in_file;
+	bool busy;                              /* a job of filer is under way */
+	bool pinned;                            /* filer reads its octets */
+	bool damaged;                           /* cannot be read; what is on disk is kept */
+	uint32_t open;                          /* recipients neither DONE nor FAILED */
+	uint32_t pending;                       /* local ones to be sent */
+	char *head;                             /* the envelope as encoded, or NULL */
+	size_t head_length;
+	char *body;                             /* behind the head or in memory of its own; NULL when not in memory */
+	char *body_memory;                      /* what is to be freed for it, or NULL */
+	size_t octets;                          /* in memory, as counted in queue->octets */
+	struct place sender;
+	uint32_t count;
+	struct delivery deliveries[];
+};
+
+/* A mail of this envelope; its deliveries have accounts, and are in no list yet. */
+struct mail *mail_new(struct queue *q, const struct envelope *e);
+void mail_free(struct mail *mail);
+
+/* Puts it among all mails and its deliveries into their accounts' lists; is_final ones are left out. */
+void mail_enqueue(struct mail *mail);
+
+/* Gives it its octets, which become its own: head as encoded; body (of body_memory, which may be NULL) unless it has a
+ * file. False when head is no envelope of this mail. */
+bool mail_hold(struct mail *mail, char *head, size_t head_length, char *body, char *body_memory, struct fail **fail);
+
+/* Sees to it that head is in memory, and body unless it has a file of its own. */
+bool mail_load(struct mail *mail, struct fail **fail);
+void mail_unload(struct mail *mail);
+
+/* The envelope with the states as they are known now; it looks into arena and head. */
+bool mail_envelope(struct mail *mail, struct arena *arena, struct envelope *e, struct fail **fail);
+
+struct str mail_text(const struct mail *mail, struct place place);
+
+/* It cannot be read: whoever did not get it yet never will. mail may be freed by this. */
+void mail_give_up_damaged(struct mail *mail, const struct fail *fail);
+
+/* Its record is no longer needed: there is a file, or all is done. */
+void mail_leave_ring(struct mail *mail);
+
+/* A recipient became DONE or FAILED. mail may be freed by this. */
+void mail_settle(struct delivery *d, enum delivery_state state);
+
+/* What is to be done when nothing of it is under way: log, remove, free. mail may be freed by this. */
+void mail_proceed(struct mail *mail);
+
+static inline bool delivery_is_final(const struct delivery *d)
+{
+	return d->state == DELIVERY_DONE || d->state == DELIVERY_FAILED;
+}
+
+/* ---- commit.c: the journal --------------------------------------------------------------------- */
+
+struct ring {
+	struct ring *next;
+	struct journal *journal;
+	struct journal_uuid uuid;
+	struct mail *first, *last;  /* those that hold their records */
+	uint64_t last_sequence;     /* known to be appended */
+	bool damaged;               /* keeps its file when it is drained */
+};
+
+/* What is to become durable; belongs to its giver until done. */
+struct commit {
+	struct commit *next;
+	struct mail *mail;          /* head and body in memory */
+	bool body_finished;
+	bool failed;                /* its own part failed, not the group */
+	enum fail_kind why;
+	/* durable: mail is in the queue, and is sent after this; or else it is freed after this. */
+	void (*done)(struct commit *commit, bool durable);
+	void *owner;
+};
+
+/* Appends it with the others of this round of the loop. */
+void commit_add(struct queue *q, struct commit *commit);
+
+/* The ring has room again. */
+void commit_retry(struct queue *q);
+bool commit_is_idle(const struct queue *q);
+
+/* Makes and opens a journal; in any thread. */
+struct journal *commit_make_journal(int spool, uint64_t size, struct fail **fail);
+struct ring *commit_add_ring(struct queue *q, struct journal *journal);
+
+/* ---- resolve.c: what auth knows ------------------------------------------------------------------ */
+
+struct answer {
+	uint32_t verdict;           /* enum resolve_verdict, or allowed for MAY_SEND */
+	struct str targets;
+};
+
+/* Somebody waits for auth's answer; it may be withdrawn. */
+struct waiter {
+	struct waiter *next;
+	struct question *question;  /* NULL: does not wait */
+	void (*answered)(struct waiter *waiter, const struct answer *answer);
+	void *owner;
+};
+
+/* Calls answered now, or when auth answered; RESOLVE_TEMPORARY, or not allowed, after some time without. */
+void resolve_address(struct queue *q, struct str address, struct waiter *waiter);
+void resolve_may_send(struct queue *q, uint64_t account, struct str address, struct waiter *waiter);
+void resolve_withdraw(struct waiter *waiter);
+
+/* Tokens: NULL when it is not known (yet). */
+struct token {
+	uint64_t account;
+	unsigned generation;        /* which auth told it */
+	char address[LIMIT_ADDRESS_MAX + 1];
+};
+const struct token *resolve_token(struct queue *q, const struct ipc_id *id);
+
+bool resolve_wire(struct queue *q, int descriptor);
+void resolve_init(struct queue *q);
+void resolve_tick(struct queue *q);
+
+/* ---- transaction.c: smtpd's side ------------------------------------------------------------------ */
+bool transaction_wire(struct queue *q, const struct msg_wire *wire, int descriptor);
+void transaction_tick(struct queue *q);
+
+/* A token came in. */
+void transaction_token_known(struct queue *q);
+
+/* ---- quota.c ------------------------------------------------------------------------------------------ */
+
+struct usage {
+	uint64_t used_bytes, used_messages;
+	uint64_t limit_bytes, limit_messages; /* 0: none */
+};
+
+/* May it take one more mail of that size? Counts what is on its way to it. */
+enum verdict_kind quota_check(const struct account *a, uint64_t size);
+void quota_note(struct account *a, const struct usage *usage);
+
+/* QUOTA of auth; the mailbox hears it now or when it opens. */
+void quota_limit(struct queue *q, const struct msg_quota *quota);
+void quota_load(struct queue *q);
+
+/* Writes what is known to a file of its own, at most twice a minute; after a crash it may be old. */
+void quota_tick(struct queue *q);
+
+/* ---- deliver.c: one account ----------------------------------------------------------------------------- */
+
+struct account {
+	struct queue *queue;
+	uint64_t number;
+	struct ipc_peer peer;
+	bool has_peer;
+	bool opened;                 /* MAILBOX_OPENED came */
+	bool wanted;                 /* master was asked */
+	bool queues_to_start;        /* is in queue->first_to_start … */
+	struct account *next_to_start;
+	bool replaying;              /* REPLAY_END is owed after replay_until */
+	uint64_t replay_until;
+	struct delivery *first, *last;
+	struct delivery *cursor;     /* none before it is PENDING */
+	uint64_t next_order;
+	size_t waiting;              /* in the list */
+	struct delivery *sent[WINDOW_FRAMES];
+	size_t sent_count;
+	uint64_t sent_octets;
+	unsigned failures;           /* in a row */
+	bool held;                   /* until retry_timer */
+	struct timer retry_timer;
+	uint64_t coming_bytes, coming_messages; /* accepted or promised, not in used yet */
+	struct usage usage;
+	bool limit_is_news;          /* auth told it, the mailbox has not heard it */
+	uint64_t prunable;           /* applied rows that the mailbox keeps for us */
+	int64_t trimmed_ms;          /* when it was told last */
+};
+
+struct account *account_get(struct queue *q, uint64_t number);
+bool deliver_wire(struct queue *q, const struct msg_wire *wire, int descriptor);
+void deliver_failed_to_start(struct queue *q, uint64_t number);
+
+/* The list of an account. */
+void deliver_enqueue(struct account *a, struct delivery *d);
+void deliver_dequeue(struct account *a, struct delivery *d);
+
+/* Sends what the window allows. */
+void deliver_push(struct account *a);
+
+/* It goes back to be sent again: now, or with the retry of the account. */
+void deliver_again(struct delivery *d);
+
+/* What waits for a retry is sent now; from the loop, not from here. */
+void deliver_retry_soon(struct account *a);
+
+/* Gives up one recipient: the sender is told, or it is forgotten silently. */
+void deliver_give_up(struct delivery *d, const char *why, bool tell);
+
+/* Tells mailboxes what they may forget. */
+void deliver_tell_trimmed(struct queue *q);
+
+/* ---- bounce.c --------------------------------------------------------------------------------------------- */
+
+/* Tells the sender of d, which is BOUNCING; then d is FAILED. d may be gone when it returns. */
+void bounce_send(struct delivery *d, const char *why);
+
+/* ---- spool.c: files of their own, and the start -------------------------------------------------------------- */
+
+/* Copies a journal record into its own file. */
+void spool_move(struct mail *mail);
+
+/* Writes what became final into the log of the mail's file. */
+void spool_log(struct mail *mail);
+
+/* The mail is done: its files go when the mark allows it. Frees it. */
+void spool_forget(struct mail *mail);
+void spool_remove_gone(struct queue *q);
+
+/* A mail that cannot be read: its file, or the journal once it is drained, is kept under another name. Frees it. */
+void spool_set_aside(struct mail *mail);
+
+/* Moves what lags. */
+void spool_tick(struct queue *q);
+
+/* Reads all that is in the spool. */
+void spool_recover(struct queue *q);
+
+/* The file of a drained journal goes, or is kept under another name. */
+bool spool_retire_journal(struct queue *q, const struct ring *ring, struct fail **fail);
+
+/* "<id>.body", for reading. */
+int spool_open_body(struct queue *q, uint64_t id, struct fail **fail);
+
+/* ---- trim.c ------------------------------------------------------------------------------------------------------ */
+
+/* The account said DELIVERED: DONE after the next sync. */
+void trim_note_applied(struct delivery *d);
+void trim_tick(struct queue *q);
+
+/* Begins a sync now if something would be gained. */
+void trim_hurry(struct queue *q);
+
+/* Statistics of file systems, at most a second old. */
+bool trim_has_headroom(struct queue *q);
+
+/* ---- control.c: posthornctl ------------------------------------------------------------------------------------------ */
+void control_listen(struct queue *q, int descriptor);
+
+/* mail leaves the list of all mails. */
+void control_mail_gone(struct queue *q, struct mail *mail);
+void control_load_hold(struct queue *q);
+
+/* ---- the program ------------------------------------------------------------------------------------------------------- */
+
+/* A record or file whose message can go when the mark has passed. */
+struct gone {
+	uint64_t id;
+	struct ring *ring;
+	uint64_t sequence;
+};
+
+struct commit_list {
+	struct commit *first, *last;
+	size_t count;
+};
+
+/* One group on its way to the disk. */
+struct group {
+	struct job job;
+	struct queue *queue;
+	struct commit_list commits;
+	struct ring *ring;           /* NULL: there is none, make one */
+	struct journal_entry *entries;
+	size_t capacity;
+	bool full;                   /* the ring is: wait for room */
+	int64_t since_ms;
+	struct fail *fail;
+	struct journal *fresh;       /* made because the old one failed */
+	bool under_way;
+};
+
+struct applied {
+	struct delivery **items;
+	size_t count;
+	size_t capacity;
+};
+
+struct sync {
+	struct job job;
+	struct queue *queue;
+	uint32_t round;              /* of what is applied now */
+	struct applied applied;
+	struct applied syncing;
+	struct journal *journals[JOURNALS_MAX];
+	size_t journal_count;
+	bool under_way;
+	bool good;
+	bool marks_moved;            /* trimmed in memory, not on disk */
+	int error;
+	int64_t headroom_ms;
+	bool headroom;
+};
+
+struct lookups {
+	struct map *young, *old;     /* key → struct known; see resolve.c */
+	size_t octets;               /* of the young ones */
+	struct map *tokens;
+	struct question *questions;  /* on their way */
+	uint64_t next_number;
+	unsigned auth_generation;
+	int64_t auth_since_ms;
+	struct ipc_peer auth;
+	bool has_auth;
+};
+
+struct queue {
+	struct daemon daemon;
+	struct loop *loop;
+	int spool;                   /* directory */
+	int accounts_folder;         /* on the accounts' file system */
+	struct worker writer, syncer, filer;
+	struct timer tick;
+	unsigned ticks;
+	bool draining;
+	bool held;                   /* posthornctl: deliver nothing */
+
+	struct lookups lookups;
+	struct intake *intakes;      /* smtpd peers */
+
+	struct map *accounts;        /* number → struct account */
+	unsigned starting;           /* mailboxes asked for and not wired yet */
+	struct account *first_to_start, *last_to_start; /* to be asked for then */
+	struct mail *first, *last;
+	size_t mail_count;
+	uint64_t octets;             /* of messages, in memory */
+	struct arena *scratch;       /* of one function at a time, which resets it */
+
+	struct ring *rings;
+	struct ring *current;        /* where new mail goes, or NULL */
+	int64_t ring_retry_ms;       /* not before then */
+	struct commit_list waiting;  /* commits of this round of the loop */
+	struct timer commit_timer;
+	struct group group;
+	struct sync sync;
+	ARRAY(struct gone) gone;
+	bool removing;
+	unsigned moves;              /* of mails to files, under way */
+
+	bool usage_changed;
+	bool usage_busy;
+	int64_t usage_written_ms;
+
+	struct control *controls;
+	struct watch control_watch;
+	int control_listener;        /* -1: none */
+};
+
+#endif

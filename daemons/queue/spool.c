@@ -1,0 +1,513 @@
+/* Files of their own: for what an account does not take in time, and for what waits for other hosts. */
+#include "queue.h"
+
+#include "clock.h"
+#include "log.h"
+#include "mem.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { MOVES_MAX = 64, LOG_RETRY_MS = 5000, REMOVED_AT_ONCE = 1000 };
+
+int spool_open_body(struct queue *q, uint64_t id, struct fail **fail)
+{
+	char name[32];
+	snprintf(name, sizeof name, "%016" PRIx64 ".body", id);
+	int file = openat(q->spool, name, O_RDONLY | O_CLOEXEC);
+	if (file < 0)
+		fail_set_errno(fail, FAIL_NOT_FOUND, "the body of a message");
+	return file;
+}
+
+/* ---- moving a record to a file ---- */
+
+struct move {
+	struct job job;
+	struct mail *mail;
+	struct arena *arena;
+	struct envelope envelope; /* looks into the mail's octets */
+	struct str body;
+	struct fail *fail;
+};
+
+static void run_move(struct job *job)
+{
+	struct move *move = (struct move *)job;
+	if (!spoolfile_create(move->mail->queue->spool, &move->envelope, move->body, &move->fail))
+		must(move->fail);
+}
+
+static void log_moved(const struct move *move)
+{
+	const struct mail *mail = move->mail;
+	char id[17];
+	envelope_id_text(mail->id, id);
+	if (move->fail)
+		log_event(LOG_ERROR, mail->session, "not-spooled", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("why", str_of(fail_text(move->fail))));
+	else
+		log_event(LOG_INFO, mail->session, "spooled", LOG_TEXT("queue-id", str_of(id)), LOG_NUMBER("open", mail->open));
+}
+
+static void move_done(struct job *job)
+{
+	struct move *move = (struct move *)job;
+	struct mail *mail = move->mail;
+	struct queue *q = mail->queue;
+	q->moves--;
+	mail->busy = mail->pinned = false;
+	log_moved(move);
+	if (move->fail) {
+		mail->queued_ms = clock_monotonic_ms(); /* tried again when it lags anew */
+	} else {
+		mail_leave_ring(mail);
+		mail->in_file = true;
+		for (uint32_t i = 0; i < mail->count; i++)
+			mail->deliveries[i].logged = move->envelope.recipients[i].state != ENVELOPE_PENDING;
+	}
+	mail_unload(mail);
+	fail_free(&move->fail);
+	arena_free(move->arena);
+	free(move);
+	mail_proceed(mail);
+	if (q->moves == MOVES_MAX / 2)
+		spool_tick(q);
+}
+
+void spool_move(struct mail *mail)
+{
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	struct move *move = mem_alloc(sizeof *move);
+	must(!mail->busy && !mail->in_file);
+	move->job = (struct job){ .run = run_move, .done = move_done };
+	move->mail = mail;
+	move->arena = arena_new(ENVELOPE_ARENA_MAX);
+	if (!mail_envelope(mail, move->arena, &move->envelope, &fail)) {
+		arena_free(move->arena);
+		free(move);
+		mail->queued_ms = clock_monotonic_ms();
+		if (fail->kind == FAIL_CORRUPT)
+			mail_give_up_damaged(mail, fail);
+		return;
+	}
+	if (!mail->body_in_file)
+		move->body = str_from(mail->body, mail->size);
+	mail->busy = mail->pinned = true;
+	mail->queue->moves++;
+	worker_give(&mail->queue->filer, &move->job);
+}
+
+/* What is only waiting for a sync does not lag. */
+static bool lags(const struct mail *mail)
+{
+	for (uint32_t i = 0; i < mail->count; i++) {
+		enum delivery_state state = mail->deliveries[i].state;
+		if (state == DELIVERY_PENDING || state == DELIVERY_SENT || state == DELIVERY_BOUNCING)
+			return true;
+	}
+	return false;
+}
+
+void spool_tick(struct queue *q)
+{
+	int64_t now = clock_monotonic_ms();
+	for (struct ring *ring = q->rings; ring; ring = ring->next) {
+		int64_t limit = journal_is_half_full(ring->journal) ? LAG_HALF_FULL_MS : LAG_MS;
+		for (struct mail *mail = ring->first, *next; mail && q->moves < MOVES_MAX; mail = next) {
+			next = mail->ring_next;
+			if (now - mail->queued_ms < limit)
+				break;
+			if (!mail->busy && !mail->damaged && lags(mail))
+				spool_move(mail);
+		}
+	}
+}
+
+/* ---- logging what became final ---- */
+
+struct log_job {
+	struct job job;
+	struct mail *mail;
+	struct timer timer;
+	ARRAY(struct spoolfile_result) results;
+	struct fail *fail;
+};
+
+/* A file that failed once is not written again: its message gets a new one. */
+static void run_log(struct job *job)
+{
+	struct log_job *log = (struct log_job *)job;
+	int spool = log->mail->queue->spool;
+	CLEANUP(spoolfile_cleanup) struct spoolfile *f = spoolfile_open(spool, log->mail->id, &log->fail);
+	if (!f || spoolfile_log(f, log->results.items, log->results.count, &log->fail))
+		return;
+	fail_free(&log->fail);
+	if (spoolfile_rewrite(f, &log->fail))
+		spoolfile_log(f, log->results.items, log->results.count, &log->fail);
+}
+
+static void try_log_again(void *owner)
+{
+	struct log_job *log = owner;
+	fail_free(&log->fail);
+	worker_give(&log->mail->queue->filer, &log->job);
+}
+
+static void log_done(struct job *job)
+{
+	struct log_job *log = (struct log_job *)job;
+	struct mail *mail = log->mail;
+	if (log->fail) {
+		log_event(LOG_ERROR, mail->session, "result-not-written", LOG_TEXT("why", str_of(fail_text(log->fail))));
+		loop_start_timer(mail->queue->loop, &log->timer, LOG_RETRY_MS, try_log_again, log);
+		return;
+	}
+	for (size_t i = 0; i < log->results.count; i++)
+		mail->deliveries[log->results.items[i].recipient].logged = true;
+	array_release(&log->results);
+	free(log);
+	mail->busy = false;
+	mail_proceed(mail);
+}
+
+void spool_log(struct mail *mail)
+{
+	struct log_job *log = mem_alloc(sizeof *log);
+	log->job = (struct job){ .run = run_log, .done = log_done };
+	log->mail = mail;
+	for (uint32_t i = 0; i < mail->count; i++) {
+		const struct delivery *d = &mail->deliveries[i];
+		if (!delivery_is_final(d) || d->logged)
+			continue;
+		*array_add(&log->results) = (struct spoolfile_result){
+			.recipient = i, .state = d->state == DELIVERY_DONE ? ENVELOPE_APPLIED : ENVELOPE_FAILED,
+			.attempts = d->attempts ? d->attempts : 1, .last_attempt = clock_wall_seconds(),
+			.reply = str_first(str_of(d->reply), SPOOLFILE_REPLY_MAX),
+		};
+	}
+	mail->busy = true;
+	worker_give(&mail->queue->filer, &log->job);
+}
+
+/* ---- removing ---- */
+
+void spool_forget(struct mail *mail)
+{
+	struct queue *q = mail->queue;
+	if (mail->in_file || mail->body_in_file)
+		*array_add(&q->gone) = (struct gone){ .id = mail->id, .ring = mail->ring, .sequence = mail->sequence };
+	mail_free(mail);
+}
+
+struct removal {
+	struct job job;
+	struct queue *queue;
+	ARRAY(uint64_t) ids;
+};
+
+static void run_removal(struct job *job)
+{
+	struct removal *removal = (struct removal *)job;
+	for (size_t i = 0; i < removal->ids.count; i++)
+		spoolfile_remove(removal->queue->spool, removal->ids.items[i], NULL); /* what stays is done by its log */
+}
+
+static void removal_done(struct job *job)
+{
+	struct removal *removal = (struct removal *)job;
+	removal->queue->removing = false;
+	array_release(&removal->ids);
+	free(removal);
+}
+
+/* Invariant 4. */
+static bool may_go(const struct gone *gone)
+{
+	return !gone->ring || journal_durable_mark(gone->ring->journal) > gone->sequence;
+}
+
+void spool_remove_gone(struct queue *q)
+{
+	if (q->removing || q->gone.count == 0)
+		return;
+	struct removal *removal = mem_alloc(sizeof *removal);
+	removal->job = (struct job){ .run = run_removal, .done = removal_done };
+	removal->queue = q;
+	size_t kept = 0;
+	for (size_t i = 0; i < q->gone.count; i++) {
+		struct gone *gone = &q->gone.items[i];
+		if (removal->ids.count < REMOVED_AT_ONCE && may_go(gone))
+			*array_add(&removal->ids) = gone->id;
+		else
+			q->gone.items[kept++] = *gone;
+	}
+	q->gone.count = kept;
+	q->removing = true;
+	worker_give(&q->filer, &removal->job);
+}
+
+/* ---- setting aside ---- */
+
+static void rename_damaged(struct queue *q, const char *name)
+{
+	CLEANUP(mem_free) char *aside = mem_printf("damaged-%s", name);
+	renameat(q->spool, name, q->spool, aside);
+}
+
+static void rename_damaged_message(struct queue *q, uint64_t id)
+{
+	char name[32];
+	snprintf(name, sizeof name, "%016" PRIx64, id);
+	rename_damaged(q, name);
+	snprintf(name, sizeof name, "%016" PRIx64 ".body", id);
+	rename_damaged(q, name);
+}
+
+void spool_set_aside(struct mail *mail)
+{
+	struct queue *q = mail->queue;
+	if (mail->in_file || mail->body_in_file)
+		rename_damaged_message(q, mail->id);
+	if (!mail->in_file && mail->ring) {
+		mail->ring->damaged = true;
+		/* Nothing may overwrite what somebody may still read by hand. */
+		if (q->current == mail->ring)
+			q->current = NULL;
+	}
+	mail_free(mail);
+}
+
+static void journal_name(char name[48], const struct journal_uuid *uuid)
+{
+	int length = snprintf(name, 48, "journal-");
+	for (size_t i = 0; i < sizeof uuid->bytes; i++)
+		length += snprintf(name + length, 48 - (size_t)length, "%02x", uuid->bytes[i]);
+}
+
+bool spool_retire_journal(struct queue *q, const struct ring *ring, struct fail **fail)
+{
+	char name[48];
+	if (!ring->damaged)
+		return journal_remove(q->spool, &ring->uuid, fail);
+	journal_name(name, &ring->uuid);
+	rename_damaged(q, name);
+	return true;
+}
+
+/* ---- the start ---- */
+
+struct recovery {
+	struct queue *queue;
+	struct arena *arena;
+	ARRAY(struct mail *) mails;
+	ARRAY(uint64_t) bodies;
+	struct map *origins; /* (journal, sequence) → mail */
+	struct map *ids;     /* id → mail */
+};
+
+struct origin_key {
+	struct journal_uuid journal;
+	uint64_t sequence;
+};
+
+static void add_file(struct recovery *r, uint64_t id)
+{
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	CLEANUP(spoolfile_cleanup) struct spoolfile *f = spoolfile_open(r->queue->spool, id, &fail);
+	struct spoolfile_result *results;
+	struct envelope e;
+	arena_reset(r->arena);
+	if (!f || !spoolfile_load(f, r->arena, &e, &results, &fail)) {
+		log_event(LOG_ERROR, 0, "message-unreadable", LOG_NUMBER("id", id), LOG_TEXT("why", str_of(fail_text(fail))));
+		if (fail->kind == FAIL_CORRUPT)
+			rename_damaged_message(r->queue, id);
+		return;
+	}
+	struct mail *mail = mail_new(r->queue, &e);
+	mail->in_file = true;
+	for (uint32_t i = 0; i < mail->count; i++)
+		mail->deliveries[i].replay = true;
+	struct origin_key key = { mail->journal, mail->sequence };
+	if (mail->sequence)
+		map_set(r->origins, MAP_KEY(key), mail);
+	map_set(r->ids, MAP_KEY(id), mail);
+	*array_add(&r->mails) = mail;
+}
+
+static void walk_files(struct recovery *r)
+{
+	struct fail *fail = NULL;
+	struct spoolfile_walk *walk = spoolfile_walk_begin(r->queue->spool, &fail);
+	enum spoolfile_kind kind;
+	uint64_t id;
+	if (!walk)
+		daemon_die("cannot-read-spool", fail);
+	while (spoolfile_walk_next(walk, &id, &kind)) {
+		if (kind == SPOOLFILE_MESSAGE)
+			add_file(r, id);
+		else if (kind == SPOOLFILE_BODY)
+			*array_add(&r->bodies) = id;
+		else
+			spoolfile_remove_parts(r->queue->spool, id);
+	}
+	spoolfile_walk_end(walk);
+}
+
+/* False when it cannot be read. */
+static bool add_record(struct recovery *r, struct ring *ring, uint64_t sequence, struct fail **fail)
+{
+	CLEANUP(buf_release) struct buf record = BUF_WITH_LIMIT(LIMIT_JOURNAL_RECORD_MAX);
+	struct origin_key key = { ring->uuid, sequence };
+	struct envelope e;
+	struct str body;
+	if (map_get(r->origins, MAP_KEY(key)))
+		return true; /* it has its file */
+	arena_reset(r->arena);
+	if (!journal_read(ring->journal, sequence, &record, fail) || !envelope_decode_record(buf_str(&record), r->arena, &e, &body, fail))
+		return false;
+	e.origin = ring->uuid;
+	e.origin_sequence = sequence;
+	struct mail *mail = mail_new(r->queue, &e);
+	mail->ring = ring;
+	for (uint32_t i = 0; i < mail->count; i++)
+		mail->deliveries[i].replay = true;
+	mail->ring_previous = ring->last;
+	*(ring->last ? &ring->last->ring_next : &ring->first) = mail;
+	ring->last = mail;
+	map_set(r->ids, MAP_KEY(mail->id), mail);
+	*array_add(&r->mails) = mail;
+	return true;
+}
+
+static void read_records(struct recovery *r, struct ring *ring)
+{
+	uint64_t sequence = 0;
+	uint32_t length;
+	while (journal_next(ring->journal, sequence, &sequence, &length)) {
+		CLEANUP(fail_free) struct fail *fail = NULL;
+		ring->last_sequence = sequence;
+		if (add_record(r, ring, sequence, &fail))
+			continue;
+		log_event(LOG_ERROR, 0, "record-damaged", LOG_NUMBER("sequence", sequence), LOG_TEXT("why", str_of(fail_text(fail))));
+		ring->damaged = true;
+	}
+}
+
+/* What is lost was acknowledged: nobody may overlook it. */
+static void log_report(struct ring *ring, const struct journal_report *report)
+{
+	log_event(LOG_INFO, 0, "journal-opened", LOG_NUMBER("records", report->records), LOG_NUMBER("torn", report->torn),
+	          LOG_NUMBER("gaps", report->gap_count), LOG_NUMBER("unreadable-blocks", report->unreadable));
+	if (report->salvaged || report->slot_damaged)
+		log_event(LOG_WARNING, 0, "journal-header-damaged", LOG_NUMBER("salvaged", report->salvaged));
+	for (size_t i = 0; i < report->gap_count && i < COUNT_OF(report->gaps); i++) {
+		if (!report->gaps[i].synced)
+			continue;
+		log_event(LOG_ERROR, 0, "records-lost", LOG_NUMBER("first", report->gaps[i].first), LOG_NUMBER("last", report->gaps[i].last));
+		ring->damaged = true;
+	}
+}
+
+static void open_journal(struct recovery *r, const struct journal_uuid *uuid)
+{
+	struct queue *q = r->queue;
+	struct fail *fail = NULL;
+	struct journal_report report;
+	struct journal *journal = journal_open(q->spool, uuid, &report, &fail);
+	if (!journal && fail->kind == FAIL_CORRUPT) {
+		char name[48];
+		log_event(LOG_ERROR, 0, "journal-unreadable", LOG_TEXT("why", str_of(fail_text(fail))));
+		fail_free(&fail);
+		journal_name(name, uuid);
+		rename_damaged(q, name);
+		return;
+	}
+	if (!journal)
+		daemon_die("cannot-open-journal", fail); /* another queue may still have it */
+	struct ring *ring = commit_add_ring(q, journal);
+	log_report(ring, &report);
+	read_records(r, ring);
+	bool fits = journal_size(journal) == q->daemon.config.journal_size / 4096 * 4096;
+	if (fits && !report.read_only && !ring->damaged && !journal_is_failed(journal))
+		q->current = ring;
+}
+
+static void open_journals(struct recovery *r)
+{
+	struct queue *q = r->queue;
+	struct fail *fail = NULL;
+	struct journal_uuid uuids[JOURNALS_MAX];
+	size_t count;
+	if (!journal_list(q->spool, uuids, COUNT_OF(uuids), &count, &fail))
+		daemon_die("cannot-read-spool", fail);
+	for (size_t i = 0; i < count; i++)
+		open_journal(r, &uuids[i]);
+	if (q->current)
+		return;
+	struct journal *journal = commit_make_journal(q->spool, q->daemon.config.journal_size, &fail);
+	if (journal)
+		q->current = commit_add_ring(q, journal);
+	else
+		log_event(LOG_ERROR, 0, "no-journal", LOG_TEXT("why", str_of(fail_text(fail)))); /* tried again at each mail */
+	fail_free(&fail);
+}
+
+static int by_age(const void *a, const void *b)
+{
+	const struct mail *left = *(struct mail *const *)a, *right = *(struct mail *const *)b;
+	if (left->received != right->received)
+		return left->received < right->received ? -1 : 1;
+	return left->sequence < right->sequence ? -1 : left->sequence > right->sequence;
+}
+
+static void find_ring(struct queue *q, struct mail *mail)
+{
+	for (struct ring *ring = q->rings; ring && !mail->ring; ring = ring->next)
+		if (memcmp(&ring->uuid, &mail->journal, sizeof ring->uuid) == 0)
+			mail->ring = ring;
+}
+
+static void enqueue_all(struct recovery *r)
+{
+	struct queue *q = r->queue;
+	if (r->mails.count)
+		qsort(r->mails.items, r->mails.count, sizeof *r->mails.items, by_age);
+	for (size_t i = 0; i < r->mails.count; i++) {
+		find_ring(q, r->mails.items[i]);
+		mail_enqueue(r->mails.items[i]);
+	}
+	for (size_t i = 0; i < r->mails.count; i++) {
+		struct mail *mail = r->mails.items[i];
+		for (uint32_t k = 0; k < mail->count && mail->open; k++)
+			if (mail->deliveries[k].account)
+				deliver_push(mail->deliveries[k].account);
+		if (mail->open == 0)
+			mail_proceed(mail);
+	}
+	if (r->mails.count)
+		log_event(LOG_INFO, 0, "recovered", LOG_NUMBER("messages", r->mails.count));
+}
+
+static void remove_orphans(struct recovery *r)
+{
+	for (size_t i = 0; i < r->bodies.count; i++)
+		if (!map_get(r->ids, MAP_KEY(r->bodies.items[i])))
+			spoolfile_remove(r->queue->spool, r->bodies.items[i], NULL);
+}
+
+void spool_recover(struct queue *q)
+{
+	struct recovery r = { .queue = q, .arena = arena_new(ENVELOPE_ARENA_MAX), .origins = map_new(), .ids = map_new() };
+	walk_files(&r);
+	open_journals(&r);
+	remove_orphans(&r);
+	enqueue_all(&r);
+	map_free(r.origins);
+	map_free(r.ids);
+	array_release(&r.mails);
+	array_release(&r.bodies);
+	arena_free(r.arena);
+}

@@ -1,0 +1,171 @@
+/*
+ * The barrier between "the account has it" and "the disk has it": one syncfs for all accounts, about once a second.
+ *
+ * What was applied while a round is open becomes DONE when a syncfs that began after it succeeded. The marks that follow
+ * from it are written in the next round, by the same thread.
+ */
+#include "queue.h"
+
+#include "clock.h"
+#include "log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum { HEADROOM_MS = 1000 };
+
+void trim_note_applied(struct delivery *d)
+{
+	struct sync *sync = &d->mail->queue->sync;
+	d->round = sync->round;
+	*array_add(&sync->applied) = d;
+}
+
+/* ---- in the syncer's thread ---- */
+
+static void run_sync(struct job *job)
+{
+	struct sync *sync = (struct sync *)job;
+	for (size_t i = 0; i < sync->journal_count; i++)
+		journal_write_mark(sync->journals[i], NULL); /* a failure closes that journal; its writer sees it */
+	sync->good = sync->syncing.count == 0 || syncfs(sync->queue->accounts_folder) == 0;
+	sync->error = errno;
+}
+
+/* ---- in the loop's thread ---- */
+
+static void close_ring(struct queue *q, struct ring **at)
+{
+	struct ring *ring = *at;
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	*at = ring->next;
+	for (size_t i = 0; i < q->gone.count; i++)
+		if (q->gone.items[i].ring == ring)
+			q->gone.items[i].ring = NULL;
+	for (struct mail *mail = q->first; mail; mail = mail->next)
+		if (mail->ring == ring)
+			mail->ring = NULL;
+	journal_close(ring->journal);
+	if (!spool_retire_journal(q, ring, &fail))
+		log_event(LOG_WARNING, 0, "journal-not-removed", LOG_TEXT("why", str_of(fail_text(fail))));
+	free(ring);
+}
+
+/* A journal that is not written any more goes when its last record went. */
+static void close_drained(struct queue *q)
+{
+	for (struct ring **at = &q->rings; *at;) {
+		struct ring *ring = *at;
+		uint64_t sequence;
+		uint32_t length;
+		bool is_used = ring == q->current || (q->group.under_way && q->group.ring == ring);
+		if (is_used || ring->first || journal_next(ring->journal, 0, &sequence, &length))
+			at = &ring->next;
+		else
+			close_ring(q, at);
+	}
+}
+
+static void move_marks(struct queue *q)
+{
+	for (struct ring *ring = q->rings; ring; ring = ring->next)
+		if (ring->last_sequence)
+			journal_trim(ring->journal, ring->first ? ring->first->sequence - 1 : ring->last_sequence);
+}
+
+/* After a failed sync nobody knows what the disk has: all since the last good one is applied again. */
+static void apply_again(struct queue *q)
+{
+	struct sync *sync = &q->sync;
+	log_event(LOG_ERROR, 0, "sync-failed", LOG_TEXT("why", str_of(strerror(sync->error))), LOG_NUMBER("messages", sync->syncing.count));
+	for (size_t i = 0; i < sync->syncing.count; i++) {
+		struct delivery *d = sync->syncing.items[i];
+		if (d->state != DELIVERY_APPLIED || d->round >= sync->round)
+			continue;
+		deliver_again(d);
+		deliver_retry_soon(d->account);
+	}
+}
+
+static void settle_synced(struct queue *q)
+{
+	struct sync *sync = &q->sync;
+	/* One that was applied twice in a round stands here twice, and may be freed by the first. */
+	size_t count = 0;
+	for (size_t i = 0; i < sync->syncing.count; i++) {
+		struct delivery *d = sync->syncing.items[i];
+		if (d->state != DELIVERY_APPLIED || d->round >= sync->round)
+			continue;
+		d->round = sync->round;
+		sync->syncing.items[count++] = d;
+	}
+	for (size_t i = 0; i < count; i++)
+		mail_settle(sync->syncing.items[i], DELIVERY_DONE);
+}
+
+static void sync_done(struct job *job)
+{
+	struct sync *sync = (struct sync *)job;
+	struct queue *q = sync->queue;
+	sync->under_way = false;
+	if (sync->good)
+		settle_synced(q);
+	else
+		apply_again(q);
+	sync->syncing.count = 0;
+	move_marks(q);
+	spool_remove_gone(q);
+	close_drained(q);
+	commit_retry(q);
+}
+
+static void begin_sync(struct queue *q)
+{
+	struct sync *sync = &q->sync;
+	sync->job = (struct job){ .run = run_sync, .done = sync_done };
+	sync->queue = q;
+	sync->under_way = true;
+	sync->marks_moved = false;
+	sync->journal_count = 0;
+	for (struct ring *ring = q->rings; ring && sync->journal_count < JOURNALS_MAX; ring = ring->next)
+		sync->journals[sync->journal_count++] = ring->journal;
+	struct applied empty = sync->syncing;
+	sync->syncing = sync->applied;
+	sync->applied = empty;
+	sync->round++;
+	worker_give(&q->syncer, &sync->job);
+}
+
+void trim_hurry(struct queue *q)
+{
+	if (!q->sync.under_way && (q->sync.applied.count > 0 || q->sync.marks_moved))
+		begin_sync(q);
+}
+
+void trim_tick(struct queue *q)
+{
+	trim_hurry(q);
+	commit_retry(q);
+	spool_remove_gone(q);
+}
+
+static bool has_room(int folder, uint64_t headroom)
+{
+	struct statvfs facts;
+	/* what cannot be asked is no reason to refuse */
+	return fstatvfs(folder, &facts) != 0 || facts.f_bavail * facts.f_frsize >= headroom;
+}
+
+bool trim_has_headroom(struct queue *q)
+{
+	struct sync *sync = &q->sync;
+	int64_t now = loop_now_ms(q->loop);
+	if (sync->headroom_ms && now - sync->headroom_ms < HEADROOM_MS)
+		return sync->headroom;
+	uint64_t wanted = q->daemon.config.spool_headroom;
+	sync->headroom = has_room(q->spool, wanted) && has_room(q->accounts_folder, wanted);
+	sync->headroom_ms = now;
+	return sync->headroom;
+}
