@@ -7,8 +7,8 @@
 
 #include <stdlib.h>
 
-struct attempt *attempt_new(struct auth *auth, uint64_t session, const char *service, const struct source *source, void *owner,
-                            void (*settled)(struct attempt *a))
+struct attempt *attempt_new(struct auth *auth, uint64_t session, const char *service, const struct source *source,
+                            void *owner, void (*settled)(struct attempt *a))
 {
 	struct attempt *a = mem_alloc(sizeof *a);
 	a->auth = auth;
@@ -109,9 +109,9 @@ static void fail(struct attempt *a, enum auth_reason reason, const char *why)
 	a->why = why;
 	if (reason == AUTH_REASON_CREDENTIALS)
 		delay += count_failure(a, &failures);
-	log_event(LOG_INFO, a->session, "login-refused", LOG_TEXT("service", str_of(a->service)), LOG_TEXT("account", shown_account(a)),
-	          LOG_TEXT("peer", str_of(a->source ? a->source->text : "local")), LOG_TEXT("why", str_of(why)),
-	          LOG_NUMBER("failures", failures), LOG_NUMBER("delay-ms", delay));
+	log_event(LOG_INFO, a->session, "login-refused", LOG_TEXT("service", str_of(a->service)),
+	          LOG_TEXT("account", shown_account(a)), LOG_TEXT("peer", str_of(a->source ? a->source->text : "local")),
+	          LOG_TEXT("why", str_of(why)), LOG_NUMBER("failures", failures), LOG_NUMBER("delay-ms", delay));
 	if (source_counts(a) && penalty_is_blocked(a->auth, &a->source->key) && reason == AUTH_REASON_CREDENTIALS)
 		log_event(LOG_WARNING, a->session, "address-blocked", LOG_TEXT("peer", str_of(a->source->text)),
 		          LOG_NUMBER("seconds", a->auth->daemon.config.block_seconds));
@@ -148,7 +148,7 @@ static const char *why_not(const struct directory_login *login)
 	return !login->known ? "unknown user" : !may_log_in(login) ? "the account is disabled" : "wrong password";
 }
 
-/* ---- a credential that is right but old --------------------------------------------------------------- */
+/* ---- a credential that is right but old ---------------------------------------------------- */
 
 /* The directory still has the credential that h was made from. */
 static bool is_unchanged(struct auth *auth, uint64_t account, const struct hashing *h)
@@ -169,14 +169,15 @@ static void renewed(struct hashing *h)
 	struct renewal *r = h->owner;
 	if (is_unchanged(r->auth, r->account, h)) {
 		if (!directory_credential_set(r->auth->directory, (int64_t)r->account, &h->made, &trouble))
-			log_event(LOG_ERROR, 0, "renewal-failed", LOG_NUMBER("account", r->account), LOG_TEXT("why", str_of(fail_text(trouble))));
+			log_event(LOG_ERROR, 0, "renewal-failed", LOG_NUMBER("account", r->account),
+			          LOG_TEXT("why", str_of(fail_text(trouble))));
 		auth_directory_changed(r->auth);
 	}
 	free(r);
 	hashing_free(h);
 }
 
-/* Imported, of other cost, or without the parts that the account opted in to: made anew while the password is at hand. */
+/* Imported, of other cost, or without parts that the account opted in to: made anew while the password is at hand. */
 static void renew(struct attempt *a, const struct hashing *checked)
 {
 	struct renewal *r = mem_alloc(sizeof *r);
@@ -193,7 +194,7 @@ static void renew(struct attempt *a, const struct hashing *checked)
 	hashing_free(h);
 }
 
-/* ---- passwords -------------------------------------------------------------------------------------------- */
+/* ---- passwords ----------------------------------------------------------------------------- */
 
 /* While the thread worked the account may have been disabled or its password changed. */
 static bool still_holds(struct attempt *a, const struct hashing *h)

@@ -38,7 +38,7 @@ void auth_wipe(struct str secret)
 		mem_wipe((void *)(uintptr_t)secret.data, secret.length);
 }
 
-/* ---- what changes mean to others --------------------------------------------------------------------------- */
+/* ---- what changes mean to others ----------------------------------------------------------- */
 
 static void find_offer(struct auth *auth)
 {
@@ -75,12 +75,13 @@ static void end_token_of(struct connection *c, void *account)
 void auth_revoke(struct auth *auth, uint64_t account)
 {
 	must(account != 0);
+	auth->revocations++;
 	recent_forget_account(auth->verified, account);
 	connection_each(auth, end_token_of, &account);
 	msg_account_drop_send(&auth->daemon.master.channel, 0, &(struct msg_account_drop){ .account = account }, -1);
 }
 
-/* ---- configuration -------------------------------------------------------------------------------------------- */
+/* ---- configuration ------------------------------------------------------------------------- */
 
 static void make_decoy(struct auth *auth)
 {
@@ -116,7 +117,7 @@ static bool on_reconfigure(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
-/* ---- doors ----------------------------------------------------------------------------------------------------- */
+/* ---- doors --------------------------------------------------------------------------------- */
 
 struct door {
 	struct auth *auth;
@@ -152,11 +153,12 @@ static bool on_listener(struct ipc_peer *peer, struct ipc_frame *frame)
 		return false;
 	if (listener.service != SERVICE_CONTROL && listener.service != SERVICE_PASSWORD)
 		return false;
-	door_open(auth, ipc_take_descriptor(frame), listener.service == SERVICE_CONTROL ? control_accepted : password_accepted);
+	door_open(auth, ipc_take_descriptor(frame),
+	          listener.service == SERVICE_CONTROL ? control_accepted : password_accepted);
 	return true;
 }
 
-/* ---- master ------------------------------------------------------------------------------------------------------ */
+/* ---- master -------------------------------------------------------------------------------- */
 
 static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
 {

@@ -10,8 +10,8 @@
  *     client's last message plus the delay that earlier failures of the address and of the name have earned.
  *  3. A failure is counted when it is known, whether or not the client is still there.
  *  4. A token is alive exactly as long as a connection that porter keeps is logged in (or trusted) with it.
- *  5. Passwords are wiped when they have been checked, and no log line has one. A name that somebody typed is logged only
- *     when it is an account's: people type passwords there.
+ *  5. Passwords are wiped when they have been checked, and no log line has one. A name that somebody typed is logged
+ *     only when it is an account's: people type passwords there.
  */
 #ifndef POSTHORN_AUTH_AUTH_H
 #define POSTHORN_AUTH_AUTH_H
@@ -43,6 +43,7 @@ struct auth {
 	bool has_queue;
 	struct map *quotas_told;           /* account → what queue knows of its limits */
 	uint64_t generation_told;
+	uint64_t revocations;              /* counts calls of auth_revoke */
 	unsigned mechanisms;               /* offered now */
 	bool offers_apop;
 	struct door *doors;                /* listening sockets for posthornctl and password changes */
@@ -73,6 +74,7 @@ struct connection {
 	char apop_timestamp[129];
 	unsigned failures;
 	struct sasl_exchange *exchange; /* under way */
+	uint64_t exchange_began;        /* revocations then */
 	struct attempt *attempt;        /* being decided */
 	uint64_t account;               /* logged in as, 0: not */
 	char address[DIRECTORY_ADDRESS_TEXT_MAX + 1];
@@ -81,7 +83,7 @@ struct connection {
 	struct ipc_id token;
 };
 
-/* ---- auth.c ------------------------------------------------------------------------------------------ */
+/* ---- auth.c -------------------------------------------------------------------------------- */
 
 /* A keyed hash of kind and both parts: equal for equal ones, tells nothing else. */
 struct recent_key auth_key(const struct auth *auth, const char *kind, struct str one, struct str two);
@@ -95,7 +97,7 @@ void auth_revoke(struct auth *auth, uint64_t account);
 /* Overwrites a secret inside a received frame. */
 void auth_wipe(struct str secret);
 
-/* ---- connection.c ---------------------------------------------------------------------------------------- */
+/* ---- connection.c -------------------------------------------------------------------------- */
 
 /* WIRE of a porter. */
 void porter_add(struct auth *auth, const struct msg_wire *wire, int descriptor);
@@ -115,7 +117,7 @@ void connection_end_token(struct connection *c);
 /* Forgets the log-in. */
 void connection_log_out(struct connection *c);
 
-/* ---- login.c ------------------------------------------------------------------------------------------------ */
+/* ---- login.c ------------------------------------------------------------------------------- */
 
 /* What porters of users may ask. */
 bool login_start(struct ipc_peer *peer, struct ipc_frame *frame);
@@ -130,12 +132,12 @@ void login_abandon(struct connection *c);
 /* What SCRAM and CRAM-MD5 need to know of a name. */
 void login_find_secret(void *auth, struct str name, enum sasl_secret_kind kind, struct sasl_secret *secret);
 
-/* ---- attempt.c: one try to prove who one is -------------------------------------------------------------------- */
+/* ---- attempt.c: one try to prove who one is ------------------------------------------------ */
 
 struct attempt {
 	struct auth *auth;
 	void *owner;
-	/* Called once, when the answer is to be given: passed or not. NULL: nobody waits any more. It may free the attempt. */
+	/* Called once, when the answer is to be given; it frees the attempt. NULL: nobody waits any more. */
 	void (*settled)(struct attempt *a);
 	uint64_t session;            /* for the log */
 	const char *service;
@@ -152,8 +154,8 @@ struct attempt {
 };
 
 /* Begins now: the answer's time counts from here. source may be NULL. */
-struct attempt *attempt_new(struct auth *auth, uint64_t session, const char *service, const struct source *source, void *owner,
-                            void (*settled)(struct attempt *a));
+struct attempt *attempt_new(struct auth *auth, uint64_t session, const char *service, const struct source *source,
+                            void *owner, void (*settled)(struct attempt *a));
 void attempt_free(struct attempt *a);
 
 /* Nobody waits for the answer any more; it is still counted, and frees itself. */
@@ -166,7 +168,7 @@ void attempt_password(struct attempt *a, struct str name, struct str password);
 void attempt_proved(struct attempt *a, struct str name);
 void attempt_failed(struct attempt *a, struct str name, enum auth_reason reason, const char *why);
 
-/* ---- penalty.c ------------------------------------------------------------------------------------------------------ */
+/* ---- penalty.c ----------------------------------------------------------------------------- */
 
 /* Milliseconds that the failures so far cost the next one. */
 int64_t penalty_delay_ms(struct auth *auth, const struct recent_key *key);
@@ -176,12 +178,12 @@ bool penalty_is_blocked(struct auth *auth, const struct recent_key *key);
 unsigned penalty_count(struct auth *auth, const struct recent_key *key, uint64_t account, const char *label);
 void penalty_forget(struct auth *auth, const struct recent_key *key);
 
-/* ---- cache.c: verified log-ins ---------------------------------------------------------------------------------------- */
+/* ---- cache.c: verified log-ins ------------------------------------------------------------- */
 
 bool cache_has(struct auth *auth, uint64_t account, struct str password);
 void cache_add(struct auth *auth, uint64_t account, struct str password);
 
-/* ---- resolve.c: what queue asks ------------------------------------------------------------------------------------------ */
+/* ---- resolve.c: what queue asks ------------------------------------------------------------ */
 
 void queue_wire(struct auth *auth, int descriptor);
 void queue_token(struct auth *auth, const struct ipc_id *token, uint64_t account, const char *address);
@@ -190,7 +192,7 @@ void queue_token_ended(struct auth *auth, const struct ipc_id *token);
 /* What is known of addresses and limits may be different now. */
 void queue_directory_changed(struct auth *auth);
 
-/* ---- control.c, password.c: who comes by a local socket ---------------------------------------------------------------------- */
+/* ---- control.c, password.c: who comes by a local socket ------------------------------------ */
 
 /* Serves a listening socket until the process ends. */
 void door_open(struct auth *auth, int descriptor, void (*accepted)(struct auth *auth, int descriptor));

@@ -1,5 +1,6 @@
-/* Verified log-ins: a client that comes every minute costs one hash in login_cache_seconds. What is kept is a keyed hash of
- * account and password; it is dropped when the account's password changes or the account is disabled (auth_revoke). */
+/* Verified log-ins: a client that comes every minute costs one hash in login_cache_seconds. What is kept is a keyed
+ * hash of account and password; it is dropped when the account's password changes or the account is disabled
+ * (auth_revoke). */
 #include "auth.h"
 
 #include "clock.h"

@@ -13,12 +13,13 @@ struct address {
 	unsigned open;
 };
 
-/* ---- addresses -------------------------------------------------------------------------------------- */
+/* ---- addresses ----------------------------------------------------------------------------- */
 
 static struct recent_key block_key(const struct auth *auth, const struct endpoint *endpoint)
 {
 	struct network block = network_around(endpoint, 32, 64);
-	return auth_key(auth, block.v6 ? "ipv6" : "ipv4", str_from((const char *)block.prefix, sizeof block.prefix), STR(""));
+	return auth_key(auth, block.v6 ? "ipv6" : "ipv4", str_from((const char *)block.prefix, sizeof block.prefix),
+	                STR(""));
 }
 
 /* What is no IP address came over a Unix socket, from this host. */
@@ -69,7 +70,7 @@ static void count_closed(struct auth *auth, const struct source *source)
 	free(address);
 }
 
-/* ---- connections -------------------------------------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------------------------- */
 
 bool connection_is_pop3(const struct connection *c)
 {
@@ -115,7 +116,8 @@ static void connection_free(struct connection *c)
 	free(c);
 }
 
-static struct connection *connection_new(struct porter *porter, uint64_t id, enum service service, const struct source *source)
+static struct connection *connection_new(struct porter *porter, uint64_t id, enum service service,
+                                         const struct source *source)
 {
 	struct connection *c = mem_alloc(sizeof *c);
 	c->porter = porter;
@@ -185,7 +187,8 @@ static bool on_opened(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct msg_connection_opened opened;
 	struct source source;
 	if (!msg_connection_opened_read(frame, &opened) || opened.service >= SERVICE_CONTROL ||
-	    service_kind((enum service)opened.service) != porter->peer.kind || map_get(porter->connections, MAP_KEY(frame->request)))
+	    service_kind((enum service)opened.service) != porter->peer.kind ||
+	    map_get(porter->connections, MAP_KEY(frame->request)))
 		return false;
 	source_init(&source, porter->auth, opened.peer);
 	answer(porter, frame->request, (enum service)opened.service, &source);
@@ -212,7 +215,7 @@ void connection_each(struct auth *auth, void (*visit)(struct connection *c, void
 	}
 }
 
-/* ---- porters ------------------------------------------------------------------------------------------------ */
+/* ---- porters ------------------------------------------------------------------------------- */
 
 #define ANY (unsigned)IPC_ANY_STATE
 

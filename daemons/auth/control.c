@@ -19,12 +19,15 @@ static const struct {
 	{ STR("domain"), STR("add"), 1, 1, domain_add, "DOMAIN" },
 	{ STR("domain"), STR("list"), 0, 0, domain_list, "" },
 	{ STR("domain"), STR("remove"), 1, 1, domain_remove, "DOMAIN" },
-	{ STR("domain"), STR("set"), 3, WORDS_MAX, domain_set, "DOMAIN [catch-all|postmaster|quota-bytes|quota-messages|default VALUE]…" },
-	{ STR("account"), STR("add"), 1, WORDS_MAX, account_add, "ADDRESS [password|name|language|quota-bytes|quota-messages|optin VALUE]…" },
+	{ STR("domain"), STR("set"), 3, WORDS_MAX, domain_set,
+	  "DOMAIN [catch-all|postmaster|quota-bytes|quota-messages|default VALUE]…" },
+	{ STR("account"), STR("add"), 1, WORDS_MAX, account_add,
+	  "ADDRESS [password|name|language|quota-bytes|quota-messages|optin VALUE]…" },
 	{ STR("account"), STR("add-range"), 2, WORDS_MAX, account_add_range, "PATTERN COUNT [password|… VALUE]…" },
 	{ STR("account"), STR("list"), 0, 1, account_list, "[DOMAIN]" },
 	{ STR("account"), STR("show"), 1, 1, account_show, "ADDRESS" },
-	{ STR("account"), STR("set"), 3, WORDS_MAX, account_set, "ADDRESS [name|language|quota-bytes|quota-messages VALUE]…" },
+	{ STR("account"), STR("set"), 3, WORDS_MAX, account_set,
+	  "ADDRESS [name|language|quota-bytes|quota-messages VALUE]…" },
 	{ STR("account"), STR("disable"), 1, 1, account_disable, "ADDRESS" },
 	{ STR("account"), STR("enable"), 1, 1, account_enable, "ADDRESS" },
 	{ STR("account"), STR("delete"), 1, 2, account_delete, "ADDRESS [GRACE-SECONDS]" },
@@ -50,7 +53,7 @@ static const struct {
 	{ STR("failures"), STR("clear"), 0, 1, failures_clear, "[PEER|ADDRESS]" },
 };
 
-/* ---- answers ------------------------------------------------------------------------------------------- */
+/* ---- answers ------------------------------------------------------------------------------- */
 
 void row_text(struct row *row, const char *key, struct str value)
 {
@@ -94,7 +97,7 @@ void control_done(struct ipc_peer *peer, const struct fail *fail)
 	msg_ctl_done_send(&peer->channel, 0, &answer, -1);
 }
 
-/* ---- requests ----------------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------ */
 
 struct words {
 	ARRAY(struct str) list;
@@ -126,7 +129,8 @@ static bool call_verb(struct call *call, struct fail **fail)
 		call->words += own;
 		call->count -= own;
 		if (call->count < verbs[i].least || call->count > verbs[i].most)
-			return fail_set(fail, FAIL_INVALID, "usage: %s %s %s", verbs[i].first.data, verbs[i].second.data, verbs[i].usage);
+			return fail_set(fail, FAIL_INVALID, "usage: %s %s %s", verbs[i].first.data, verbs[i].second.data,
+			                verbs[i].usage);
 		return verbs[i].act(call, fail);
 	}
 	return fail_set(fail, FAIL_INVALID, "unknown request");
@@ -153,7 +157,7 @@ static bool on_request(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
-/* ---- operations ---------------------------------------------------------------------------------------------- */
+/* ---- operations ---------------------------------------------------------------------------- */
 
 void operation_free(struct operation *o)
 {
@@ -198,7 +202,7 @@ bool operation_begin(struct call *call, struct operation *o, struct fail **fail)
 	return true;
 }
 
-/* ---- connections ------------------------------------------------------------------------------------------------ */
+/* ---- connections --------------------------------------------------------------------------- */
 
 static const struct ipc_permit permits[] = {
 	{ MSG_CTL_REQUEST, CONTROL_READY, 0, on_request },

@@ -1,5 +1,6 @@
 /*
- * What posthornctl asks of auth: a request is words, each with a NUL behind it; the answer is rows of key and value, then CTL_DONE.
+ * What posthornctl asks of auth: a request is words, each with a NUL behind it; the answer is rows of key and value,
+ * then CTL_DONE.
  *
  * Verbs stand in one table (control.c) with the words that they take. A verb that must hash answers later; until then
  * the connection may ask nothing else. Numbers are decimal; times are seconds since 1970.
@@ -25,7 +26,7 @@ struct call {
 	bool later;              /* control_done is sent when its operation is done */
 };
 
-/* ---- rows ------------------------------------------------------------------------------------------ */
+/* ---- rows ---------------------------------------------------------------------------------- */
 
 struct row {
 	struct buf fields;
@@ -42,7 +43,7 @@ void row_send(struct row *row, struct control *control);
 /* For CLEANUP. */
 void row_release(struct row *row);
 
-/* ---- options: KEY VALUE pairs at a request's end ------------------------------------------------------ */
+/* ---- options: KEY VALUE pairs at a request's end ------------------------------------------- */
 
 /* What accounts are made with, or changed to. */
 struct options {
@@ -55,7 +56,8 @@ struct options {
 };
 
 /* The words from first on. Takes password and optin only if with_secrets. */
-bool options_read(const struct call *call, size_t first, bool with_secrets, struct options *options, struct fail **fail);
+bool options_read(const struct call *call, size_t first, bool with_secrets, struct options *options,
+                  struct fail **fail);
 
 /* For CLEANUP. */
 void options_wipe(struct options *options);
@@ -69,7 +71,7 @@ bool find_account(const struct call *call, struct str name, struct directory_acc
 /* A new password in normal form, long enough. */
 bool new_password(struct auth *auth, struct str typed, struct directory_password *password, struct fail **fail);
 
-/* ---- operations: hash, then finish -------------------------------------------------------------------- */
+/* ---- operations: hash, then finish --------------------------------------------------------- */
 
 struct operation {
 	struct auth *auth;
@@ -90,7 +92,7 @@ void operation_free(struct operation *o);
 /* False when too much hashing waits; the operation is gone then. */
 bool operation_begin(struct call *call, struct operation *o, struct fail **fail);
 
-/* ---- verbs --------------------------------------------------------------------------------------------- */
+/* ---- verbs --------------------------------------------------------------------------------- */
 
 #define VERB(name) bool name(struct call *call, struct fail **fail)
 

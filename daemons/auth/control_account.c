@@ -12,7 +12,7 @@
 
 enum { RANGE_MAX = 1000000, GRACE_SECONDS = 14 * 86400 };
 
-/* ---- options ---------------------------------------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------------------------- */
 
 void options_wipe(struct options *options)
 {
@@ -73,7 +73,8 @@ bool new_password(struct auth *auth, struct str typed, struct directory_password
 	       directory_password_acceptable(password, auth->daemon.config.password_minimum_length, fail);
 }
 
-static bool read_option(const struct call *call, struct str key, struct str value, bool with_secrets, struct options *o, struct fail **fail)
+static bool read_option(const struct call *call, struct str key, struct str value, bool with_secrets, struct options *o,
+                        struct fail **fail)
 {
 	if (str_equal(key, STR("name")))
 		return keep(value, "name", &o->has_name, o->name, sizeof o->name, fail);
@@ -112,11 +113,11 @@ bool find_account(const struct call *call, struct str name, struct directory_acc
 	return directory_account_get(call->auth->directory, name, account, fail);
 }
 
-/* ---- adding -------------------------------------------------------------------------------------------------- */
+/* ---- adding -------------------------------------------------------------------------------- */
 
 /* One account, with a credential if made is given. */
-static bool add_one(struct auth *auth, struct str address, const struct options *o, const struct directory_credential *made, int64_t *id,
-                    struct fail **fail)
+static bool add_one(struct auth *auth, struct str address, const struct options *o,
+                    const struct directory_credential *made, int64_t *id, struct fail **fail)
 {
 	struct directory *d = auth->directory;
 	struct directory_account account;
@@ -126,7 +127,8 @@ static bool add_one(struct auth *auth, struct str address, const struct options 
 	/* Messages between programs hold no longer one. */
 	if (strlen(account.address) > LIMIT_ADDRESS_MAX)
 		return fail_set(fail, FAIL_TOO_BIG, "the address is longer than %d octets", LIMIT_ADDRESS_MAX);
-	if ((o->has_quota_bytes || o->has_quota_messages) && !directory_account_set_quota(d, *id, o->quota_bytes, o->quota_messages, fail))
+	if ((o->has_quota_bytes || o->has_quota_messages) &&
+	    !directory_account_set_quota(d, *id, o->quota_bytes, o->quota_messages, fail))
 		return false;
 	if (o->parts && !directory_account_set_mechanisms(d, *id, o->parts, fail))
 		return false;
@@ -134,7 +136,8 @@ static bool add_one(struct auth *auth, struct str address, const struct options 
 }
 
 /* The pattern's "%d" becomes the number. */
-static bool add_numbered(struct operation *o, uint64_t number, const struct directory_credential *made, struct fail **fail)
+static bool add_numbered(struct operation *o, uint64_t number, const struct directory_credential *made,
+                         struct fail **fail)
 {
 	struct str pattern = str_of(o->address);
 	size_t at = str_find(pattern, STR("%d"));
@@ -161,7 +164,8 @@ static bool finish_add(struct operation *o, struct fail **fail)
 		directory_rollback(o->auth->directory);
 		return false;
 	}
-	log_event(LOG_INFO, 0, "account-added", LOG_TEXT("address", str_of(o->address)), LOG_NUMBER("count", o->range ? o->range : 1));
+	log_event(LOG_INFO, 0, "account-added", LOG_TEXT("address", str_of(o->address)),
+	          LOG_NUMBER("count", o->range ? o->range : 1));
 	if (o->control && o->range == 0) {
 		CLEANUP(row_release) struct row row = ROW;
 		row_text(&row, "address", str_of(o->address));
@@ -214,7 +218,7 @@ bool account_add_range(struct call *call, struct fail **fail)
 	return begin_add(call, pattern, count, 2, fail);
 }
 
-/* ---- showing ---------------------------------------------------------------------------------------------------- */
+/* ---- showing ------------------------------------------------------------------------------- */
 
 static void describe(struct row *row, const struct directory_account *account)
 {
@@ -272,15 +276,17 @@ bool account_show(struct call *call, struct fail **fail)
 	return true;
 }
 
-/* ---- changing ---------------------------------------------------------------------------------------------------- */
+/* ---- changing ------------------------------------------------------------------------------ */
 
-static bool set_all(struct directory *d, const struct directory_account *account, const struct options *o, struct fail **fail)
+static bool set_all(struct directory *d, const struct directory_account *account, const struct options *o,
+                    struct fail **fail)
 {
 	int64_t bytes = o->has_quota_bytes ? o->quota_bytes : account->own_quota_bytes;
 	int64_t messages = o->has_quota_messages ? o->quota_messages : account->own_quota_messages;
 	return (!o->has_name || directory_account_set_display_name(d, account->id, str_of(o->name), fail)) &&
 	       (!o->has_language || directory_account_set_language(d, account->id, str_of(o->language), fail)) &&
-	       ((!o->has_quota_bytes && !o->has_quota_messages) || directory_account_set_quota(d, account->id, bytes, messages, fail));
+	       ((!o->has_quota_bytes && !o->has_quota_messages) ||
+	        directory_account_set_quota(d, account->id, bytes, messages, fail));
 }
 
 bool account_set(struct call *call, struct fail **fail)
@@ -288,7 +294,8 @@ bool account_set(struct call *call, struct fail **fail)
 	struct directory *d = call->auth->directory;
 	struct directory_account account;
 	struct options options;
-	if (!find_account(call, call->words[0], &account, fail) || !options_read(call, 1, false, &options, fail) || !directory_begin(d, fail))
+	if (!find_account(call, call->words[0], &account, fail) || !options_read(call, 1, false, &options, fail) ||
+	    !directory_begin(d, fail))
 		return false;
 	if (set_all(d, &account, &options, fail) && directory_commit(d, fail))
 		return true;
@@ -302,7 +309,8 @@ static bool set_enabled(struct call *call, bool enabled, struct fail **fail)
 	if (!find_account(call, call->words[0], &account, fail) ||
 	    !directory_account_set_enabled(call->auth->directory, account.id, enabled, fail))
 		return false;
-	log_event(LOG_INFO, 0, enabled ? "account-enabled" : "account-disabled", LOG_TEXT("account", str_of(account.address)));
+	log_event(LOG_INFO, 0, enabled ? "account-enabled" : "account-disabled",
+	          LOG_TEXT("account", str_of(account.address)));
 	if (!enabled)
 		auth_revoke(call->auth, (uint64_t)account.id);
 	return true;
@@ -327,7 +335,8 @@ bool account_delete(struct call *call, struct fail **fail)
 	if (!find_account(call, call->words[0], &account, fail) ||
 	    !directory_account_delete(call->auth->directory, account.id, (int64_t)grace, fail))
 		return false;
-	log_event(LOG_INFO, 0, "account-deleted", LOG_TEXT("account", str_of(account.address)), LOG_NUMBER("grace-seconds", grace));
+	log_event(LOG_INFO, 0, "account-deleted", LOG_TEXT("account", str_of(account.address)),
+	          LOG_NUMBER("grace-seconds", grace));
 	auth_revoke(call->auth, (uint64_t)account.id);
 	return true;
 }
@@ -371,7 +380,7 @@ bool account_purge(struct call *call, struct fail **fail)
 	return true;
 }
 
-/* ---- sender ------------------------------------------------------------------------------------------------------------ */
+/* ---- sender -------------------------------------------------------------------------------- */
 
 bool sender_add(struct call *call, struct fail **fail)
 {
@@ -401,7 +410,7 @@ bool sender_list(struct call *call, struct fail **fail)
 	return !fail || !*fail;
 }
 
-/* ---- sessions and failures ----------------------------------------------------------------------------------------------- */
+/* ---- sessions and failures ----------------------------------------------------------------- */
 
 static void describe_session(struct connection *c, void *control)
 {

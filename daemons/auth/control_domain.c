@@ -94,7 +94,7 @@ bool domain_set(struct call *call, struct fail **fail)
 	return directory_commit(d, fail);
 }
 
-/* ---- aliases ------------------------------------------------------------------------------------------ */
+/* ---- aliases ------------------------------------------------------------------------------- */
 
 bool alias_add(struct call *call, struct fail **fail)
 {
@@ -111,6 +111,8 @@ bool alias_remove(struct call *call, struct fail **fail)
 	log_event(LOG_INFO, 0, "alias-removed", LOG_TEXT("alias", call->words[0]));
 	return true;
 }
+
+#define TARGETS_TEXT_MAX (LIMIT_ALIAS_TARGETS_MAX * (DIRECTORY_ADDRESS_TEXT_MAX + 1))
 
 /* One row per target: a row holds no list, and an alias may have a thousand. */
 static void send_targets(struct call *call, struct str alias, struct str targets)
@@ -131,7 +133,7 @@ static void release_targets(struct directory_alias *alias)
 
 bool alias_list(struct call *call, struct fail **fail)
 {
-	CLEANUP(release_targets) struct directory_alias alias = { .targets = BUF_WITH_LIMIT(LIMIT_ALIAS_TARGETS_MAX * (DIRECTORY_ADDRESS_TEXT_MAX + 1)) };
+	CLEANUP(release_targets) struct directory_alias alias = { .targets = BUF_WITH_LIMIT(TARGETS_TEXT_MAX) };
 	if (call->count == 1) {
 		if (!directory_alias_get(call->auth->directory, call->words[0], &alias.targets, fail))
 			return false;
@@ -162,8 +164,8 @@ bool alias_import(struct call *call, struct fail **fail)
 	if (call->count == 2 && !skip)
 		return fail_set(fail, FAIL_INVALID, "usage: alias import DOMAIN [skip]");
 	if (!read_text(call, &text, fail) ||
-	    !directory_alias_import(call->auth->directory, call->words[0], buf_str(&text), skip ? DIRECTORY_IMPORT_SKIP : DIRECTORY_IMPORT_STRICT,
-	                            &count, &report, fail))
+	    !directory_alias_import(call->auth->directory, call->words[0], buf_str(&text),
+	                            skip ? DIRECTORY_IMPORT_SKIP : DIRECTORY_IMPORT_STRICT, &count, &report, fail))
 		return false;
 	log_event(LOG_INFO, 0, "aliases-imported", LOG_TEXT("domain", call->words[0]), LOG_NUMBER("count", count));
 	rest = buf_str(&report);

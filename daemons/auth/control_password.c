@@ -5,7 +5,7 @@
 #include "log.h"
 #include "mem.h"
 
-/* ---- password -------------------------------------------------------------------------------------------- */
+/* ---- password ------------------------------------------------------------------------------ */
 
 static bool finish_set(struct operation *o, struct fail **fail)
 {
@@ -29,7 +29,8 @@ bool password_set(struct call *call, struct fail **fail)
 {
 	CLEANUP(directory_password_wipe) struct directory_password password;
 	struct directory_account account;
-	if (!find_account(call, call->words[0], &account, fail) || !new_password(call->auth, call->words[1], &password, fail))
+	if (!find_account(call, call->words[0], &account, fail) ||
+	    !new_password(call->auth, call->words[1], &password, fail))
 		return false;
 	struct operation *o = operation_on(call, &account, finish_set);
 	o->hashing->makes = true;
@@ -77,7 +78,8 @@ bool password_hash_import(struct call *call, struct fail **fail)
 {
 	CLEANUP(directory_credential_wipe) struct directory_credential credential;
 	struct directory_account account;
-	if (!find_account(call, call->words[0], &account, fail) || !directory_credential_import(call->words[1], &credential, fail) ||
+	if (!find_account(call, call->words[0], &account, fail) ||
+	    !directory_credential_import(call->words[1], &credential, fail) ||
 	    !directory_credential_set(call->auth->directory, account.id, &credential, fail))
 		return false;
 	log_event(LOG_INFO, 0, "password-hash-imported", LOG_TEXT("account", str_of(account.address)));
@@ -85,7 +87,7 @@ bool password_hash_import(struct call *call, struct fail **fail)
 	return true;
 }
 
-/* ---- app passwords ------------------------------------------------------------------------------------------ */
+/* ---- app passwords ------------------------------------------------------------------------- */
 
 bool app_password_add(struct call *call, struct fail **fail)
 {
@@ -95,7 +97,8 @@ bool app_password_add(struct call *call, struct fail **fail)
 	if (!find_account(call, call->words[0], &account, fail) ||
 	    !directory_app_password_add(call->auth->directory, account.id, call->words[1], text, fail))
 		return false;
-	log_event(LOG_INFO, 0, "app-password-added", LOG_TEXT("account", str_of(account.address)), LOG_TEXT("name", call->words[1]));
+	log_event(LOG_INFO, 0, "app-password-added", LOG_TEXT("account", str_of(account.address)),
+	          LOG_TEXT("name", call->words[1]));
 	row_text(&row, "password", str_of(text));
 	row_send(&row, call->control);
 	mem_wipe(text, sizeof text);
@@ -126,12 +129,13 @@ bool app_password_remove(struct call *call, struct fail **fail)
 	if (!find_account(call, call->words[0], &account, fail) ||
 	    !directory_app_password_remove(call->auth->directory, account.id, call->words[1], fail))
 		return false;
-	log_event(LOG_INFO, 0, "app-password-removed", LOG_TEXT("account", str_of(account.address)), LOG_TEXT("name", call->words[1]));
+	log_event(LOG_INFO, 0, "app-password-removed", LOG_TEXT("account", str_of(account.address)),
+	          LOG_TEXT("name", call->words[1]));
 	auth_revoke(call->auth, (uint64_t)account.id);
 	return true;
 }
 
-/* ---- mechanisms that need the password or a weak verifier ------------------------------------------------------ */
+/* ---- mechanisms that need the password or a weak verifier ---------------------------------- */
 
 static bool finish_optin(struct operation *o, struct fail **fail)
 {

@@ -25,7 +25,7 @@ static void refuse(struct ipc_peer *porter, uint64_t connection, enum auth_reaso
 	msg_auth_failed_send(&porter->channel, connection, &failed, -1);
 }
 
-/* ---- success ------------------------------------------------------------------------------------------- */
+/* ---- success ------------------------------------------------------------------------------- */
 
 static bool submits(const struct connection *c)
 {
@@ -80,10 +80,10 @@ static void settled(struct attempt *a)
 	attempt_free(a);
 }
 
-/* ---- beginning -------------------------------------------------------------------------------------------- */
+/* ---- beginning ----------------------------------------------------------------------------- */
 
-/* The connection of the frame if it may begin a log-in. *good is false when porter should not have asked; else porter has
- * been answered. */
+/* The connection of the frame if it may begin a log-in. *good is false when porter should not have asked; else porter
+ * has been answered. */
 static struct connection *may_begin(struct ipc_peer *peer, const struct ipc_frame *frame, bool *good)
 {
 	struct porter *porter = peer->owner;
@@ -120,8 +120,8 @@ bool login_password(struct ipc_peer *peer, struct ipc_frame *frame)
 	bool good = msg_auth_password_read(frame, &login);
 	struct connection *c = good ? may_begin(peer, frame, &good) : NULL;
 	if (c && (enum service)login.service != c->service)
-		return false;
-	if (c && !password_allowed(c, login.tls))
+		good = false;
+	else if (c && !password_allowed(c, login.tls))
 		refuse(peer, c->id, AUTH_REASON_MECHANISM);
 	else if (c)
 		attempt_password(begin_attempt(c), login.user, login.password);
@@ -134,9 +134,10 @@ static bool apop_is_right(struct connection *c, struct str user, struct str dige
 {
 	CLEANUP(directory_credential_wipe) struct directory_credential credential = {};
 	struct directory_login login;
-	return c->apop_timestamp[0] && directory_login_find(c->porter->auth->directory, user, &login, NULL) && login.known &&
-	       directory_credential_get(c->porter->auth->directory, login.account.id, &credential, NULL) &&
-	       sasl_apop_check(str_of(c->apop_timestamp), str_from(credential.secret.text, credential.secret.length), digest);
+	return c->apop_timestamp[0] && directory_login_find(c->porter->auth->directory, user, &login, NULL) &&
+	       login.known && directory_credential_get(c->porter->auth->directory, login.account.id, &credential, NULL) &&
+	       sasl_apop_check(str_of(c->apop_timestamp), str_from(credential.secret.text, credential.secret.length),
+	                       digest);
 }
 
 bool login_apop(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -155,7 +156,7 @@ bool login_apop(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
-/* ---- SASL ------------------------------------------------------------------------------------------------------ */
+/* ---- SASL ---------------------------------------------------------------------------------- */
 
 static const struct directory_scram *scram_of(const struct directory_credential *credential, enum sasl_secret_kind kind)
 {
@@ -164,7 +165,8 @@ static const struct directory_scram *scram_of(const struct directory_credential 
 
 static void copy_scram(const struct directory_scram *scram, struct sasl_secret *secret)
 {
-	_Static_assert(SASL_SALT_MAX == DIRECTORY_SCRAM_SALT_MAX && SASL_KEY_MAX == DIRECTORY_SCRAM_KEY_MAX, "one holds the other");
+	_Static_assert(SASL_SALT_MAX == DIRECTORY_SCRAM_SALT_MAX && SASL_KEY_MAX == DIRECTORY_SCRAM_KEY_MAX,
+	               "one holds the other");
 	secret->known = true;
 	secret->iterations = scram->iterations;
 	secret->salt_length = scram->salt_length;
@@ -181,7 +183,8 @@ void login_find_secret(void *owner, struct str name, enum sasl_secret_kind kind,
 	secret->iterations = auth->cost.scram_iterations;
 	directory_login_find(auth->directory, name, &login, NULL);
 	memcpy(secret->canonical, login.name, strlen(login.name) + 1);
-	if (!login.known || !login.account.enabled || !directory_credential_get(auth->directory, login.account.id, &credential, NULL))
+	if (!login.known || !login.account.enabled ||
+	    !directory_credential_get(auth->directory, login.account.id, &credential, NULL))
 		return;
 	const struct directory_scram *scram = scram_of(&credential, kind);
 	if (kind != SASL_CLEAR && scram->iterations > 0)
@@ -220,6 +223,9 @@ static void step(struct connection *c, struct str input, bool initial)
 	CLEANUP(sasl_exchange_cleanup) struct sasl_exchange *exchange = c->exchange;
 	if (result == SASL_PASSWORD)
 		attempt_password(begin_attempt(c), sasl_identity(exchange), sasl_password(exchange));
+	else if (result == SASL_DONE && c->exchange_began != c->porter->auth->revocations)
+		/* What it proved may be a password that is none any more. */
+		refuse(&c->porter->peer, c->id, AUTH_REASON_TEMPORARY);
 	else if (result == SASL_DONE)
 		attempt_proved(begin_attempt(c), sasl_identity(exchange));
 	else
@@ -227,28 +233,33 @@ static void step(struct connection *c, struct str input, bool initial)
 	c->exchange = NULL;
 }
 
+static void begin_exchange(struct connection *c, const struct msg_auth_start *start)
+{
+	struct auth *auth = c->porter->auth;
+	struct sasl_facts facts = {
+		.tls = start->tls, .cleartext_allowed = password_allowed(c, start->tls),
+		.scram_sha1 = auth->mechanisms & MECHANISM_SCRAM_SHA_1, .cram_md5 = auth->mechanisms & MECHANISM_CRAM_MD5,
+		.tls_exporter = start->exporter,
+	};
+	c->exchange = sasl_server_start(auth->sasl, start->mechanism, &facts, &auth->secrets, NULL);
+	c->exchange_began = auth->revocations;
+	if (c->exchange)
+		step(c, start->initial, start->has_initial);
+	else
+		refuse(&c->porter->peer, c->id, AUTH_REASON_MECHANISM);
+}
+
 bool login_start(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct msg_auth_start start;
 	bool good = msg_auth_start_read(frame, &start);
 	struct connection *c = good ? may_begin(peer, frame, &good) : NULL;
-	if (!c)
-		return good;
-	struct auth *auth = c->porter->auth;
-	struct sasl_facts facts = {
-		.tls = start.tls, .cleartext_allowed = password_allowed(c, start.tls),
-		.scram_sha1 = auth->mechanisms & MECHANISM_SCRAM_SHA_1, .cram_md5 = auth->mechanisms & MECHANISM_CRAM_MD5,
-		.tls_exporter = start.exporter,
-	};
-	if ((enum service)start.service != c->service)
-		return false;
-	c->exchange = sasl_server_start(auth->sasl, start.mechanism, &facts, &auth->secrets, NULL);
-	if (c->exchange)
-		step(c, start.initial, start.has_initial);
-	else
-		refuse(peer, c->id, AUTH_REASON_MECHANISM);
+	if (c && (enum service)start.service != c->service)
+		good = false;
+	else if (c)
+		begin_exchange(c, &start);
 	auth_wipe(frame->payload);
-	return true;
+	return good;
 }
 
 bool login_step(struct ipc_peer *peer, struct ipc_frame *frame)

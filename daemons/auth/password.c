@@ -1,5 +1,6 @@
-/* Local users change their own password: words "password", address, old and new one. Whoever may connect to the socket may
- * guess here as at any other door, so it costs the same; users are told apart by their number instead of an address. */
+/* Local users change their own password: words "password", address, old and new one. Whoever may connect to the socket
+ * may guess here as at any other door, so it costs the same; users are told apart by their number instead of an
+ * address. */
 #include "auth.h"
 
 #include "directory_secret.h"
@@ -29,6 +30,7 @@ struct change {
 	struct auth *auth;
 	struct local *local;
 	int64_t account;
+	uint64_t began; /* revocations then */
 	char address[DIRECTORY_ADDRESS_TEXT_MAX + 1];
 };
 
@@ -50,7 +52,10 @@ static void made(struct hashing *h)
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	struct change *change = h->owner;
 	struct auth *auth = change->auth;
-	if (directory_credential_set(auth->directory, change->account, &h->made, &fail)) {
+	/* If the administrator has just taken the account from a thief, it stays taken. */
+	if (change->began != auth->revocations)
+		fail_set(&fail, FAIL_BUSY, "passwords were changed meanwhile, try again");
+	else if (directory_credential_set(auth->directory, change->account, &h->made, &fail)) {
 		log_event(LOG_INFO, 0, "password-changed", LOG_TEXT("account", str_of(change->address)));
 		auth_revoke(auth, (uint64_t)change->account);
 		auth_directory_changed(auth);
@@ -71,6 +76,7 @@ static void make(struct local *local, const struct directory_account *account)
 	change->auth = auth;
 	change->local = local;
 	change->account = account->id;
+	change->began = auth->revocations;
 	memcpy(change->address, account->address, sizeof change->address);
 	h->makes = true;
 	h->make_parts = account->mechanisms;
@@ -142,7 +148,8 @@ static void local_ended(struct ipc_peer *peer, const char *why)
 {
 	struct local *local = peer->owner;
 	if (why)
-		log_event(LOG_WARNING, 0, "password-channel-ended", LOG_TEXT("peer", str_of(local->source.text)), LOG_TEXT("why", str_of(why)));
+		log_event(LOG_WARNING, 0, "password-channel-ended", LOG_TEXT("peer", str_of(local->source.text)),
+		          LOG_TEXT("why", str_of(why)));
 	if (local->attempt)
 		attempt_abandon(local->attempt);
 	if (local->change)

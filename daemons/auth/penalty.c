@@ -27,7 +27,8 @@ bool penalty_is_blocked(struct auth *auth, const struct recent_key *key)
 unsigned penalty_count(struct auth *auth, const struct recent_key *key, uint64_t account, const char *label)
 {
 	int64_t now = clock_monotonic_ms();
-	struct recent_entry *entry = recent_put(auth->failures, key, now, now + (int64_t)auth->daemon.config.block_seconds * 1000);
+	struct recent_entry *entry =
+		recent_put(auth->failures, key, now, now + (int64_t)auth->daemon.config.block_seconds * 1000);
 	entry->account = account;
 	snprintf(entry->label, sizeof entry->label, "%s", label);
 	return ++entry->count;

@@ -1,9 +1,10 @@
 /*
- * struct recent: a bounded memory of things that are forgotten after a time: failed log-ins, verified passwords, last log-ins.
+ * struct recent: a bounded memory of things that are forgotten after a time: failed log-ins, verified passwords, last
+ * log-ins.
  *
  * At most max entries: the one that was put longest ago makes room for a new one, so strangers can fill it but not grow
- * it. Keys are keyed hashes (auth_key), so neither a password nor a name that somebody typed is kept. Entries belong to the
- * struct and live until forgotten, which happens only inside the functions below. Times are monotonic milliseconds.
+ * it. Keys are keyed hashes (auth_key), so neither a password nor a name that somebody typed is kept. Entries belong to
+ * the struct and live until forgotten, which happens only inside the functions below. Times are monotonic milliseconds.
  */
 #ifndef POSTHORN_AUTH_RECENT_H
 #define POSTHORN_AUTH_RECENT_H

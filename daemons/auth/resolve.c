@@ -19,7 +19,7 @@ struct quota {
 	uint64_t messages;
 };
 
-/* ---- limits ---------------------------------------------------------------------------------------------- */
+/* ---- limits -------------------------------------------------------------------------------- */
 
 /* The account's own limit, else its domain's, else the configuration's. */
 static uint64_t limit_of(int64_t own, int64_t with_domain, uint64_t standard)
@@ -42,7 +42,9 @@ static bool limits_now(struct auth *auth, uint64_t account_id, struct quota *quo
 
 static void send_quota(struct auth *auth, const struct quota *quota)
 {
-	struct msg_quota message = { .account = quota->account, .limit_bytes = quota->bytes, .limit_messages = quota->messages };
+	struct msg_quota message = {
+		.account = quota->account, .limit_bytes = quota->bytes, .limit_messages = quota->messages,
+	};
 	msg_quota_send(&auth->queue.channel, 0, &message, -1);
 }
 
@@ -81,7 +83,7 @@ static void forget_quotas(struct auth *auth)
 	auth->quotas_told = map_new();
 }
 
-/* ---- recipients ----------------------------------------------------------------------------------------------- */
+/* ---- recipients ---------------------------------------------------------------------------- */
 
 /* True for the postmaster of a domain of ours where nobody was named for it, and for <postmaster> alone. */
 static bool is_postmaster_of_nobody(struct auth *auth, struct str address)
@@ -125,7 +127,9 @@ static void answer_targets(struct auth *auth, uint64_t request, const struct dir
 	CLEANUP(buf_release) struct buf targets = BUF_WITH_LIMIT(TARGETS_MAX);
 	for (size_t i = 0; i < r->targets.count; i++) {
 		const struct directory_target *found = &r->targets.items[i];
-		struct target target = { .account = (uint64_t)found->account_id, .address = found->address, .detail = found->subaddress };
+		struct target target = {
+			.account = (uint64_t)found->account_id, .address = found->address, .detail = found->subaddress,
+		};
 		target_add(&targets, &target);
 		if (target.account)
 			tell_quota(auth, target.account);
@@ -149,8 +153,11 @@ static void answer_failure(struct auth *auth, uint64_t request, const struct fai
 static bool on_resolve(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	static const enum resolve_verdict verdicts[] = {
-		[DIRECTORY_DELIVER] = RESOLVE_OK, [DIRECTORY_UNKNOWN_DOMAIN] = RESOLVE_NOT_OURS,
-		[DIRECTORY_UNKNOWN_USER] = RESOLVE_UNKNOWN_USER, [DIRECTORY_DISABLED] = RESOLVE_DISABLED, [DIRECTORY_BROKEN] = RESOLVE_TEMPORARY,
+		[DIRECTORY_DELIVER] = RESOLVE_OK,
+		[DIRECTORY_UNKNOWN_DOMAIN] = RESOLVE_NOT_OURS,
+		[DIRECTORY_UNKNOWN_USER] = RESOLVE_UNKNOWN_USER,
+		[DIRECTORY_DISABLED] = RESOLVE_DISABLED,
+		[DIRECTORY_BROKEN] = RESOLVE_TEMPORARY,
 	};
 	struct auth *auth = peer->owner;
 	struct msg_resolve wanted;
@@ -181,7 +188,7 @@ static bool on_may_send(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
-/* ---- tokens -------------------------------------------------------------------------------------------------------- */
+/* ---- tokens -------------------------------------------------------------------------------- */
 
 void queue_token(struct auth *auth, const struct ipc_id *token, uint64_t account, const char *address)
 {
@@ -202,7 +209,7 @@ static void send_token_again(struct connection *c, void *auth)
 		queue_token(auth, &c->token, c->account, c->address);
 }
 
-/* ---- the channel ------------------------------------------------------------------------------------------------------ */
+/* ---- the channel --------------------------------------------------------------------------- */
 
 static const struct ipc_permit permits[] = {
 	{ MSG_RESOLVE, (unsigned)IPC_ANY_STATE, 0, on_resolve },

@@ -1,5 +1,6 @@
 /*
- * Hashing in threads of its own: checking or making a credential takes tens of milliseconds, which look-ups must not wait for.
+ * Hashing in threads of its own: checking or making a credential takes tens of milliseconds, which look-ups must not
+ * wait for.
  *
  * Two threads and a bounded queue. A thread touches nothing but the struct hashing it works on; the loop does
  * not touch that struct between worker_submit and done. What was submitted is always done, in the loop, exactly once.

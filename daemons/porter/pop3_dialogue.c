@@ -128,20 +128,6 @@ static void begin_auth(struct connection *c, const struct pop3_command *command)
 		link_auth_start(c, command->arguments[0], has_initial, buf_str(&initial));
 }
 
-/* AUTH without a mechanism lists them, one a line (RFC 1734's old clients still ask so). */
-static void list_mechanisms(struct connection *c, const struct pop3_situation *situation)
-{
-	CLEANUP(buf_release) struct buf list = BUF_WITH_LIMIT(400);
-	mechanism_list(&list, c->porter->mechanisms, situation->tls, situation->clear_text_allowed);
-	struct str rest = buf_str(&list), name;
-	say_ok(c, POP3_SAY_DONE);
-	while (str_take_until(&rest, ' ', &name)) {
-		buf_add_str(&c->output, name);
-		buf_add_str(&c->output, STR("\r\n"));
-	}
-	pop3_reply_end(&c->output);
-}
-
 static void continue_auth(struct connection *c, struct str line)
 {
 	CLEANUP(buf_release) struct buf response = BUF_WITH_LIMIT(LIMIT_POP3_AUTH_LINE_MAX);
@@ -186,12 +172,7 @@ static void carry_out(struct connection *c, const struct pop3_command *command, 
 	case POP3_VERB_USER: set_user(c, command->arguments[0]); break;
 	case POP3_VERB_PASS: log_in_with_password(c, command->arguments[0]); break;
 	case POP3_VERB_APOP: log_in_with_apop(c, command->arguments[0], command->arguments[1]); break;
-	case POP3_VERB_AUTH:
-		if (command->argument_count == 0)
-			list_mechanisms(c, situation);
-		else
-			begin_auth(c, command);
-		break;
+	case POP3_VERB_AUTH: begin_auth(c, command); break;
 	case POP3_VERB_QUIT:
 		say_ok(c, POP3_SAY_BYE);
 		connection_close_after_output(c);
@@ -238,16 +219,23 @@ static bool next_line(struct connection *c, struct buf *line)
 	return true;
 }
 
+static void refuse_long_line(struct connection *c)
+{
+	if (c->authenticating)
+		link_auth_cancel(c);
+	c->discarding = false;
+	pop3_command_too_long(&c->output, language_of(c));
+	count_error(c);
+}
+
 static void pop3_input(struct connection *c)
 {
 	while (c->phase == PHASE_DIALOGUE && !c->tls_handshake) {
 		CLEANUP(buf_release) struct buf line = BUF_WITH_LIMIT(LIMIT_POP3_AUTH_LINE_MAX);
 		if (next_line(c, &line)) {
-			if (c->discarding || line.overflowed) {
-				pop3_command_too_long(&c->output, language_of(c));
-				c->discarding = false;
-				count_error(c);
-			} else
+			if (c->discarding || line.overflowed)
+				refuse_long_line(c);
+			else
 				take_line(c, buf_str(&line));
 			continue;
 		}

@@ -92,6 +92,7 @@ struct connection {
 	unsigned errors;
 	unsigned transactions;
 	bool authenticating;        /* within AUTH: lines are responses */
+	uint64_t chunk_left;        /* octets of a refused BDAT that are still to come: they are no commands */
 	struct ipc_id token;
 	char account[321];
 	char user[321];             /* POP3 USER */

@@ -249,9 +249,11 @@ static void carry_out(struct connection *c, const struct smtp_request *request, 
 	}
 }
 
-static void refuse(struct connection *c, const struct smtp_reply *refusal, bool must_close)
+static void refuse(struct connection *c, const struct smtp_reply *refusal, const struct smtp_request *request)
 {
+	bool must_close = request->must_close;
 	smtp_reply_add(&c->output, refusal);
+	c->chunk_left = request->octets_behind;
 	if (++c->errors > LIMIT_SMTP_ERRORS_MAX) {
 		answer(c, 421, "4.7.0", "Too many errors");
 		must_close = true;
@@ -271,7 +273,7 @@ static void take_line(struct connection *c, struct str line)
 	enum smtp_phase phase = smtp_phase_of(c->helo[0] != '\0', false, 0, false);
 	const struct smtp_reply *refusal = smtp_command_check(protocol_of(c), phase, facts, line, &request);
 	if (refusal)
-		refuse(c, refusal, request.must_close);
+		refuse(c, refusal, &request);
 	else
 		carry_out(c, &request, line);
 }
@@ -284,6 +286,22 @@ static void refuse_early_talker(struct connection *c)
 	connection_close_after_output(c);
 }
 
+/* A line that is too long or has forbidden bytes; within AUTH it ends the exchange (RFC 4954 §4). */
+static void refuse_line(struct connection *c, enum smtp_line_kind kind)
+{
+	if (c->authenticating)
+		link_auth_cancel(c);
+	refuse(c, smtp_line_refusal(kind), &(struct smtp_request){});
+}
+
+/* RFC 3030 §2: the chunk follows even when BDAT is refused. */
+static void skip_chunk(struct connection *c)
+{
+	size_t skipped = c->input.length < c->chunk_left ? c->input.length : (size_t)c->chunk_left;
+	buf_consume(&c->input, skipped);
+	c->chunk_left -= skipped;
+}
+
 static void smtp_input(struct connection *c)
 {
 	if (c->phase == PHASE_GREETING) {
@@ -291,6 +309,7 @@ static void smtp_input(struct connection *c)
 		return;
 	}
 	while (c->phase == PHASE_DIALOGUE && !c->tls_handshake) {
+		skip_chunk(c);
 		struct str input = buf_str(&c->input), line;
 		/* RFC 4954 §4: AUTH lines are longer than others. */
 		bool is_auth = c->authenticating || str_starts_nocase(input, STR("AUTH "));
@@ -305,7 +324,7 @@ static void smtp_input(struct connection *c)
 		if (kind == SMTP_LINE_COMMAND)
 			take_line(c, buf_str(&kept));
 		else
-			refuse(c, smtp_line_refusal(kind), false);
+			refuse_line(c, kind);
 	}
 }
 

@@ -166,6 +166,13 @@ static int open_body(struct mail *mail, struct fail **fail)
 	return file_sealed_memory("mail", str_from(mail->body, mail->size), fail);
 }
 
+/* What a mailbox process knows the mail by. One that never was in a journal, because the ring was full, has no
+ * sequence number there: its queue id takes its place, in the name of no journal. */
+static uint64_t sequence_of(const struct mail *mail)
+{
+	return mail->sequence ? mail->sequence : mail->id & INT64_MAX;
+}
+
 static bool send_mail(struct account *a, struct delivery *d, struct fail **fail)
 {
 	struct mail *mail = d->mail;
@@ -176,7 +183,7 @@ static bool send_mail(struct account *a, struct delivery *d, struct fail **fail)
 	if (!is_inline && (body = open_body(mail, fail)) < 0)
 		return false;
 	struct msg_deliver deliver = {
-		.sequence = mail->sequence, .recipient = d->index, .replay = d->replay, .received_us = mail->received * 1000000,
+		.sequence = sequence_of(mail), .recipient = d->index, .replay = d->replay, .received_us = mail->received * 1000000,
 		.sender = mail_text(mail, mail->sender), .original = mail_text(mail, d->address), .size = mail->size,
 		.content = is_inline ? str_from(mail->body, mail->size) : (struct str){},
 	};
@@ -304,6 +311,14 @@ void deliver_push(struct account *a)
 	start_next(q);
 }
 
+void deliver_push_all(struct queue *q)
+{
+	for (struct mail *mail = q->first; mail; mail = mail->next)
+		for (uint32_t i = 0; i < mail->count; i++)
+			if (mail->deliveries[i].account)
+				deliver_push(mail->deliveries[i].account);
+}
+
 /* ---- from the mailbox ---- */
 
 static void owe_again(struct account *a, bool unclean)
@@ -373,7 +388,7 @@ static struct delivery *find_sent(struct account *a, const struct msg_delivered 
 {
 	for (size_t i = 0; i < a->sent_count; i++) {
 		struct delivery *d = a->sent[i];
-		if (d->mail->sequence == read->sequence && d->index == read->recipient &&
+		if (sequence_of(d->mail) == read->sequence && d->index == read->recipient &&
 		    memcmp(d->mail->journal.bytes, read->journal.bytes, sizeof read->journal.bytes) == 0)
 			return d;
 	}

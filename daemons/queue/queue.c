@@ -146,6 +146,7 @@ int main(void)
 	daemon_begin(&queue.daemon, &spec, &queue);
 	begin(&queue);
 	daemon_ready(&queue.daemon);
+	deliver_push_all(&queue);
 	loop_run(queue.loop);
 	return 0;
 }

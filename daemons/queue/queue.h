@@ -289,6 +289,9 @@ void deliver_dequeue(struct account *a, struct delivery *d);
 /* Sends what the window allows. */
 void deliver_push(struct account *a);
 
+/* At the start: pushes every account that has mail, oldest mail first. */
+void deliver_push_all(struct queue *q);
+
 /* It goes back to be sent again: now, or with the retry of the account. */
 void deliver_again(struct delivery *d);
 

@@ -479,14 +479,9 @@ static void enqueue_all(struct recovery *r)
 		find_ring(q, r->mails.items[i]);
 		mail_enqueue(r->mails.items[i]);
 	}
-	for (size_t i = 0; i < r->mails.count; i++) {
-		struct mail *mail = r->mails.items[i];
-		for (uint32_t k = 0; k < mail->count && mail->open; k++)
-			if (mail->deliveries[k].account)
-				deliver_push(mail->deliveries[k].account);
-		if (mail->open == 0)
-			mail_proceed(mail);
-	}
+	for (size_t i = 0; i < r->mails.count; i++)
+		if (r->mails.items[i]->open == 0)
+			mail_proceed(r->mails.items[i]);
 	if (r->mails.count)
 		log_event(LOG_INFO, 0, "recovered", LOG_NUMBER("messages", r->mails.count));
 }

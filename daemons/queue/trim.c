@@ -127,6 +127,7 @@ static void begin_sync(struct queue *q)
 	sync->job = (struct job){ .run = run_sync, .done = sync_done };
 	sync->queue = q;
 	sync->under_way = true;
+	move_marks(q);
 	sync->marks_moved = false;
 	sync->journal_count = 0;
 	for (struct ring *ring = q->rings; ring && sync->journal_count < JOURNALS_MAX; ring = ring->next)

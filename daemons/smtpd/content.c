@@ -6,6 +6,7 @@
 #include "smtp_bdat.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* One read of the stream adds at most twice its input to the buffer. */
@@ -114,6 +115,26 @@ static enum verdict_kind hand_to_queue(struct session *s, uint64_t *queue_id, st
 	return link_commit(s, size, queue_id, kinds);
 }
 
+/* RFC 2045 §2.7, §2.8: no text holds NUL, nor can POP3 and IMAP carry it; BODY=BINARYMIME is re-encoded (RFC 3030 §3). */
+static const struct smtp_reply *nul_refusal(const struct smtp_data *data)
+{
+	static const struct smtp_reply nul = { 550, "5.5.2", "A message with NUL octets needs BODY=BINARYMIME" };
+	return data->has_nul && data->form != SMTP_DATA_BINARY ? &nul : NULL;
+}
+
+static void log_result(struct session *s, const struct smtp_reply *refusal, enum verdict_kind kind, uint64_t queue_id)
+{
+	struct transaction *txn = s->txn;
+	bool accepted = !refusal && kind == VERDICT_OK;
+	char id[17];
+	snprintf(id, sizeof id, "%016" PRIx64, queue_id);
+	log_event(LOG_INFO, s->connection, accepted ? "accepted" : "refused", LOG_TEXT("from", txn->mail.from.mailbox),
+	          LOG_TEXT("to", txn->recipients.items[0]), LOG_NUMBER("recipients", txn->recipients.count),
+	          LOG_NUMBER("size", txn->content.data.octets), LOG_TEXT("queue-id", str_of(accepted ? id : "")),
+	          LOG_TEXT("account", str_of(s->account)), LOG_TEXT("peer", str_of(s->peer)),
+	          LOG_TEXT("why", str_of(refusal ? refusal->text : verdict_reply(kind)->text)));
+}
+
 /* The message is complete: it is refused, or queue makes it durable, and then the client hears of it. */
 static void finish(struct session *s)
 {
@@ -122,17 +143,18 @@ static void finish(struct session *s)
 	struct str kinds = {};
 	enum verdict_kind kind = VERDICT_OK;
 	const struct smtp_reply *refusal = smtp_data_verdict(&txn->content.data);
+	if (!refusal)
+		refusal = nul_refusal(&txn->content.data);
 	if (!refusal) {
 		kind = hand_to_queue(s, &queue_id, &kinds);
 		txn->begun = txn->begun && kind != VERDICT_OK;
 	}
-	bool accepted = !refusal && kind == VERDICT_OK;
-	const char *why = refusal ? refusal->text : verdict_reply(kind)->text;
-	log_event(LOG_INFO, s->connection, accepted ? "accepted" : "refused", LOG_TEXT("from", txn->mail.from.mailbox),
-	          LOG_TEXT("to", txn->recipients.items[0]), LOG_NUMBER("recipients", txn->recipients.count),
-	          LOG_NUMBER("size", txn->content.data.octets), LOG_NUMBER("queue-id", queue_id), LOG_TEXT("account", str_of(s->account)),
-	          LOG_TEXT("peer", str_of(s->peer)), LOG_TEXT("why", str_of(why)));
-	say_result(s, refusal, kind, queue_id, kinds);
+	log_result(s, refusal, kind, queue_id);
+	/* No answer is the only true one: a refusal could be of a mail that is delivered (RFC 1047). */
+	if (txn->in_doubt)
+		s->over = true;
+	else
+		say_result(s, refusal, kind, queue_id, kinds);
 	transaction_drop(s);
 }
 

@@ -130,8 +130,10 @@ enum verdict_kind link_commit(struct session *s, uint64_t size, uint64_t *queue_
 	if (s->txn->lost)
 		return VERDICT_TEMPORARY;
 	msg_mail_commit_send(&s->smtpd->queue, s->txn->request, &(struct msg_mail_commit){ .size = size }, -1);
-	if (!wait_for(s, MSG_MAIL_DONE, &frame) || !msg_mail_done_read(&frame, &done))
+	if (!wait_for(s, MSG_MAIL_DONE, &frame) || !msg_mail_done_read(&frame, &done)) {
+		s->txn->in_doubt = true;
 		return VERDICT_TEMPORARY;
+	}
 	*queue_id = done.queue_id;
 	*kinds = done.kinds;
 	return checked(done.kind);

@@ -62,6 +62,7 @@ struct transaction {
 	uint64_t request;             /* its number with queue */
 	bool begun;                   /* queue knows it and has not taken the message */
 	bool lost;                    /* queue went away: what it knew of the transaction is gone */
+	bool in_doubt;               /* queue went away with the commit: nobody knows whether the mail is durable */
 };
 
 struct session {

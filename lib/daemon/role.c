@@ -6,7 +6,8 @@ static const struct role_rights rights[ROLE_COUNT] = {
 	[ROLE_PORTER] = { "posthorn-porter", NULL, SANDBOX_NEEDS_ACCEPT | SANDBOX_NEEDS_SOCKETS },
 	[ROLE_SMTPD] = { "posthorn-smtpd", NULL, 0 },
 	[ROLE_AUTH] = { "posthorn-auth", "directory", SANDBOX_NEEDS_FILES | SANDBOX_NEEDS_THREADS | SANDBOX_NEEDS_ACCEPT },
-	[ROLE_QUEUE] = { "posthorn-queue", "spool", SANDBOX_NEEDS_FILES | SANDBOX_NEEDS_THREADS | SANDBOX_NEEDS_ACCEPT },
+	[ROLE_QUEUE] = { "posthorn-queue", "spool",
+	                 SANDBOX_NEEDS_FILES | SANDBOX_NEEDS_THREADS | SANDBOX_NEEDS_ACCEPT | SANDBOX_NEEDS_SEALED_MEMORY },
 	[ROLE_ZYGOTE] = { "posthorn-mail", "accounts", SANDBOX_NEEDS_FILES | SANDBOX_NEEDS_THREADS | SANDBOX_NEEDS_FORK },
 	[ROLE_MAILBOX] = { "posthorn-mail", NULL, SANDBOX_NEEDS_FILES | SANDBOX_NEEDS_THREADS },
 };

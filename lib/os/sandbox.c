@@ -140,6 +140,7 @@ static const int for_files[] = {
 	SCMP_SYS(fstatfs), SCMP_SYS(getcwd), SCMP_SYS(fchmod),
 };
 static const int for_accept[] = { SCMP_SYS(accept4) };
+static const int for_sealed_memory[] = { SCMP_SYS(memfd_create) };
 static const int for_fork[] = { SCMP_SYS(fork), SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(landlock_create_ruleset),
 	                            SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_restrict_self), SCMP_SYS(seccomp) };
 
@@ -152,6 +153,7 @@ static const struct {
 	{ SANDBOX_NEEDS_THREADS, for_threads, COUNT_OF(for_threads) },
 	{ SANDBOX_NEEDS_FILES, for_files, COUNT_OF(for_files) },
 	{ SANDBOX_NEEDS_ACCEPT, for_accept, COUNT_OF(for_accept) },
+	{ SANDBOX_NEEDS_SEALED_MEMORY, for_sealed_memory, COUNT_OF(for_sealed_memory) },
 	{ SANDBOX_NEEDS_FORK, for_fork, COUNT_OF(for_fork) },
 };
 
@@ -195,6 +197,7 @@ static const struct conditional {
 	{ SANDBOX_NEEDS_FILES, SCMP_SYS(fcntl), 1, { { 1, IS(F_SETLKW) } } },
 	{ SANDBOX_NEEDS_FILES, SCMP_SYS(fcntl), 1, { { 1, IS(F_OFD_GETLK) } } },
 	{ SANDBOX_NEEDS_FILES, SCMP_SYS(fcntl), 1, { { 1, IS(F_OFD_SETLK) } } },
+	{ SANDBOX_NEEDS_SEALED_MEMORY, SCMP_SYS(fcntl), 1, { { 1, IS(F_ADD_SEALS) } } },
 	/* Another process's limits can be set too: one of processor time kills. */
 	{ 0, SCMP_SYS(prlimit64), 2, { { 0, IS(0) }, { 2, IS(0) } } },
 	/* A datagram socket sends to any address. */

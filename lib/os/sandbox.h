@@ -35,6 +35,7 @@ enum sandbox_need {
 	SANDBOX_NEEDS_ACCEPT = 1 << 2,  /* accepts on inherited listening sockets */
 	SANDBOX_NEEDS_SOCKETS = 1 << 3, /* makes connected pairs of Unix sockets */
 	SANDBOX_NEEDS_FORK = 1 << 4,    /* forks, never execs */
+	SANDBOX_NEEDS_SEALED_MEMORY = 1 << 5, /* makes files in memory that nobody can change */
 };
 
 struct sandbox {
