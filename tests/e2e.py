@@ -5,6 +5,7 @@ tools/instance; nothing here sleeps to wait for an event.
 """
 import base64
 import collections
+import contextlib
 import json
 import os
 import re
@@ -26,6 +27,7 @@ PASSWORD = "secret"
 DOMAIN = "example.test"
 TIMEOUT = 30
 LONG = os.environ.get("POSTHORN_TEST_LONG") == "1"
+COMPLAINT = re.compile(r"Sanitizer|runtime error:|must\(|process-killed .*signal=(?!9\b)|malformed|not\\x20permitted|version-differs")
 QUEUED = re.compile(r"queued as ([0-9a-f]{16})")
 
 
@@ -72,6 +74,9 @@ def plain(user, password=PASSWORD):
     return base64.b64encode(f"\0{user}\0{password}".encode()).decode()
 
 
+started = []
+
+
 class Instance:
     """tools/instance start … stop, as a context manager."""
 
@@ -87,6 +92,8 @@ class Instance:
     def start(self):
         command = [os.path.join(ROOT, "tools", "instance"), "start", self.directory, *self.arguments]
         started = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, timeout=300)
+        if self not in started:
+            started.append(self)
         self.facts = dict(line.split("=", 1) for line in started.stdout.split())
         return self
 
@@ -95,12 +102,24 @@ class Instance:
                        stdout=subprocess.DEVNULL)
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *_):
         self.stop()
+        problems = self.problems()
         if not os.environ.get("POSTHORN_KEEP"):
             shutil.rmtree(self.directory, ignore_errors=True)
+        if self in started:  # not yet reported
+            check(not problems, "at the end: " + problems)
+
+    def problems(self):
+        """What no program may do: crash, break its sandbox, displease a sanitizer, send what a peer does not expect."""
+        found = [line for line in self.log().splitlines() if COMPLAINT.search(line)]
+        return "\n".join(found[:20])
 
     def port(self, service):
         if service not in self.facts:
@@ -179,12 +198,14 @@ class Instance:
             client.say(f"AUTH PLAIN {plain(user)}", "235")
         return client
 
-    def pop3(self, user, service="pop3", password=PASSWORD):
+    def pop3(self, user, service="pop3", password=PASSWORD, utf8=False):
         """A POP3 session in the TRANSACTION state."""
         client = Pop3(socket.create_connection(("127.0.0.1", self.port(service)), timeout=TIMEOUT))
         if service == "pop3s":
             client.start_tls(self.tls())
         client.ok(None)
+        if utf8:
+            client.ok("UTF8")
         client.ok(f"USER {user}")
         client.ok(f"PASS {password}")
         return client
@@ -280,6 +301,13 @@ class Line:
     def close(self):
         self.connection.close()
 
+    def hang_up(self):
+        """Ends the connection without QUIT; returns when the server has noticed, and let go of a maildrop."""
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.rest()
+        self.connection.close()
+
     def __enter__(self):
         return self
 
@@ -322,6 +350,9 @@ class Smtp(Line):
 
 
 class Pop3(Line):
+    def close(self):
+        self.hang_up()
+
     def ok(self, command):
         """Sends a command (None: sends nothing) that is to succeed."""
         line = self.line() if command is None else self.ask(command)
@@ -362,18 +393,24 @@ class Pop3(Line):
         return [line.split()[1] for line in self.listing()]
 
 
+def process_facts(pid):
+    """The fields of /proc/PID/stat behind the name; None for a process that ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else fields
+
+
 def session_members(session):
-    """The processes, zombies not counted, of a session."""
-    found = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as file:
-                fields = file.read().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if fields[0] not in "ZX" and int(fields[3]) == session:
-            found.append(int(entry))
-    return found
+    """The processes of a session."""
+    facts = ((int(entry), process_facts(entry)) for entry in os.listdir("/proc") if entry.isdigit())
+    return [pid for pid, fields in facts if fields and int(fields[3]) == session]
+
+
+def is_alive(pid):
+    return process_facts(pid) is not None
 
 
 def kill(pid, number=signal.SIGKILL):
@@ -385,12 +422,10 @@ def kill(pid, number=signal.SIGKILL):
 
 def body_of(mail):
     """What was sent: the mail behind the trace header that the server put before it."""
-    rest = mail
-    for name in (b"Return-Path:", b"Delivered-To:", b"Received:"):
-        check(rest.startswith(name), f"trace header: {short(rest[:200])}")
-        end = re.search(rb"\r\n(?![ \t])", rest).end()
-        rest = rest[end:]
-    return rest
+    trace = re.match(rb"Return-Path: [^\r]*\r\nDelivered-To: [^\r]*\r\nReceived: .*?;\s+\w{3}, \d\d? \w{3} \d{4} [\d:]{8} [+-]\d{4}\r\n",
+                     mail, re.DOTALL)
+    check(trace, f"trace header: {short(mail[:300])}")
+    return mail[trace.end():]
 
 
 def until(condition, what, seconds=TIMEOUT):
@@ -402,9 +437,16 @@ def until(condition, what, seconds=TIMEOUT):
         time.sleep(0.02)
 
 
+def all_is_well():
+    for instance in started:
+        problems = instance.problems()
+        check(not problems, problems)
+
+
 def run(tests):
     """Runs (name, function) pairs and prints TAP; the exit status says whether all passed."""
     failed = 0
+    tests = [*tests, ("no program crashed or complained", all_is_well)]
     print(f"1..{len(tests)}", flush=True)
     for number, (name, function) in enumerate(tests, 1):
         try:

@@ -4,7 +4,8 @@
 A transcript is lines of `N VERB …`, N the number of a connection:
 
     1 open pop3            connects (smtp submission submissions lmtp pop3 pop3s imap imaps)
-    1 > USER {user}        sends a line; {user}, {user2}, {user3}: addresses; {password}; {base64:text}
+    1 > USER {user}        sends a line; {user}, {user2}, {user3}: addresses; {password}; {base64:text};
+                           {apop:1}: the digest of connection 1's greeting and the password
     1 >raw a\\r\\nb         sends bytes, Python escapes, no line end added
     1 < +OK *              expects a line; * stands for anything
     1 <- 250-*             expects lines like it, any number of them
@@ -12,14 +13,16 @@ A transcript is lines of `N VERB …`, N the number of a connection:
     1 tls                  the TLS handshake
     1 closed               expects the end of the connection
     1 close                closes it
-    deliver {user}         delivers the lines written below with `|` by LMTP
+    deliver {user}         delivers the lines written below with `|` by LMTP and waits until they are in the account
     ask {user} STAT = +OK 1 *    a further POP3 session: log in, one command, its answer
 
-Lines with # are comments.
+Lines with # are comments. Each command of the tables in lib/smtp and lib/pop3 must stand in some transcript with an
+answer that is a success and with one that is not.
 """
 import base64
 import codecs
 import glob
+import hashlib
 import os
 import re
 import sys
@@ -40,6 +43,9 @@ class Transcript:
     def fill(self, text):
         def value(match):
             name = match.group(1)
+            if name.startswith("apop:"):
+                timestamp = re.search("<.*>", self.connections[name[5:]].first)[0]
+                return hashlib.md5((timestamp + e2e.PASSWORD).encode()).hexdigest()
             if name.startswith("base64:"):
                 inner = re.sub(r"\[([a-z0-9.]+)\]", lambda m: self.values[m.group(1)], name[7:])
                 return base64.b64encode(codecs.decode(inner, "unicode_escape").encode("latin-1")).decode()
@@ -69,7 +75,7 @@ class Transcript:
                 position += 1
             self.step(line, block)
         for connection in self.connections.values():
-            connection.close()
+            connection.hang_up()
 
     def step(self, line, block):
         first, _, rest = line.partition(" ")
@@ -94,6 +100,7 @@ class Transcript:
     def talk(self, number, verb, argument, block):
         if verb == "open":
             self.connections[number] = self.instance.connect(argument)
+            self.connections[number].first = None
             return
         connection = self.connections[number]
         if verb == ">":
@@ -101,7 +108,9 @@ class Transcript:
         elif verb == ">raw":
             connection.send(codecs.decode(self.fill(argument), "unicode_escape").encode("latin-1"))
         elif verb == "<":
-            self.expect(argument, connection.line())
+            line = connection.line()
+            connection.first = connection.first or line
+            self.expect(argument, line)
         elif verb == "<-":
             self.expect_several(connection, argument)
         elif verb == "<listing":
@@ -112,7 +121,7 @@ class Transcript:
             if (rest := connection.line()) is not None:
                 raise AssertionError(f"{self.where}: expected the end of the connection, got {rest!r}")
         elif verb == "close":
-            connection.close()
+            connection.hang_up()
         else:
             raise AssertionError(f"{self.where}: no such verb: {verb}")
 
@@ -133,12 +142,41 @@ class Transcript:
             raise AssertionError(f"{self.where}: further lines: {lines!r}")
 
 
+def outcomes(path):
+    """The commands that a transcript sends, each with the first character of its answer."""
+    sent = {}
+    with open(path, encoding="utf-8") as script:
+        for line in script:
+            number, _, rest = line.strip().partition(" ")
+            verb, _, argument = rest.partition(" ")
+            if verb == ">":
+                sent[number] = argument.split(" ")[0].upper()
+            elif verb in ("<", "<-") and number in sent:
+                yield sent.pop(number), argument[:1]
+
+
+def commands_are_covered(protocols, table, never_right=(), never_wrong=()):
+    with open(os.path.join(e2e.ROOT, table), encoding="utf-8") as source:
+        names = set(re.findall(r'\{ "([A-Z0-9]+)",', source.read()))
+    e2e.check(len(names) > 10, f"{table} has only {names}")
+    seen = {outcome for p in protocols for path in glob.glob(os.path.join(e2e.ROOT, f"tests/scripts/{p}/*.txt")) for outcome in outcomes(path)}
+    right = {name for name, first in seen if first in "23+"}
+    wrong = {name for name, first in seen if first in "45-"}
+    e2e.equal(sorted(names - right - set(never_right)), [], "commands of which no transcript shows a success")
+    e2e.equal(sorted(names - wrong - set(never_wrong)), [], "commands of which no transcript shows a refusal")
+
+
+COVERAGE = (("every command of SMTP and LMTP has transcripts",
+             lambda: commands_are_covered(("smtp", "lmtp"), "lib/smtp/smtp_command.c", never_right=("EXPN",), never_wrong=("HELP", "NOOP"))),
+            ("every command of POP3 has transcripts", lambda: commands_are_covered(("pop3",), "lib/pop3/command.c")))
+
+
 def main():
     wanted = sys.argv[1:] or sorted(glob.glob(os.path.join(e2e.ROOT, "tests/scripts/*/*.txt")))
     with e2e.Instance(accounts=(f"user%d:{3 * len(wanted) + 3}",)) as instance:
         def test(path):
             return lambda: Transcript(instance, path).run()
-        e2e.run([(os.path.relpath(path, os.path.join(e2e.ROOT, "tests/scripts")), test(path)) for path in wanted])
+        e2e.run([(os.path.relpath(path, os.path.join(e2e.ROOT, "tests/scripts")), test(path)) for path in wanted] + list(COVERAGE))
 
 
 main()

@@ -31,11 +31,14 @@ static const struct ctl_command commands[] = {
 	  "Sets name, language, quota-bytes or quota-messages." },
 	{ "account disable", "ADDRESS", 1, 1, CTL_AUTH, 0, NULL, "Refuses log-ins and mail, and ends the sessions." },
 	{ "account enable", "ADDRESS", 1, 1, CTL_AUTH, 0, NULL, "Takes disable back." },
-	{ "account delete", "ADDRESS [SECONDS]", 1, 2, CTL_AUTH, 0, NULL, "Deletes an account; its mail stays for two weeks, or so long." },
-	{ "account undelete", "ADDRESS", 1, 1, CTL_AUTH, 0, NULL, "Takes a deletion back; a number may stand for the address." },
+	{ "account delete", "ADDRESS [SECONDS]", 1, 2, CTL_AUTH, 0, NULL,
+	  "Deletes an account; its mail stays for two weeks, or so long." },
+	{ "account undelete", "ADDRESS", 1, 1, CTL_AUTH, 0, NULL,
+	  "Takes a deletion back; a number may stand for the address." },
 	{ "account purge", "NUMBER", 1, 1, CTL_AUTH, 0, NULL, "Forgets a deleted account whose files are gone." },
 
-	{ "alias add", "ADDRESS TARGET...", 2, ARGUMENTS_ANY, CTL_AUTH, 0, NULL, "Sends mail for an address to these; replaces older ones." },
+	{ "alias add", "ADDRESS TARGET...", 2, ARGUMENTS_ANY, CTL_AUTH, 0, NULL,
+	  "Sends mail for an address to these; replaces older ones." },
 	{ "alias list", "[ADDRESS]", 0, 1, CTL_AUTH, 0, NULL, "Lists the aliases." },
 	{ "alias remove", "ADDRESS", 1, 1, CTL_AUTH, 0, NULL, "Removes an alias." },
 	{ "alias import", "DOMAIN FILE [skip]", 2, 3, CTL_AUTH, CTL_FILE, NULL,
@@ -45,19 +48,23 @@ static const struct ctl_command commands[] = {
 	{ "sender list", "ACCOUNT", 1, 1, CTL_AUTH, 0, NULL, "Lists these addresses." },
 	{ "sender remove", "ACCOUNT ADDRESS", 2, 2, CTL_AUTH, 0, NULL, "Takes that back." },
 
-	{ "password set", "ADDRESS", 1, 1, CTL_AUTH, CTL_SECRET | CTL_NEW_SECRET, NULL, "Gives an account a new password." },
+	{ "password set", "ADDRESS", 1, 1, CTL_AUTH, CTL_SECRET | CTL_NEW_SECRET, NULL,
+	  "Gives an account a new password." },
 	{ "password verify", "ADDRESS", 1, 1, CTL_AUTH, CTL_SECRET, NULL, "Says whether a password is right." },
-	{ "password hash-import", "ADDRESS HASH", 2, 2, CTL_AUTH, 0, NULL, "Takes over a hash that another server made." },
+	{ "password hash-import", "ADDRESS", 1, 1, CTL_AUTH, CTL_SECRET | CTL_HASH, NULL,
+	  "Takes over a hash that another server made; asks for it." },
 	{ "password change", "ADDRESS", 1, 1, CTL_PASSWORD, CTL_OLD_SECRET | CTL_SECRET | CTL_NEW_SECRET, "password",
 	  "Changes the own password; for every user of this host." },
 
-	{ "app-password add", "ADDRESS NAME", 2, 2, CTL_AUTH, CTL_ONE_THING, NULL, "Makes a password for one program or device." },
+	{ "app-password add", "ADDRESS NAME", 2, 2, CTL_AUTH, CTL_ONE_THING, NULL,
+	  "Makes a password for one program or device." },
 	{ "app-password list", "ADDRESS", 1, 1, CTL_AUTH, 0, NULL, "Lists them, without the passwords." },
 	{ "app-password remove", "ADDRESS NAME", 2, 2, CTL_AUTH, 0, NULL, "Makes one worthless and ends the sessions." },
 
 	{ "optin add", "ADDRESS MECHANISM", 2, 2, CTL_AUTH, CTL_SECRET, NULL,
 	  "Lets an account log in by apop, cram-md5 or scram-sha-1; needs its password." },
-	{ "optin remove", "ADDRESS MECHANISM", 2, 2, CTL_AUTH, 0, NULL, "Takes that back and removes what was stored for it." },
+	{ "optin remove", "ADDRESS MECHANISM", 2, 2, CTL_AUTH, 0, NULL,
+	  "Takes that back and removes what was stored for it." },
 
 	{ "sessions", "", 0, 0, CTL_AUTH, 0, NULL, "Lists who is logged in." },
 	{ "failures list", "", 0, 0, CTL_AUTH, 0, NULL, "Lists addresses and accounts with failed log-ins." },
@@ -116,8 +123,8 @@ static bool fail_unknown(char **words, size_t count, struct fail **fail)
 			buf_printf(&list, "%s%s", list.length ? ", " : "", commands[i].words);
 	if (list.length)
 		return fail_set(fail, FAIL_INVALID, "there are these commands: %s", buf_text(&list));
-	return fail_set(fail, FAIL_INVALID, "there is no command \"%s%s%s\"; see posthornctl --help", words[0], count > 1 ? " " : "",
-	                count > 1 ? words[1] : "");
+	return fail_set(fail, FAIL_INVALID, "there is no command \"%s%s%s\"; see posthornctl --help", words[0],
+	                count > 1 ? " " : "", count > 1 ? words[1] : "");
 }
 
 static bool find_command(struct ctl_call *call, char **words, size_t count, struct fail **fail)
@@ -137,9 +144,10 @@ static bool find_command(struct ctl_call *call, char **words, size_t count, stru
 static bool check_arguments(const struct ctl_call *call, struct fail **fail)
 {
 	const struct ctl_command *command = call->command;
-	if (call->argument_count < command->arguments_min || call->argument_count > command->arguments_max)
-		return fail_set(fail, FAIL_INVALID, "too %s arguments; usage: posthornctl %s %s",
-		                call->argument_count < command->arguments_min ? "few" : "many", command->words, command->arguments);
+	bool too_few = call->argument_count < command->arguments_min;
+	if (too_few || call->argument_count > command->arguments_max)
+		return fail_set(fail, FAIL_INVALID, "too %s arguments; usage: posthornctl %s %s", too_few ? "few" : "many",
+		                command->words, command->arguments);
 	if (call->setting_count && !(command->traits & CTL_SETTINGS))
 		return fail_set(fail, FAIL_INVALID, "--set is for check-config and print-config only");
 	if (call->password_file && !(command->traits & CTL_SECRET))
@@ -232,10 +240,12 @@ void ctl_help_all(struct buf *out)
 
 void ctl_help_command(const struct ctl_command *command, struct buf *out)
 {
-	buf_printf(out, "Usage: posthornctl %s%s%s\n%s\n", command->words, *command->arguments ? " " : "", command->arguments,
-	           command->help);
+	buf_printf(out, "Usage: posthornctl %s%s%s\n%s\n", command->words, *command->arguments ? " " : "",
+	           command->arguments, command->help);
 	if (command->traits & CTL_OLD_SECRET)
-		buf_printf(out, "Asks for the present and the new password, or takes them from the first two lines of --password-file.\n");
+		buf_printf(out, "Asks for the present and the new password, or takes them from the first two lines of "
+		                "--password-file.\n");
 	else if (command->traits & CTL_SECRET)
-		buf_printf(out, "Asks for the password, or takes it from the first line of --password-file.\n");
+		buf_printf(out, "Asks for the %s, or takes it from the first line of --password-file.\n",
+		           command->traits & CTL_HASH ? "hash" : "password");
 }

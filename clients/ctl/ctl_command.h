@@ -26,9 +26,10 @@ enum ctl_traits {
 	CTL_NEW_SECRET = 1 << 1, /* it is a new one: asked for twice */
 	CTL_OLD_SECRET = 1 << 2, /* the present one is sent before it */
 	CTL_NAMED_SECRET = 1 << 3, /* the word "password" is sent before it; --no-password leaves both out */
-	CTL_FILE = 1 << 4,       /* the second argument is a file to be read; its descriptor is sent instead of its name */
-	CTL_ONE_THING = 1 << 5,  /* the answer is shown as lists of names and values, not as a table */
-	CTL_SETTINGS = 1 << 6,   /* takes --set */
+	CTL_HASH = 1 << 4,       /* it is no password but the hash of one */
+	CTL_FILE = 1 << 5,       /* the second argument is a file to be read; its descriptor is sent instead of its name */
+	CTL_ONE_THING = 1 << 6,  /* the answer is shown as lists of names and values, not as a table */
+	CTL_SETTINGS = 1 << 7,   /* takes --set */
 };
 
 struct ctl_command {
@@ -67,8 +68,8 @@ bool ctl_call_parse(int argc, char **argv, struct ctl_call *call, struct fail **
 /* Whether a password has to be asked for. */
 bool ctl_call_wants_secret(const struct ctl_call *call);
 
-/* The words that the command is sent as, each with a NUL behind it, but for file, secrets and, to a mailbox process, the
- * address that leads there. */
+/* The words that the command is sent as, each with a NUL behind it, but for file, secrets and, to a mailbox
+ * process, the address that leads there. */
 void ctl_call_words(const struct ctl_call *call, struct buf *out);
 
 /* Usage and all commands, or those that begin with the words of one subject. */

@@ -25,7 +25,8 @@ char *ctl_runtime_directory(const char *directory, const char *config, struct fa
 }
 
 static const char *const sockets[CTL_PEER_COUNT] = {
-	[CTL_MASTER] = "master.socket", [CTL_AUTH] = "auth.socket", [CTL_QUEUE] = "queue.socket", [CTL_PASSWORD] = "password.socket",
+	[CTL_MASTER] = "master.socket", [CTL_AUTH] = "auth.socket",
+	[CTL_QUEUE] = "queue.socket",   [CTL_PASSWORD] = "password.socket",
 };
 
 /* What went wrong is in errno of the socket calls; what to do about it is more useful. */
@@ -34,7 +35,8 @@ static bool fail_unreachable(const char *runtime_directory, const char *path, st
 	if (access(path, F_OK) == 0 && access(path, W_OK) != 0)
 		return fail_set(fail, FAIL_DENIED, "%s is for root only: try sudo", path);
 	return fail_set(fail, FAIL_UNAVAILABLE,
-	                "cannot reach the post office at %s: is posthorn running? try: systemctl status posthorn", runtime_directory);
+	                "cannot reach the post office at %s: is posthorn running? try: systemctl status posthorn",
+	                runtime_directory);
 }
 
 bool ctl_connect(const char *runtime_directory, enum ctl_peer peer, struct ipc_channel *channel, struct fail **fail)
@@ -67,27 +69,27 @@ static bool take_end(const struct ipc_frame *frame, struct fail **fail)
 {
 	struct msg_ctl_done done;
 	if (!msg_ctl_done_read(frame, &done) || done.status > FAIL_KIND_COUNT)
-		return fail_set(fail, FAIL_CORRUPT, "the answer makes no sense: are posthornctl and the post office of one version?");
+		return fail_set(fail, FAIL_CORRUPT, "the answer makes no sense: are this program and the post office of one version?");
 	if (done.status == 0)
 		return true;
 	return fail_set(fail, (enum fail_kind)(done.status - 1), "%.*s", STR_ARG(done.text));
 }
 
-bool ctl_ask(struct ipc_channel *channel, struct str words, int descriptor, void (*take)(void *owner, struct str row),
+bool ctl_ask(struct ipc_channel *channel, const struct ctl_request *request, void (*take)(void *owner, struct str row),
              void *owner, struct fail **fail)
 {
 	struct ipc_frame frame;
 	struct msg_ctl_row row;
 	enum ipc_received got;
-	msg_ctl_request_send(channel, 0, &(struct msg_ctl_request){ .words = words }, descriptor);
-	while ((got = ipc_receive_wait(channel, &frame, SILENCE_MS)) == IPC_FRAME) {
+	msg_ctl_request_send(channel, 0, &(struct msg_ctl_request){ .words = request->words }, request->descriptor);
+	while ((got = ipc_receive_wait(channel, &frame, request->patient ? -1 : SILENCE_MS)) == IPC_FRAME) {
 		ipc_close_descriptors(&frame);
 		if (!msg_ctl_row_read(&frame, &row))
 			return take_end(&frame, fail);
 		take(owner, row.fields);
 	}
 	if (got == IPC_AGAIN)
-		return fail_set(fail, FAIL_TIMEOUT, "no answer for %d seconds; the post office's log may say why", SILENCE_MS / 1000);
+		return fail_set(fail, FAIL_TIMEOUT, "no answer for %d s; the post office's log may say why", SILENCE_MS / 1000);
 	return fail_set(fail, FAIL_UNAVAILABLE, "the post office ended the connection; its log may say why");
 }
 
@@ -109,16 +111,19 @@ static bool find_account(const char *runtime_directory, const char *address, uin
 	if (words.overflowed)
 		return fail_set(fail, FAIL_NOT_FOUND, "no address is so long");
 	*account = 0;
+	const struct ctl_request request = { .words = buf_str(&words), .descriptor = -1 };
 	if (!ctl_connect(runtime_directory, CTL_AUTH, &auth, fail) ||
-	    !ctl_ask(&auth, buf_str(&words), -1, take_account_number, account, fail))
+	    !ctl_ask(&auth, &request, take_account_number, account, fail))
 		return false;
 	return *account > 0 || fail_set(fail, FAIL_CORRUPT, "the post office does not tell the number of %s", address);
 }
 
-bool ctl_open_account(const char *runtime_directory, const char *address, struct ipc_channel *channel, struct fail **fail)
+bool ctl_open_account(const char *runtime_directory, const char *address, struct ipc_channel *channel,
+                      struct fail **fail)
 {
 	uint64_t account;
-	if (!find_account(runtime_directory, address, &account, fail) || !ctl_connect(runtime_directory, CTL_MASTER, channel, fail))
+	if (!find_account(runtime_directory, address, &account, fail) ||
+	    !ctl_connect(runtime_directory, CTL_MASTER, channel, fail))
 		return false;
 	msg_ctl_account_send(channel, 0, &(struct msg_ctl_account){ .account = account }, -1);
 	return true;

@@ -19,13 +19,20 @@ bool ctl_connect(const char *runtime_directory, enum ctl_peer peer, struct ipc_c
 
 /* Connects to the mailbox process of the account at this address, starting it if need be: auth tells the account's
  * number, master joins. */
-bool ctl_open_account(const char *runtime_directory, const char *address, struct ipc_channel *channel, struct fail **fail);
+bool ctl_open_account(const char *runtime_directory, const char *address, struct ipc_channel *channel,
+                      struct fail **fail);
 
 /* Takes the next (key, value) out of a row; false at its end, with *row not empty if it was malformed. */
 bool ctl_row_next(struct str *row, struct str *key, struct str *value);
 
-/* Asks and hands each row to take. Takes ownership of descriptor (-1 for none). */
-bool ctl_ask(struct ipc_channel *channel, struct str words, int descriptor, void (*take)(void *owner, struct str row),
+struct ctl_request {
+	struct str words;
+	int descriptor; /* to be sent with them, -1 for none; ctl_ask takes ownership */
+	bool patient;   /* a mailbox process may work for hours without a row: master sees to it that it does not hang */
+};
+
+/* Asks and hands each row to take. */
+bool ctl_ask(struct ipc_channel *channel, const struct ctl_request *request, void (*take)(void *owner, struct str row),
              void *owner, struct fail **fail);
 
 #endif

@@ -47,7 +47,7 @@ static bool read_line(const struct source *source, struct buf *secret, struct fa
 		return fail_set(fail, FAIL_INVALID, "a password has at most %d octets", LIMIT_PASSWORD_MAX);
 	if (secret->length == 0)
 		return fail_set(fail, FAIL_INVALID, "no password was given");
-	return memchr(secret->data, '\0', secret->length) == NULL || fail_set(fail, FAIL_INVALID, "a password has no NUL in it");
+	return !memchr(secret->data, '\0', secret->length) || fail_set(fail, FAIL_INVALID, "a password has no NUL in it");
 }
 
 static bool read_secret(const struct source *source, const char *question, struct buf *secret, struct fail **fail)
@@ -64,7 +64,8 @@ static bool read_secret(const struct source *source, const char *question, struc
 	return good;
 }
 
-static bool add_one(const struct source *source, const char *question, bool twice, struct buf *words, struct fail **fail)
+static bool add_one(const struct source *source, const char *question, bool twice, struct buf *words,
+                    struct fail **fail)
 {
 	CLEANUP(wipe) struct buf secret = {}, again = {};
 	if (!read_secret(source, question, &secret, fail))
@@ -100,5 +101,6 @@ bool ctl_secret_add(const struct ctl_call *call, struct buf *words, struct fail 
 	if (traits & CTL_OLD_SECRET && !add_one(&source, "Present password: ", false, words, fail))
 		return false;
 	bool new = traits & CTL_NEW_SECRET;
-	return add_one(&source, new ? "New password: " : "Password: ", new, words, fail);
+	const char *question = new ? "New password: " : traits & CTL_HASH ? "Hash: " : "Password: ";
+	return add_one(&source, question, new, words, fail);
 }

@@ -69,6 +69,7 @@ static void command_lines(void **state)
 		{ "alias add a@b.test c@d.test e@f.test", "alias|add|a@b.test|c@d.test|e@f.test|" },
 		{ "alias import b.test /etc/aliases skip", "alias|import|b.test|skip|" },
 		{ "password change a@b.test", "password|a@b.test|" },
+		{ "password hash-import a@b.test", "password|hash-import|a@b.test|" },
 		{ "mailboxes a@b.test", "mailboxes|" },
 		{ "queue list", "list|" },
 		{ "", NULL },
@@ -412,6 +413,7 @@ static void asking(void **state)
 	};
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		CLEANUP(close_office) struct office office = { .asked = "status|", .row = STR("a\0b\0") };
+		const struct ctl_request request = { .words = STR("status\0"), .descriptor = -1 };
 		CLEANUP(mem_free) char *run = NULL;
 		CLEANUP(buf_release) struct buf got = BUF_WITH_LIMIT(100);
 		CLEANUP(fail_free) struct fail *fail = NULL;
@@ -423,7 +425,7 @@ static void asking(void **state)
 		run = ctl_runtime_directory(office.folder, NULL, NULL);
 		pthread_create(&thread, NULL, serve_auth, &office);
 		assert_true(ctl_connect(run, CTL_AUTH, &channel, NULL));
-		assert_int_equal(ctl_ask(&channel, STR("status\0"), -1, keep_row, &got, &fail), cases[i].good);
+		assert_int_equal(ctl_ask(&channel, &request, keep_row, &got, &fail), cases[i].good);
 		pthread_join(thread, NULL);
 		assert_true(office.right);
 		assert_int_equal(got.length, cases[i].silent ? 0 : 4);
@@ -520,6 +522,7 @@ static void configuration(void **state)
 		CLEANUP(ctl_call_release) struct ctl_call call;
 		size_t size;
 		FILE *out = open_memstream(&text, &size);
+		assert_non_null(path);
 		type(&typed, cases[i].line);
 		assert_true(ctl_call_parse(typed.count, typed.words, &call, NULL));
 		call.directory = folder;

@@ -85,12 +85,12 @@ static bool connect_peer(const struct ctl_call *call, struct ipc_channel *channe
 static bool ask(const struct ctl_call *call, struct str words, struct fail **fail)
 {
 	CLEANUP(ipc_channel_release) struct ipc_channel channel = { .descriptor = -1 };
+	struct ctl_request request = { .words = words, .patient = call->command->peer == CTL_MAILBOX };
 	struct ctl_table table;
-	int descriptor;
-	if (!connect_peer(call, &channel, fail) || !open_file(call, &descriptor, fail))
+	if (!connect_peer(call, &channel, fail) || !open_file(call, &request.descriptor, fail))
 		return false;
 	ctl_table_begin(&table, form_of(call), stdout);
-	bool good = ctl_ask(&channel, words, descriptor, ctl_table_take, &table, fail);
+	bool good = ctl_ask(&channel, &request, ctl_table_take, &table, fail);
 	ctl_table_end(&table);
 	return good;
 }

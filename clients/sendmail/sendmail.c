@@ -35,9 +35,10 @@ static const char usage[] =
 	"       sendmail -bs                                                      speaks SMTP on standard input and output\n";
 
 static const int exit_codes[FAIL_KIND_COUNT] = {
-	[FAIL_NOT_FOUND] = EX_NOUSER,  [FAIL_EXISTS] = EX_SOFTWARE,  [FAIL_DENIED] = EX_NOPERM,      [FAIL_INVALID] = EX_DATAERR,
-	[FAIL_OVER_QUOTA] = EX_TEMPFAIL, [FAIL_TOO_BIG] = EX_DATAERR, [FAIL_LIMIT] = EX_DATAERR,      [FAIL_BUSY] = EX_TEMPFAIL,
-	[FAIL_CORRUPT] = EX_SOFTWARE,  [FAIL_IO] = EX_IOERR,         [FAIL_NO_SPACE] = EX_TEMPFAIL,  [FAIL_UNAVAILABLE] = EX_TEMPFAIL,
+	[FAIL_NOT_FOUND] = EX_NOUSER,     [FAIL_EXISTS] = EX_SOFTWARE,       [FAIL_DENIED] = EX_NOPERM,
+	[FAIL_INVALID] = EX_DATAERR,      [FAIL_OVER_QUOTA] = EX_TEMPFAIL,   [FAIL_TOO_BIG] = EX_DATAERR,
+	[FAIL_LIMIT] = EX_DATAERR,        [FAIL_BUSY] = EX_TEMPFAIL,         [FAIL_CORRUPT] = EX_SOFTWARE,
+	[FAIL_IO] = EX_IOERR,             [FAIL_NO_SPACE] = EX_TEMPFAIL,     [FAIL_UNAVAILABLE] = EX_TEMPFAIL,
 	[FAIL_TIMEOUT] = EX_TEMPFAIL,
 };
 
@@ -89,8 +90,8 @@ static bool take_options(struct invocation *i, int argc, char **argv)
 
 static bool load(const struct invocation *i, struct config *config, struct fail **fail)
 {
-	CLEANUP(mem_free) char *path = i->directory ? mem_printf("%s/posthorn.conf", i->directory)
-	                                            : mem_printf("%s", i->config ? i->config : "/etc/posthorn/posthorn.conf");
+	const char *named = i->config ? i->config : "/etc/posthorn/posthorn.conf";
+	CLEANUP(mem_free) char *path = mem_printf("%s%s", i->directory ? i->directory : named, i->directory ? "/posthorn.conf" : "");
 	CLEANUP(fail_free) struct fail *why = NULL;
 	return config_load(path, config, &why) || fail_set(fail, FAIL_UNAVAILABLE, "configuration: %s", fail_text(why));
 }
@@ -116,11 +117,12 @@ static bool list_queue(const struct invocation *i, struct fail **fail)
 {
 	CLEANUP(mem_free) char *runtime_directory = ctl_runtime_directory(i->directory, i->config, fail);
 	CLEANUP(ipc_channel_release) struct ipc_channel queue = { .descriptor = -1 };
+	const struct ctl_request request = { .words = str_from("list", 5), .descriptor = -1 };
 	struct ctl_table table;
 	if (!runtime_directory || !ctl_connect(runtime_directory, CTL_QUEUE, &queue, fail))
 		return false;
 	ctl_table_begin(&table, CTL_FORM_TABLE, stdout);
-	bool good = ctl_ask(&queue, str_from("list", 5), -1, ctl_table_take, &table, fail);
+	bool good = ctl_ask(&queue, &request, ctl_table_take, &table, fail);
 	if (good && table.row_count == 0)
 		puts("Mail queue is empty");
 	ctl_table_end(&table);
@@ -268,8 +270,8 @@ static void explain(const char *program, const struct fail *fail)
 {
 	fprintf(stderr, "%s: %s\n", program, fail_text(fail));
 	if (fail->kind == FAIL_DENIED)
-		fprintf(stderr, "%s: only hosts in trusted_networks of posthorn.conf may send without log-in; this host is among them with "
-		                "trusted_networks = { 127.0.0.1, \"::1\" }\n", program);
+		fprintf(stderr, "%s: only hosts in trusted_networks of posthorn.conf may send without log-in; this host is among "
+		                "them with trusted_networks = { 127.0.0.1, \"::1\" }\n", program);
 }
 
 int main(int argc, char **argv)

@@ -26,7 +26,8 @@ void sendmail_message_release(struct sendmail_message *m)
 }
 
 /* local@host in the form that SMTP takes, or FAIL_INVALID. */
-static bool canonical(struct sendmail_message *m, struct str local, struct str host, struct str *mailbox, struct fail **fail)
+static bool canonical(struct sendmail_message *m, struct str local, struct str host, struct str *mailbox,
+                      struct fail **fail)
 {
 	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(LIMIT_ADDRESS_MAX * 2);
 	struct smtp_path path;
@@ -129,7 +130,7 @@ static bool take_recipients(struct sendmail_message *m, struct str text, struct 
 	while (header_next(&reader, &field))
 		if (is_recipient_field(field.id, resent) && !sendmail_add_recipients(m, field.value, fail))
 			return false;
-	return m->recipients.count > 0 || fail_set(fail, FAIL_INVALID, "no recipient, neither in the header nor as an argument");
+	return m->recipients.count > 0 || fail_set(fail, FAIL_INVALID, "no recipient in the header or among the arguments");
 }
 
 /* An encoded word where the name is not plain, RFC 2047 §2. */

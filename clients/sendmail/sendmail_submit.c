@@ -66,7 +66,8 @@ static bool greet(struct dialogue *d, const char *hostname, struct smtp_ehlo *of
 	return true;
 }
 
-static bool mail(struct dialogue *d, const struct smtp_ehlo *offered, const struct sendmail_message *m, struct fail **fail)
+static bool mail(struct dialogue *d, const struct smtp_ehlo *offered, const struct sendmail_message *m,
+                 struct fail **fail)
 {
 	stream_printf(d->stream, "MAIL FROM:<%.*s>", STR_ARG(m->sender));
 	if (offered->extensions & SMTP_SIZE)

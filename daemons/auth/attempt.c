@@ -65,15 +65,13 @@ static void settle_now(void *owner)
 	settle(owner);
 }
 
-/* The timer's time is that of the round's start: what the round took is added, so that no answer comes early. */
 static void answer_after(struct attempt *a, int64_t delay_ms)
 {
-	struct loop *loop = a->auth->daemon.loop;
-	int64_t now = clock_monotonic_ms(), due = a->began_ms + delay_ms;
-	if (due <= now)
+	int64_t left_ms = a->began_ms + delay_ms - clock_monotonic_ms();
+	if (left_ms <= 0)
 		settle(a);
 	else
-		loop_start_timer(loop, &a->timer, due - loop_now_ms(loop) + 1, settle_now, a);
+		loop_start_timer(a->auth->daemon.loop, &a->timer, left_ms, settle_now, a);
 }
 
 static bool source_counts(const struct attempt *a)

@@ -237,8 +237,10 @@ static void porter_ended(struct ipc_peer *peer, const char *why)
 	struct porter **place = &porter->auth->porters;
 	size_t position = 0;
 	void *value;
-	if (why)
+	if (why) {
 		log_event(LOG_ERROR, 0, "porter-channel-ended", LOG_TEXT("why", str_of(why)));
+		daemon_report(&porter->auth->daemon, ROLE_PORTER, peer->id);
+	}
 	ipc_peer_release(peer);
 	while (map_next(porter->connections, &position, NULL, &value))
 		connection_free(value);

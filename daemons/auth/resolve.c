@@ -219,8 +219,10 @@ static const struct ipc_permit permits[] = {
 static void queue_ended(struct ipc_peer *peer, const char *why)
 {
 	struct auth *auth = peer->owner;
-	if (why)
+	if (why) {
 		log_event(LOG_ERROR, 0, "queue-channel-ended", LOG_TEXT("why", str_of(why)));
+		daemon_report(&auth->daemon, ROLE_QUEUE, 0);
+	}
 	auth->has_queue = false;
 	ipc_peer_release(peer);
 	forget_quotas(auth);

@@ -1,4 +1,4 @@
-/* Listening sockets and certificates: made as root, given to the porters. */
+/* Listening sockets: made as root, given to the porters. */
 #include "master.h"
 
 #include "endpoint.h"
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, PEM_MAX = 1 << 18 };
+enum { BACKLOG = 1024 };
 
 static const struct config_listeners *configured(const struct config *config, enum service service)
 {
@@ -82,37 +82,10 @@ bool listener_open_all(struct master *m, const struct config *config, struct fai
 	return true;
 }
 
-static int sealed_file(const char *path, struct fail **fail)
-{
-	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(PEM_MAX);
-	int sealed = file_load(path, &text, fail) ? file_sealed_memory("pem", buf_str(&text), fail) : -1;
-	if (text.data)
-		mem_wipe(text.data, text.capacity);
-	return sealed;
-}
-
-static void send_certificates(struct process *porter)
-{
-	const struct config_certificates *list = &porter->master->config.certificates;
-	for (size_t i = 0; i < list->count; i++) {
-		CLEANUP(fail_free) struct fail *fail = NULL;
-		int descriptors[2] = { sealed_file(list->items[i].chain, &fail), sealed_file(list->items[i].key, &fail) };
-		if (descriptors[0] < 0 || descriptors[1] < 0) {
-			log_event(LOG_ERROR, 0, "certificate-unreadable", LOG_TEXT("name", str_of(list->items[i].title)),
-			          LOG_TEXT("why", str_of(fail_text(fail))));
-			file_close(&descriptors[0]);
-			file_close(&descriptors[1]);
-			continue;
-		}
-		uint32_t payload[2] = { (uint32_t)i, (uint32_t)list->count };
-		ipc_send(&porter->peer.channel, MSG_CERTIFICATE, 0, str_from((char *)payload, sizeof payload), descriptors, 2);
-	}
-}
-
 void listener_send_all(struct process *porter)
 {
 	struct master *m = porter->master;
-	send_certificates(porter);
+	certificates_send(porter);
 	for (size_t i = 0; i < m->listeners.count; i++) {
 		struct listener *listener = &m->listeners.items[i];
 		if (service_kind(listener->service) == porter->peer.kind)

@@ -63,11 +63,15 @@ bool master_reload(struct master *m, struct fail **fail)
 	struct config fresh;
 	if (!load_config(m, &fresh, fail))
 		return false;
+	struct certificates certificates = {};
 	CLEANUP(file_close) int memory = config_to_memory(&fresh, fail);
-	if (memory < 0 || !listener_open_all(m, &fresh, fail)) {
+	if (memory < 0 || !certificates_load(&fresh, &certificates, fail) || !listener_open_all(m, &fresh, fail)) {
+		certificates_release(&certificates);
 		config_release(&fresh);
 		return false;
 	}
+	certificates_release(&m->certificates);
+	m->certificates = certificates;
 	config_release(&m->config);
 	m->config = fresh;
 	close(m->config_memory);
@@ -115,7 +119,7 @@ static void reap(struct master *m)
 	int status;
 	pid_t pid;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		process_reaped(m, pid, status);
+		process_reaped(m, ROLE_MASTER, pid, status);
 }
 
 static void on_signal(void *owner, uint32_t events)
@@ -211,7 +215,7 @@ static bool start(struct master *m, struct fail **fail)
 	if (!load_config(m, &m->config, fail))
 		return false;
 	m->config_memory = config_to_memory(&m->config, fail);
-	return m->config_memory >= 0 && make_accounts_folder(&m->config, fail) && control_open(m, fail) &&
+	return m->config_memory >= 0 && certificates_load(&m->config, &m->certificates, fail) && make_accounts_folder(&m->config, fail) && control_open(m, fail) &&
 	       listener_open_all(m, &m->config, fail) && make_pools(m, fail);
 }
 

@@ -49,9 +49,20 @@ struct listener {
 /* A SESSION and who it belongs to, until both are known; see session.c. */
 struct joining;
 
+/* Sealed memory with PEM text. */
+struct certificate {
+	int chain, key;
+};
+
+struct certificates {
+	struct certificate *items;
+	size_t count, capacity;
+};
+
 struct master {
 	struct loop *loop;
 	struct config config;
+	struct certificates certificates; /* of the configuration, as they were when it was read */
 	int config_memory; /* the configuration as every child gets it */
 	char *config_path;
 	char **overrides; /* --set */
@@ -87,8 +98,8 @@ void process_start_missing(struct master *m);
 /* Ends the process: closes its channel, kills it, tells those who must know; frees it. */
 void process_end(struct process *p, const char *why);
 
-/* A child that the kernel reports as ended; its channel tells the rest. */
-void process_reaped(struct master *m, pid_t pid, int status);
+/* A child ended, as the kernel says, or for ROLE_MAILBOX the zygote; its channel tells the rest. */
+void process_reaped(struct master *m, enum ipc_role role, pid_t pid, int status);
 
 /* Asks every process of these roles that was started before now to drain; used by a reload. */
 void process_drain_all(struct master *m, enum ipc_role role);
@@ -136,6 +147,13 @@ void listener_send_all(struct process *porter);
 
 /* The control sockets in runtime_directory. */
 bool control_open(struct master *m, struct fail **fail);
+
+/* ---- certificate.c ---------------------------------------------------------------------------------- */
+
+/* All that the configuration names, or none and why: a file that cannot be read, is no certificate, has another key. */
+bool certificates_load(const struct config *config, struct certificates *fresh, struct fail **fail);
+void certificates_release(struct certificates *certificates);
+void certificates_send(struct process *porter);
 
 /* ---- control.c: posthornctl ----------------------------------------------------------------------------- */
 

@@ -2,11 +2,14 @@
 #include "master.h"
 
 #include "clock.h"
+#include "file.h"
 #include "log.h"
 #include "mem.h"
 #include "spawn.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +20,9 @@ enum {
 	SMTPD_IDLE_MIN = 2,
 	SMTPD_IDLE_MAX = 8,
 };
+
+/* States of a child, for its permits. */
+enum { FRESH = 1, GREETED = 2 };
 
 /* Programs, by role. Mailboxes are not here: the zygote forks them. */
 static const struct {
@@ -119,6 +125,7 @@ static bool on_hello(struct ipc_peer *peer, struct ipc_frame *frame)
 		return false;
 	}
 	p->has_said_hello = true;
+	peer->state = GREETED;
 	if (peer->role == ROLE_PORTER)
 		listener_send_all(p);
 	if (peer->role == ROLE_AUTH) {
@@ -248,12 +255,44 @@ static bool on_idle(struct ipc_peer *peer, struct ipc_frame *frame)
 	return mailbox_idle(peer->owner);
 }
 
+/* Whom auth or queue ended for what it sent. The account is what queue knows a mailbox by. */
+static bool on_offender(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *reporter = peer->owner;
+	struct msg_offender offender;
+	if (!msg_offender_read(frame, &offender) || offender.role == peer->role)
+		return false;
+	for (struct process *p = reporter->master->processes; p; p = p->next) {
+		bool named = p->peer.role == ROLE_MAILBOX ? p->account == offender.peer : offender.peer == 0 || p->peer.id == offender.peer;
+		if ((uint32_t)p->peer.role != offender.role || !named || !are_wired(p->peer.role, peer->role))
+			continue;
+		ipc_peer_end(&p->peer, "reported for what it sent");
+		return true;
+	}
+	return true; /* it is gone already */
+}
+
 static bool on_pong(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct process *p = peer->owner;
 	(void)frame;
 	p->answered_ping = true;
 	return true;
+}
+
+/* We kill what a pid names, as root: a zygote must not choose it freely. */
+static bool is_child_of(pid_t pid, pid_t parent)
+{
+	CLEANUP(mem_free) char *path = mem_printf("/proc/%d/stat", (int)pid);
+	CLEANUP(file_close) int file = open(path, O_RDONLY | O_CLOEXEC);
+	char text[512], *name_end;
+	ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
+	if (length <= 0)
+		return false;
+	text[length] = '\0';
+	/* pid (name) state parent …; the name may hold anything. */
+	name_end = strrchr(text, ')');
+	return name_end && strlen(name_end) > 4 && strtol(name_end + 4, NULL, 10) == parent;
 }
 
 static bool on_forked(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -263,7 +302,8 @@ static bool on_forked(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (!msg_forked_read(frame, &forked))
 		return false;
 	struct process *p = process_find(zygote->master, ROLE_MAILBOX, frame->request);
-	if (p && p->account == forked.account)
+	/* Otherwise it ended before we heard of it, or the zygote lies: closing its channel must do then. */
+	if (p && p->account == forked.account && is_child_of((pid_t)forked.pid, zygote->pid))
 		p->pid = (pid_t)forked.pid;
 	return true;
 }
@@ -274,37 +314,37 @@ static bool on_child_ended(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct msg_child_ended ended;
 	if (!msg_child_ended_read(frame, &ended))
 		return false;
-	process_reaped(zygote->master, (pid_t)ended.pid, (int)ended.status);
+	process_reaped(zygote->master, ROLE_MAILBOX, (pid_t)ended.pid, (int)ended.status);
 	if (WIFSIGNALED((int)ended.status) && WTERMSIG((int)ended.status) != SIGKILL && WTERMSIG((int)ended.status) != SIGTERM)
 		renew_zygote(zygote);
 	return true;
 }
 
-#define ANY (unsigned)IPC_ANY_STATE
-
 /* What each role may ask of master. */
 static const struct ipc_permit permits_porter[] = {
-	{ MSG_HELLO, ANY, 1, on_hello }, { MSG_READY, ANY, 1, on_ready }, { MSG_SESSION, ANY, 0, on_session },
-	{ MSG_RETIRE, ANY, 1, on_retire },
+	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_SESSION, GREETED, 0, on_session },
+	{ MSG_RETIRE, GREETED, 1, on_retire },
 };
 static const struct ipc_permit permits_auth[] = {
-	{ MSG_HELLO, ANY, 1, on_hello }, { MSG_READY, ANY, 1, on_ready },
-	{ MSG_SESSION_ACCOUNT, ANY, 0, on_session_account }, { MSG_ACCOUNT_DROP, ANY, 0, on_account_drop },
+	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready },
+	{ MSG_SESSION_ACCOUNT, GREETED, 0, on_session_account }, { MSG_ACCOUNT_DROP, GREETED, 0, on_account_drop },
+	{ MSG_OFFENDER, GREETED, 0, on_offender },
 };
 static const struct ipc_permit permits_queue[] = {
-	{ MSG_HELLO, ANY, 1, on_hello }, { MSG_READY, ANY, 1, on_ready }, { MSG_WANT_MAILBOX, ANY, 0, on_want_mailbox },
+	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_WANT_MAILBOX, GREETED, 0, on_want_mailbox },
+	{ MSG_OFFENDER, GREETED, 0, on_offender },
 };
 static const struct ipc_permit permits_smtpd[] = {
-	{ MSG_HELLO, ANY, 1, on_hello }, { MSG_READY, ANY, 1, on_ready }, { MSG_LOAD, ANY, 0, on_load },
-	{ MSG_SESSION_RETURN, ANY, 0, on_session_return }, { MSG_RETIRE, ANY, 1, on_retire },
+	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_LOAD, GREETED, 0, on_load },
+	{ MSG_SESSION_RETURN, GREETED, 0, on_session_return }, { MSG_RETIRE, GREETED, 1, on_retire },
 };
 static const struct ipc_permit permits_zygote[] = {
-	{ MSG_HELLO, ANY, 1, on_hello }, { MSG_READY, ANY, 1, on_ready }, { MSG_FORKED, ANY, 0, on_forked },
-	{ MSG_CHILD_ENDED, ANY, 0, on_child_ended },
+	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_FORKED, GREETED, 0, on_forked },
+	{ MSG_CHILD_ENDED, GREETED, 0, on_child_ended },
 };
 static const struct ipc_permit permits_mailbox[] = {
-	{ MSG_HELLO, ANY, 1, on_hello }, { MSG_READY, ANY, 1, on_ready }, { MSG_IDLE, ANY, 0, on_idle },
-	{ MSG_PONG, ANY, 0, on_pong }, { MSG_SESSION_RETURN, ANY, 0, on_session_return },
+	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_IDLE, GREETED, 0, on_idle },
+	{ MSG_PONG, GREETED, 0, on_pong }, { MSG_SESSION_RETURN, GREETED, 0, on_session_return },
 };
 
 static const struct {
@@ -504,13 +544,13 @@ void process_end(struct process *p, const char *why)
 		loop_stop(m->loop);
 }
 
-void process_reaped(struct master *m, pid_t pid, int status)
+void process_reaped(struct master *m, enum ipc_role role, pid_t pid, int status)
 {
 	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGTERM)
 		log_event(LOG_WARNING, 0, "process-killed", LOG_NUMBER("pid", pid), LOG_NUMBER("signal", WTERMSIG(status)));
 	/* The number may be given to another process now. What it sent before it ended is still read: its channel's end ends it. */
 	for (struct process *p = m->processes; p; p = p->next)
-		if (p->pid == pid)
+		if (p->pid == pid && (p->peer.role == ROLE_MAILBOX) == (role == ROLE_MAILBOX))
 			p->pid = 0;
 }
 

@@ -35,15 +35,17 @@ static bool on_verdict(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct connection *c = map_get(porter->connections, MAP_KEY(frame->request));
 	if (!msg_connection_verdict_read(frame, &verdict))
 		return false;
-	if (!c || c->phase != PHASE_OPENING)
+	if (!c)
 		return true;
 	c->trusted = verdict.trusted != 0;
 	c->exempt = verdict.exempt != 0;
 	/* A trusted network may submit on the ports of users, not relay through the one of strangers. */
-	if (c->trusted && service_kind(c->service) == KIND_USERS) {
+	if (c->trusted && service_kind(c->service) == KIND_USERS && !(c->flags & SESSION_LOGGED_IN)) {
 		c->token = verdict.token;
 		c->flags |= SESSION_TRUSTED;
 	}
+	if (c->phase != PHASE_OPENING)
+		return true; /* a new auth was told of it */
 	keep_text(c->apop_timestamp, sizeof c->apop_timestamp, verdict.apop_timestamp);
 	if (verdict.allowed) {
 		connection_greet(c);
@@ -117,10 +119,13 @@ static void auth_ended(struct ipc_peer *peer, const char *why)
 	struct porter *porter = peer->owner;
 	size_t position = 0;
 	void *value;
-	if (why)
-		log_event(LOG_ERROR, 0, "auth-channel-ended", LOG_TEXT("why", str_of(why)));
 	porter->has_auth = false;
 	ipc_peer_release(peer);
+	/* An auth that ended comes again. One that sent what it may not stays: then a fresh porter is needed. */
+	if (why) {
+		log_event(LOG_ERROR, 0, "auth-channel-ended", LOG_TEXT("why", str_of(why)));
+		porter_retire(porter);
+	}
 	while (map_next(porter->connections, &position, NULL, &value)) {
 		struct connection *c = value;
 		if (c->phase != PHASE_WAITING || c->waits_for != WAITS_FOR_AUTH)
@@ -136,8 +141,8 @@ static void open_again(struct porter *porter)
 	void *value;
 	while (map_next(porter->connections, &position, NULL, &value)) {
 		struct connection *c = value;
-		if (c->phase == PHASE_OPENING)
-			link_opened(c);
+		if (c->phase != PHASE_CLOSING)
+			link_opened(c); /* a new auth counts them too, and answers only for connections it knows */
 	}
 }
 

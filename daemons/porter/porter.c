@@ -49,6 +49,14 @@ static void begin_draining(struct porter *porter)
 	porter_check_done(porter);
 }
 
+void porter_retire(struct porter *porter)
+{
+	if (porter->draining)
+		return;
+	msg_retire_send(&porter->daemon.master.channel, 0, &(struct msg_retire){}, -1);
+	begin_draining(porter);
+}
+
 /* Says at once why, in constant memory: the connection never becomes one of ours. */
 static void turn_away(int descriptor)
 {
@@ -72,9 +80,8 @@ static void on_listener(void *owner, uint32_t events)
 			turn_away(descriptor);
 		else
 			connection_new(porter, listening->service, descriptor);
-		if (++porter->accepted >= porter->daemon.config.porter_retire_connections && !porter->draining) {
-			msg_retire_send(&porter->daemon.master.channel, 0, &(struct msg_retire){}, -1);
-			begin_draining(porter);
+		if (++porter->accepted >= porter->daemon.config.porter_retire_connections) {
+			porter_retire(porter);
 			return;
 		}
 	}

@@ -192,6 +192,9 @@ void link_auth_apop(struct connection *c, struct str user, struct str digest);
 
 /* ---- porter.c ------------------------------------------------------------------------------------------ */
 
+/* Asks for a fresh one in its place and takes no more connections. */
+void porter_retire(struct porter *porter);
+
 /* A draining porter ends with its last connection. */
 void porter_check_done(struct porter *porter);
 

@@ -428,8 +428,10 @@ static const struct ipc_permit permits[] = {
 static void mailbox_ended(struct ipc_peer *peer, const char *why)
 {
 	struct account *a = peer->owner;
-	if (why)
+	if (why) {
 		log_event(LOG_ERROR, 0, "mailbox-channel-ended", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(why)));
+		daemon_report(&a->queue->daemon, ROLE_MAILBOX, a->number);
+	}
 	bool was_of_use = a->opened && a->failures == 0;
 	ipc_peer_release(peer);
 	a->has_peer = a->opened = a->replaying = false;

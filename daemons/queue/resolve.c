@@ -298,6 +298,8 @@ static void auth_ended(struct ipc_peer *peer, const char *why)
 {
 	struct queue *q = peer->owner;
 	log_event(LOG_WARNING, 0, "auth-channel-ended", LOG_TEXT("why", str_of(why ? why : "closed")));
+	if (why)
+		daemon_report(&q->daemon, ROLE_AUTH, 0);
 	q->lookups.has_auth = false;
 	ipc_peer_release(peer);
 }

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { IDLE = 1, BEGUN = 2, ADDRESSED = 4, BODY = 8, FILE_ = 16, WAITING = 32, COMMITTING = 64 };
+enum { IDLE = 1, BEGUN = 2, ADDRESSED = 4, BODY = 8, FILE_ = 16, WAITING = 32, COMMITTING = 64, REFUSED = 128 };
 enum { TOKEN_PATIENCE_MS = 3000, LINEAR_MAX = 8, BODY_SLACK = 262144 };
 
 struct promise {
@@ -50,6 +50,7 @@ struct intake {
 	ARRAY(struct addressed) addressed;
 	struct map *seen;         /* account or address → 1 + promise, once there are many */
 	struct buf body;
+	enum verdict_kind refusal; /* of MAIL_BEGIN, in state REFUSED */
 	enum verdict_kind body_verdict;
 	unsigned from_asked;
 	unsigned state_after;     /* WAITING */
@@ -136,10 +137,15 @@ static void say_done(struct intake *in, enum verdict_kind kind, struct str kinds
 
 /* ---- MAIL ---- */
 
+/* smtpd may have named a recipient before it hears of this: it is told the same again. */
 static void begin_refused(struct intake *in, enum verdict_kind kind)
 {
+	uint64_t request = in->request;
 	say_verdict(in, kind);
 	end_transaction(in);
+	in->request = request;
+	in->refusal = kind;
+	in->peer.state = REFUSED;
 }
 
 static void sender_answered(struct waiter *waiter, const struct answer *answer)
@@ -373,6 +379,15 @@ static bool notify_is_good(uint32_t notify)
 	return notify < 16 && (!(notify & ENVELOPE_NOTIFY_NEVER) || notify == ENVELOPE_NOTIFY_NEVER);
 }
 
+static bool on_recipient_of_refused(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct intake *in = peer->owner;
+	if (frame->request != in->request)
+		return false;
+	say_recipient(in, in->refusal);
+	return true;
+}
+
 static bool on_recipient(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct intake *in = peer->owner;
@@ -421,22 +436,28 @@ static bool on_from_header(struct ipc_peer *peer, struct ipc_frame *frame)
 
 /* ---- the message ---- */
 
+/* False: there is more than memory is meant for, and it should have asked for a file. */
+static bool take_content(struct intake *in, struct str content)
+{
+	struct queue *q = in->queue;
+	if (q->octets + content.length > LIMIT_QUEUE_OCTETS_MAX)
+		in->body_verdict = VERDICT_TEMPORARY;
+	if (in->body_verdict != VERDICT_OK)
+		return true;
+	if (!buf_add_str(&in->body, content))
+		return false;
+	q->octets += content.length;
+	return true;
+}
+
 static bool on_body(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct intake *in = peer->owner;
-	struct queue *q = in->queue;
 	struct msg_mail_body read;
 	if (!msg_mail_body_read(frame, &read) || frame->request != in->request)
 		return false;
 	peer->state = BODY;
-	if (q->octets + read.content.length > LIMIT_QUEUE_OCTETS_MAX)
-		in->body_verdict = VERDICT_TEMPORARY;
-	if (in->body_verdict != VERDICT_OK)
-		return true;
-	if (!buf_add_str(&in->body, read.content))
-		return false; /* it should have asked for a file */
-	q->octets += read.content.length;
-	return true;
+	return take_content(in, read.content);
 }
 
 static bool on_file(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -570,7 +591,8 @@ static bool on_commit(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct intake *in = peer->owner;
 	struct msg_mail_commit read;
-	if (!msg_mail_commit_read(frame, &read) || frame->request != in->request)
+	if (!msg_mail_commit_read(frame, &read) || frame->request != in->request ||
+	    (in->envelope.body_in_file ? read.content.length > 0 : !take_content(in, read.content)))
 		return false;
 	enum verdict_kind kind = in->body_verdict;
 	if (kind == VERDICT_OK && !in->envelope.body_in_file && read.size != in->body.length)
@@ -628,20 +650,23 @@ static void committed(struct commit *commit, bool durable)
 /* ---- the peer ---- */
 
 static const struct ipc_permit permits[] = {
-	{ MSG_MAIL_BEGIN, IDLE, 0, on_begin },
+	{ MSG_MAIL_BEGIN, IDLE | REFUSED, 0, on_begin },
+	{ MSG_MAIL_RECIPIENT, REFUSED, 0, on_recipient_of_refused },
 	{ MSG_MAIL_RECIPIENT, BEGUN | ADDRESSED, 0, on_recipient },
 	{ MSG_MAIL_FROM_HEADER, BEGUN | ADDRESSED | BODY | FILE_, 0, on_from_header },
 	{ MSG_MAIL_BODY, ADDRESSED | BODY, 0, on_body },
 	{ MSG_MAIL_FILE, ADDRESSED, 0, on_file },
-	{ MSG_MAIL_COMMIT, BODY | FILE_, 0, on_commit },
-	{ MSG_MAIL_ABORT, IDLE | BEGUN | ADDRESSED | BODY | FILE_, 0, on_abort },
+	{ MSG_MAIL_COMMIT, ADDRESSED | BODY | FILE_, 0, on_commit },
+	{ MSG_MAIL_ABORT, IDLE | REFUSED | BEGUN | ADDRESSED | BODY | FILE_, 0, on_abort },
 };
 
 static void intake_ended(struct ipc_peer *peer, const char *why)
 {
 	struct intake *in = peer->owner;
-	if (why)
+	if (why) {
 		log_event(LOG_ERROR, in->session, "smtpd-channel-ended", LOG_TEXT("why", str_of(why)));
+		daemon_report(&in->queue->daemon, ROLE_SMTPD, peer->id);
+	}
 	resolve_withdraw(&in->waiter);
 	bool is_committing = peer->state == COMMITTING;
 	ipc_peer_release(peer);
@@ -664,6 +689,7 @@ bool transaction_wire(struct queue *q, const struct msg_wire *wire, int descript
 	in->peer.kind = wire->kind;
 	in->peer.id = wire->peer;
 	in->peer.owner = in;
+	in->peer.frames_per_round = 1; /* it waits for each answer */
 	ipc_peer_start(&in->peer, q->loop, descriptor, permits, COUNT_OF(permits), intake_ended);
 	return true;
 }

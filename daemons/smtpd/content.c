@@ -31,7 +31,7 @@ static void content_begin(struct session *s, enum smtp_data_form form)
 {
 	struct content *content = &s->txn->content;
 	s->txn->has_content = true;
-	buf_init(&content->front, FRONT_MAX);
+	buf_init(&content->front, FRONT_MAX + BODY_FRAME_MAX);
 	buf_init(&content->body, MEMORY_MAX + 3 * PIECE_MAX);
 	smtp_data_begin(&content->data, form, policy_of(s), session_config(s)->message_size_max);
 }
@@ -99,6 +99,27 @@ static void say_result(struct session *s, const struct smtp_reply *refusal, enum
 	}
 }
 
+/* Front and body go as one piece where a frame holds both: most mail costs queue one message. */
+static struct str join_front(struct content *content)
+{
+	if (content->front.length + content->body.length <= BODY_FRAME_MAX) {
+		buf_add_str(&content->front, buf_str(&content->body));
+		buf_clear(&content->body);
+	}
+	return buf_str(&content->front);
+}
+
+static enum verdict_kind send_from_memory(struct session *s, struct content *content, uint64_t *queue_id, struct str *kinds)
+{
+	uint64_t size = content->front.length + content->body.length;
+	struct str first = join_front(content), rest = buf_str(&content->body);
+	if (rest.length == 0)
+		return link_commit(s, size, first, queue_id, kinds);
+	link_body(s, first);
+	link_body(s, rest);
+	return link_commit(s, size, (struct str){}, queue_id, kinds);
+}
+
 static enum verdict_kind hand_to_queue(struct session *s, uint64_t *queue_id, struct str *kinds)
 {
 	struct content *content = &s->txn->content;
@@ -107,12 +128,9 @@ static enum verdict_kind hand_to_queue(struct session *s, uint64_t *queue_id, st
 		write_to_file(content, &content->body);
 	if (content->verdict != VERDICT_OK)
 		return content->verdict;
-	if (content->file < 0) {
-		link_body(s, buf_str(&content->front));
-		link_body(s, buf_str(&content->body));
-	}
-	uint64_t size = content->file >= 0 ? content->size : content->front.length + content->body.length;
-	return link_commit(s, size, queue_id, kinds);
+	if (content->file >= 0)
+		return link_commit(s, content->size, (struct str){}, queue_id, kinds);
+	return send_from_memory(s, content, queue_id, kinds);
 }
 
 /* RFC 2045 §2.7, §2.8: no text holds NUL, nor can POP3 and IMAP carry it; BODY=BINARYMIME is re-encoded (RFC 3030 §3). */

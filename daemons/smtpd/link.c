@@ -41,6 +41,9 @@ static bool wait_for(struct session *s, enum msg_type type, struct ipc_frame *fr
 	log_event(LOG_WARNING, s->connection, "queue-lost", LOG_TEXT("expected", str_of(msg_name(type))));
 	if (got == IPC_FRAME)
 		ipc_close_descriptors(frame);
+	/* A queue that ended comes again. One that does not answer as it should stays: then a fresh smtpd is needed. */
+	if (got != IPC_CLOSED || s->smtpd->queue.malformed)
+		s->smtpd->draining = true;
 	lose(s);
 	return false;
 }
@@ -59,21 +62,50 @@ static enum verdict_kind wait_for_verdict(struct session *s)
 	return checked(verdict.kind);
 }
 
-enum verdict_kind link_begin(struct session *s, const struct msg_mail_begin *begin)
+static void send_begin(struct session *s, const struct msg_mail_begin *mail)
 {
-	/* A channel that closed while we were idle shows only now. */
+	s->txn->lost = false;
+	msg_mail_begin_send(&s->smtpd->queue, s->txn->request, mail, -1);
+	if (s->smtpd->queue.broken)
+		lose(s);
+}
+
+/* True when queue can be asked. A channel that closed while we were idle shows only when it is used, so a transaction that
+ * just began is begun again with the next queue. */
+static bool begin(struct session *s, const struct msg_mail_begin *mail)
+{
 	if (s->smtpd->has_queue && s->smtpd->queue.broken)
 		lose(s);
 	if (!wait_for_queue(s))
+		return false;
+	send_begin(s, mail);
+	if (s->txn->lost && wait_for_queue(s))
+		send_begin(s, mail);
+	return !s->txn->lost;
+}
+
+enum verdict_kind link_begin(struct session *s, const struct msg_mail_begin *mail)
+{
+	if (!begin(s, mail))
 		return VERDICT_TEMPORARY;
-	msg_mail_begin_send(&s->smtpd->queue, s->txn->request, begin, -1);
 	enum verdict_kind kind = wait_for_verdict(s);
-	if (!s->txn->lost || !wait_for_queue(s))
+	if (!s->txn->lost || !begin(s, mail))
 		return kind;
-	/* Nothing of the transaction was there yet, so the new queue can begin it. */
-	s->txn->lost = false;
-	msg_mail_begin_send(&s->smtpd->queue, s->txn->request, begin, -1);
 	return wait_for_verdict(s);
+}
+
+void link_begin_unheard(struct session *s, const struct msg_mail_begin *mail)
+{
+	s->txn->lost = !begin(s, mail);
+	s->txn->unheard = !s->txn->lost;
+}
+
+/* A refused MAIL_BEGIN is what its recipients are answered, too, so this answer is only taken off the channel. */
+static void hear_begin(struct session *s)
+{
+	if (s->txn->unheard)
+		wait_for_verdict(s);
+	s->txn->unheard = false;
 }
 
 enum verdict_kind link_recipient(struct session *s, const struct msg_mail_recipient *recipient)
@@ -83,7 +115,8 @@ enum verdict_kind link_recipient(struct session *s, const struct msg_mail_recipi
 	if (s->txn->lost)
 		return VERDICT_TEMPORARY;
 	msg_mail_recipient_send(&s->smtpd->queue, s->txn->request, recipient, -1);
-	if (!wait_for(s, MSG_RECIPIENT_VERDICT, &frame) || !msg_recipient_verdict_read(&frame, &verdict))
+	hear_begin(s);
+	if (s->txn->lost || !wait_for(s, MSG_RECIPIENT_VERDICT, &frame) || !msg_recipient_verdict_read(&frame, &verdict))
 		return VERDICT_TEMPORARY;
 	return checked(verdict.kind);
 }
@@ -123,13 +156,13 @@ int link_file(struct session *s)
 	return file;
 }
 
-enum verdict_kind link_commit(struct session *s, uint64_t size, uint64_t *queue_id, struct str *kinds)
+enum verdict_kind link_commit(struct session *s, uint64_t size, struct str last, uint64_t *queue_id, struct str *kinds)
 {
 	struct ipc_frame frame;
 	struct msg_mail_done done;
 	if (s->txn->lost)
 		return VERDICT_TEMPORARY;
-	msg_mail_commit_send(&s->smtpd->queue, s->txn->request, &(struct msg_mail_commit){ .size = size }, -1);
+	msg_mail_commit_send(&s->smtpd->queue, s->txn->request, &(struct msg_mail_commit){ .size = size, .content = last }, -1);
 	if (!wait_for(s, MSG_MAIL_DONE, &frame) || !msg_mail_done_read(&frame, &done)) {
 		s->txn->in_doubt = true;
 		return VERDICT_TEMPORARY;
@@ -141,6 +174,7 @@ enum verdict_kind link_commit(struct session *s, uint64_t size, uint64_t *queue_
 
 void link_abort(struct session *s)
 {
+	hear_begin(s);
 	if (s->txn->begun && !s->txn->lost && s->smtpd->has_queue)
 		msg_mail_abort_send(&s->smtpd->queue, s->txn->request, &(struct msg_mail_abort){}, -1);
 }

@@ -32,6 +32,7 @@ struct smtpd {
 	struct ipc_channel queue;
 	bool has_queue;
 	unsigned sessions;         /* served so far */
+	uint64_t requests;         /* transactions begun, each with its own number */
 	bool serving;              /* one is served now */
 	bool draining;             /* ends with it */
 };
@@ -61,8 +62,9 @@ struct transaction {
 	struct content content;
 	uint64_t request;             /* its number with queue */
 	bool begun;                   /* queue knows it and has not taken the message */
+	bool unheard;                 /* queue's answer to MAIL_BEGIN was not read yet */
 	bool lost;                    /* queue went away: what it knew of the transaction is gone */
-	bool in_doubt;               /* queue went away with the commit: nobody knows whether the mail is durable */
+	bool in_doubt;                /* queue went away with the commit: nobody knows whether the mail is durable */
 };
 
 struct session {
@@ -122,7 +124,11 @@ void inspect_header(struct session *s, struct content *content);
 
 /* ---- link.c: talk with queue ---- */
 
-enum verdict_kind link_begin(struct session *s, const struct msg_mail_begin *begin);
+enum verdict_kind link_begin(struct session *s, const struct msg_mail_begin *mail);
+
+/* Does not wait for the verdict: what queue says against the transaction, its first recipient hears. For strangers, whose
+ * sender address is not looked at: it spares each message a wait. */
+void link_begin_unheard(struct session *s, const struct msg_mail_begin *mail);
 enum verdict_kind link_recipient(struct session *s, const struct msg_mail_recipient *recipient);
 enum verdict_kind link_from_header(struct session *s, struct str address);
 void link_body(struct session *s, struct str piece);
@@ -130,8 +136,9 @@ void link_body(struct session *s, struct str piece);
 /* A file for a large message, or -1. */
 int link_file(struct session *s);
 
-/* kinds (LMTP: one per accepted recipient) is set for VERDICT_OK; it lives until the next call. */
-enum verdict_kind link_commit(struct session *s, uint64_t size, uint64_t *queue_id, struct str *kinds);
+/* The message is complete with this last piece (at most BODY_FRAME_MAX). kinds (LMTP: one per accepted recipient) is set for
+ * VERDICT_OK; it lives until the next call. */
+enum verdict_kind link_commit(struct session *s, uint64_t size, struct str last, uint64_t *queue_id, struct str *kinds);
 void link_abort(struct session *s);
 
 #endif

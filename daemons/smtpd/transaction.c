@@ -8,11 +8,11 @@
 
 #include <stdlib.h>
 
-static struct transaction *transaction_new(void)
+static struct transaction *transaction_new(struct smtpd *smtpd)
 {
 	struct transaction *txn = mem_alloc(sizeof *txn);
 	txn->arena = arena_new(TRANSACTION_ARENA_MAX);
-	txn->request = ipc_number_make();
+	txn->request = ++smtpd->requests;
 	txn->content.file = -1;
 	return txn;
 }
@@ -54,7 +54,10 @@ static enum verdict_kind ask_queue(struct session *s)
 		.protocol = str_of(with_protocol(s)), .session = s->connection,
 	};
 	begin.flags = (mail->utf8 ? MAIL_SMTPUTF8 : 0u) | (mail->require_tls ? MAIL_REQUIRETLS : 0u) | (s->protocol == SMTP_ON_LMTP ? MAIL_LMTP : 0u);
-	return link_begin(s, &begin);
+	if (s->smtpd->kind == KIND_USERS)
+		return link_begin(s, &begin);
+	link_begin_unheard(s, &begin);
+	return VERDICT_OK;
 }
 
 /* MAIL, RFC 5321 §4.1.1.2. */
@@ -65,7 +68,7 @@ void smtp_mail(struct session *s, const struct smtp_request *request)
 		s->over = true;
 		return;
 	}
-	s->txn = transaction_new();
+	s->txn = transaction_new(s->smtpd);
 	struct smtp_mail *mail = &s->txn->mail;
 	const struct smtp_reply *refusal = smtp_mail_parse(s->txn->arena, request->argument, smtp_extensions_offered(s->protocol), path_flags(s), mail);
 	if (!refusal && mail->size > session_config(s)->message_size_max)

@@ -129,6 +129,11 @@ void daemon_become(struct daemon *d, int control, const char *folder)
 	greet_master(d, control);
 }
 
+void daemon_report(struct daemon *d, enum ipc_role role, uint64_t peer)
+{
+	msg_offender_send(&d->master.channel, 0, &(struct msg_offender){ .role = (uint32_t)role, .peer = peer }, -1);
+}
+
 void daemon_ready(struct daemon *d)
 {
 	msg_ready_send(&d->master.channel, 0, &(struct msg_ready){}, -1);

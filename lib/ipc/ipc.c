@@ -4,10 +4,10 @@
 #include "mem.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 enum { FRAMES_PER_ROUND = 32 };
@@ -224,7 +224,7 @@ static bool understand(const struct msghdr *message, const char *received, size_
 	return true;
 }
 
-enum ipc_received ipc_receive(struct ipc_channel *channel, struct ipc_frame *frame)
+static enum ipc_received receive(struct ipc_channel *channel, struct ipc_frame *frame, int flags)
 {
 	*frame = (struct ipc_frame){};
 	if (channel->descriptor < 0)
@@ -237,7 +237,7 @@ enum ipc_received ipc_receive(struct ipc_channel *channel, struct ipc_frame *fra
 	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room };
 	ssize_t length;
 	do
-		length = recvmsg(channel->descriptor, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		length = recvmsg(channel->descriptor, &message, flags | MSG_CMSG_CLOEXEC);
 	while (length < 0 && errno == EINTR);
 	if (length < 0 && errno == EAGAIN)
 		return IPC_AGAIN;
@@ -251,19 +251,28 @@ enum ipc_received ipc_receive(struct ipc_channel *channel, struct ipc_frame *fra
 	return IPC_CLOSED;
 }
 
+enum ipc_received ipc_receive(struct ipc_channel *channel, struct ipc_frame *frame)
+{
+	return receive(channel, frame, MSG_DONTWAIT);
+}
+
+/* The wait is the socket's own, so that a question and its answer cost two system calls. */
+static void set_patience(struct ipc_channel *channel, int timeout_ms)
+{
+	const struct timeval wait = { .tv_sec = timeout_ms < 0 ? 0 : timeout_ms / 1000, .tv_usec = timeout_ms < 0 ? 0 : timeout_ms % 1000 * 1000 };
+	if (channel->has_patience && channel->patience_ms == timeout_ms)
+		return;
+	must(setsockopt(channel->descriptor, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == 0);
+	channel->has_patience = true;
+	channel->patience_ms = timeout_ms;
+}
+
 enum ipc_received ipc_receive_wait(struct ipc_channel *channel, struct ipc_frame *frame, int timeout_ms)
 {
-	struct pollfd wait = { channel->descriptor, POLLIN, 0 };
-	for (;;) {
-		enum ipc_received got = ipc_receive(channel, frame);
-		if (got != IPC_AGAIN)
-			return got;
-		int ready = poll(&wait, 1, timeout_ms);
-		if (ready == 0)
-			return IPC_AGAIN;
-		if (ready < 0 && errno != EINTR)
-			return IPC_CLOSED;
-	}
+	if (timeout_ms == 0 || channel->descriptor < 0)
+		return ipc_receive(channel, frame);
+	set_patience(channel, timeout_ms);
+	return receive(channel, frame, 0);
 }
 
 int ipc_take_descriptor(struct ipc_frame *frame)
@@ -320,7 +329,7 @@ static bool serve_frame(struct ipc_peer *peer, struct ipc_frame *frame)
 		finish(peer, why);
 		return false;
 	}
-	bool well_formed = permit->handle(peer, frame);
+	bool well_formed = (frame->payload.length == 0 || !msg_is_empty(frame->type)) && permit->handle(peer, frame);
 	ipc_close_descriptors(frame);
 	return well_formed;
 }
@@ -333,7 +342,8 @@ static const char *why_closed(const struct ipc_peer *peer)
 static void peer_readable(struct ipc_peer *peer)
 {
 	struct ipc_frame frame;
-	for (int i = 0; i < FRAMES_PER_ROUND && peer->end_timer.place == 0; i++) {
+	unsigned most = peer->frames_per_round ? peer->frames_per_round : FRAMES_PER_ROUND;
+	for (unsigned i = 0; i < most && peer->end_timer.place == 0; i++) {
 		/* The handler may release the peer: then the watch is gone and nothing of it may be touched. */
 		enum ipc_received got = ipc_receive(&peer->channel, &frame);
 		if (got == IPC_AGAIN)

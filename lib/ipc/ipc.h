@@ -2,9 +2,8 @@
  * Talk between Posthorn's processes: frames over SOCK_SEQPACKET pairs that master made.
  *
  * A frame is a header (type, request number) and one message of messages.def, and may carry
- * descriptors. Reading is strict: an unknown type, a length beyond a field's limit, bytes left
- * over or descriptors that do not belong make the frame bad, and a bad frame ends that peer,
- * never the receiver. Views in a read message live until the next receive in this thread.
+ * descriptors; those that nobody takes are closed. Reading is strict: an unknown type, a length beyond a field's limit,
+ * bytes left over or too many descriptors make the frame bad, and a bad frame ends that peer, never the receiver. Views in a read message live until the next receive in this thread.
  *
  * Sending is sticky: after a failure the channel is broken and further sends do nothing; the owner sees it
  * at the next receive, which still yields what the other side had sent before. In a loop a channel never blocks: what the
@@ -34,6 +33,9 @@ enum msg_type {
 };
 
 const char *msg_name(enum msg_type type);
+
+/* Has it no fields? Peers check that such a frame has no payload, so handlers need not read it. */
+bool msg_is_empty(enum msg_type type);
 
 /* Of this build's messages.def; sent in HELLO. */
 uint32_t ipc_version(void);
@@ -85,6 +87,8 @@ struct ipc_channel {
 	size_t waiting_octets;
 	size_t waiting_descriptors;
 	void (*waits)(struct ipc_channel *channel); /* set by ipc_peer: called when frames begin to wait, and when too many do */
+	bool has_patience; /* how long ipc_receive_wait waits, as the socket was told */
+	int patience_ms;
 };
 
 /* Takes ownership of the descriptor. */
@@ -146,6 +150,7 @@ struct ipc_peer {
 	uint64_t id;
 	unsigned kind;
 	unsigned state;
+	unsigned frames_per_round; /* read before others have their turn; 1 saves a look where one question comes at a time; 0: many */
 	const struct ipc_permit *permits;
 	size_t permit_count;
 	unsigned *times_used;

@@ -102,6 +102,16 @@ const char *msg_name(enum msg_type type)
 	return (unsigned)type < MSG_COUNT ? names[type] : "UNKNOWN";
 }
 
+bool msg_is_empty(enum msg_type type)
+{
+	static const bool empty[MSG_COUNT] = {
+#define MESSAGE(NAME, name, fields) [MSG_##NAME] = sizeof #fields == 1,
+#include "messages.def"
+#undef MESSAGE
+	};
+	return (unsigned)type < MSG_COUNT && empty[type];
+}
+
 /* FNV-1a over the text of all fields, with the values of their limits: two builds that agree on it agree on every frame. */
 #undef U32
 #undef U64

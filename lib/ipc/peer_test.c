@@ -149,6 +149,20 @@ static void permits_rule(void **state)
 	loop_free(loop);
 }
 
+/* on_ping does not read the message, for there is nothing in it. */
+static void an_empty_message_is_empty(void **state)
+{
+	struct loop *loop = loop_new();
+	struct side *side = side_new(loop);
+	(void)state;
+	ipc_send(&side->other, MSG_PING, 0, STR("x"), NULL, 0);
+	run_all(loop);
+	assert_true(side->pings == 0 && side->ended == 1);
+	assert_string_equal(side->why, "malformed message");
+	side_free(side);
+	loop_free(loop);
+}
+
 static void times_are_counted_per_peer(void **state)
 {
 	struct loop *loop = loop_new();
@@ -345,6 +359,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(permits_rule),
+		cmocka_unit_test(an_empty_message_is_empty),
 		cmocka_unit_test(times_are_counted_per_peer),
 		cmocka_unit_test(refused_descriptors_are_closed),
 		cmocka_unit_test(garbage_ends_the_peer),

@@ -24,7 +24,7 @@ const char *auth_program;
 /* Cheap hashes, so that a test takes its time from answer_time_ms alone. */
 static int config_memory(const struct office *o, const char *const *settings)
 {
-	static const char *const always[] = { "hostname=mail.example.test", "answer_time_ms=200",  "failure_delay_ms=10",
+	static const char *const always[] = { "hostname=mail.example.test", "answer_time_ms=80",   "failure_delay_ms=10",
 		                                  "failure_delay_max_ms=20",    "argon2_operations=1", "argon2_memory_kb=8",
 		                                  "block_after_failures=5",     "password_minimum_length=8",
 		                                  "allow_plaintext_login=loopback", "exempt_networks=198.51.100.0/24",
@@ -153,7 +153,8 @@ void office_wire(struct office *o, enum ipc_role role, enum kind kind, uint64_t 
 	ipc_channel_init(channel, pair[0]);
 }
 
-void office_wire_porter(struct office *o, enum kind kind, uint64_t id, struct ipc_channel *channel, struct msg_auth_offer *offer)
+void office_wire_porter(struct office *o, enum kind kind, uint64_t id, struct ipc_channel *channel,
+                        struct msg_auth_offer *offer)
 {
 	struct ipc_frame frame;
 	struct msg_auth_offer ignored;
@@ -167,7 +168,7 @@ void office_password(struct office *o, struct ipc_channel *channel)
 	connect_to(o, "password", channel);
 }
 
-/* ---- messages -------------------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------------------------ */
 
 uint64_t expect(struct ipc_channel *channel, enum msg_type type, struct ipc_frame *frame)
 {
@@ -192,7 +193,7 @@ void expect_closed(struct ipc_channel *channel)
 	assert_int_equal(ipc_receive_wait(channel, &frame, PATIENCE_MS), IPC_CLOSED);
 }
 
-/* ---- posthornctl -------------------------------------------------------------------------------------------- */
+/* ---- posthornctl --------------------------------------------------------------------------- */
 
 static void print_row(struct buf *answer, struct str fields)
 {
@@ -246,9 +247,10 @@ void office_furnish(struct office *o)
 	tell(o, WORDS("account", "add", "bob@example.test", "password", "battery staple"));
 }
 
-/* ---- clients -------------------------------------------------------------------------------------------------- */
+/* ---- clients ------------------------------------------------------------------------------- */
 
-void announce(struct ipc_channel *porter, uint64_t connection, enum service service, const char *peer, struct msg_connection_verdict *verdict)
+void announce(struct ipc_channel *porter, uint64_t connection, enum service service, const char *peer,
+              struct msg_connection_verdict *verdict)
 {
 	static char timestamp[129]; /* the frame's bytes are overwritten by the next one */
 	struct ipc_frame frame;
@@ -260,7 +262,8 @@ void announce(struct ipc_channel *porter, uint64_t connection, enum service serv
 	verdict->apop_timestamp.data = timestamp;
 }
 
-void send_password(struct ipc_channel *porter, uint64_t connection, enum service service, const char *user, const char *password)
+void send_password(struct ipc_channel *porter, uint64_t connection, enum service service, const char *user,
+                   const char *password)
 {
 	struct msg_auth_password login = {
 		.service = (uint32_t)service, .tls = 1, .user = str_of(user), .password = str_of(password),
@@ -278,18 +281,22 @@ static bool not_logged_in(const struct ipc_frame *frame, enum auth_reason *reaso
 	return false;
 }
 
-static void begin(struct ipc_channel *porter, uint64_t connection, enum service service, const char *mechanism, struct str exporter,
-                  bool has_initial, struct str initial)
+static void begin(struct ipc_channel *porter, uint64_t connection, enum service service, const char *mechanism,
+                  struct str exporter, bool has_initial, struct str initial)
 {
 	struct msg_auth_start start = {
-		.service = (uint32_t)service, .tls = 1, .mechanism = str_of(mechanism), .has_initial = has_initial, .initial = initial,
+		.service = (uint32_t)service,
+		.tls = 1,
+		.mechanism = str_of(mechanism),
+		.has_initial = has_initial,
+		.initial = initial,
 		.exporter = exporter,
 	};
 	msg_auth_start_send(porter, connection, &start, -1);
 }
 
-bool log_in_by(struct ipc_channel *porter, uint64_t connection, enum service service, const char *mechanism, const char *user,
-               const char *password, struct str exporter, enum auth_reason *reason)
+bool log_in_by(struct ipc_channel *porter, uint64_t connection, enum service service, const char *mechanism,
+               const char *user, const char *password, struct str exporter, enum auth_reason *reason)
 {
 	CLEANUP(sasl_cleanup) struct sasl *sasl = sasl_new();
 	CLEANUP(buf_release) struct buf output = BUF_WITH_LIMIT(SASL_MESSAGE_MAX);

@@ -11,7 +11,7 @@
 
 #include <sys/types.h>
 
-enum { ANSWER_TIME_MS = 200, BLOCK_AFTER = 5 };
+enum { ANSWER_TIME_MS = 80, BLOCK_AFTER = 5 };
 
 /* Set by main from its argument. */
 extern const char *auth_program;
@@ -41,23 +41,25 @@ void office_reconfigure(struct office *o, const char *const *settings);
 
 /* A porter or queue, wired. offer gets what a porter is told first. */
 void office_wire(struct office *o, enum ipc_role role, enum kind kind, uint64_t id, struct ipc_channel *channel);
-void office_wire_porter(struct office *o, enum kind kind, uint64_t id, struct ipc_channel *channel, struct msg_auth_offer *offer);
+void office_wire_porter(struct office *o, enum kind kind, uint64_t id, struct ipc_channel *channel,
+                        struct msg_auth_offer *offer);
 
 /* Connects to SERVICE_PASSWORD. */
 void office_password(struct office *o, struct ipc_channel *channel);
 
-/* ---- messages -------------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------------------------ */
 
 /* The next frame must come within some seconds and be of this type; its request number. */
 uint64_t expect(struct ipc_channel *channel, enum msg_type type, struct ipc_frame *frame);
 
-/* Nothing is there now. Use it only where what must not come would have been sent before something that was received. */
+/* Nothing is there now. Use it only where what must not come would be sent before something that was received. */
 void expect_nothing(struct ipc_channel *channel);
 void expect_closed(struct ipc_channel *channel);
 
-/* ---- posthornctl ---------------------------------------------------------------------------------------- */
+/* ---- posthornctl --------------------------------------------------------------------------- */
 
-/* Sends words, NULL at the end; rows come into answer as "key=value" lines with an empty line behind each row. Returns the status. */
+/* Sends words, NULL at the end; rows come into answer as "key=value" lines with an empty line behind each row. Returns
+ * the status. */
 unsigned ask(struct ipc_channel *channel, struct buf *answer, int descriptor, const char *const *words);
 
 #define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
@@ -71,16 +73,18 @@ struct str value_of(const struct buf *answer, const char *key);
 /* A domain example.test and alice with the password "correct horse", bob with "battery staple". */
 void office_furnish(struct office *o);
 
-/* ---- clients ------------------------------------------------------------------------------------------------ */
+/* ---- clients ------------------------------------------------------------------------------- */
 
 /* Announces a connection and takes the verdict. */
-void announce(struct ipc_channel *porter, uint64_t connection, enum service service, const char *peer, struct msg_connection_verdict *verdict);
+void announce(struct ipc_channel *porter, uint64_t connection, enum service service, const char *peer,
+              struct msg_connection_verdict *verdict);
 
-void send_password(struct ipc_channel *porter, uint64_t connection, enum service service, const char *user, const char *password);
+void send_password(struct ipc_channel *porter, uint64_t connection, enum service service, const char *user,
+                   const char *password);
 
 /* The whole SASL exchange of a client; true for AUTH_OK. exporter may be empty. reason gets why not. */
-bool log_in_by(struct ipc_channel *porter, uint64_t connection, enum service service, const char *mechanism, const char *user,
-               const char *password, struct str exporter, enum auth_reason *reason);
+bool log_in_by(struct ipc_channel *porter, uint64_t connection, enum service service, const char *mechanism,
+               const char *user, const char *password, struct str exporter, enum auth_reason *reason);
 
 /* By user and password; announces the connection before and closes it behind. */
 bool log_in(struct ipc_channel *porter, enum service service, const char *peer, const char *user, const char *password,

@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""kill -9 of each program under load: no acknowledged mail is lost, and only one whose answer was lost may come twice.
+
+Several clients deliver by LMTP without pause while programs are killed. Each mail has a number of its own and its
+client notes what it was told: accepted, refused for now, or nothing because the connection ended.
+"""
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+
+import e2e
+from e2e import check, equal
+
+ACCOUNTS = 4
+CLIENTS = 4
+KILLS = 40 if e2e.LONG else 6
+SENDER = "sender@elsewhere.test"
+ACCEPTED, REFUSED, UNKNOWN = "accepted", "refused for now", "no answer"
+
+
+class Load:
+    """Clients that deliver numbered mails until they are told to stop."""
+
+    def __init__(self, instance):
+        self.instance = instance
+        self.users = [instance.fresh_user() for _ in range(ACCOUNTS)]
+        self.told = {}
+        self.lock = threading.Lock()
+        self.ends = threading.Event()
+        self.number = 0
+        self.queued = {}
+        self.refusals = set()
+        self.threads = [threading.Thread(target=self.deliver_on) for _ in range(CLIENTS)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ends.set()
+        for thread in self.threads:
+            thread.join()
+
+    def next_number(self):
+        with self.lock:
+            self.number += 1
+            return self.number
+
+    def accepted(self):
+        with self.lock:
+            return sum(told == ACCEPTED for told in self.told.values())
+
+    def more_accepted(self, count=20):
+        """Waits until mail flows again."""
+        goal = self.accepted() + count
+        e2e.until(lambda: self.accepted() >= goal, f"{count} more mails accepted; refusals: {self.refusals}")
+
+    def deliver_on(self):
+        """One connection after another; each ends when something goes wrong."""
+        while not self.ends.is_set():
+            try:
+                with self.instance.smtp("lmtp") as client:
+                    for _ in range(200):
+                        if self.ends.is_set():
+                            return
+                        if not self.deliver_one(client):
+                            break
+            except (OSError, AssertionError):
+                self.ends.wait(0.01)  # nobody listens for a moment
+
+    def deliver_one(self, client):
+        number = self.next_number()
+        user = self.users[number % ACCOUNTS]
+        sent = False
+        try:
+            client.envelope(SENDER, [user])
+            client.say("DATA", "354")
+            with self.lock:
+                self.told[number] = UNKNOWN
+            sent = True
+            client.send(e2e.stuffed(mail_of(number)))
+            reply = client.expect("")
+        except (OSError, AssertionError) as failure:
+            if not sent and "4" in str(failure):
+                self.refusals.add(str(failure))
+            return False
+        with self.lock:
+            self.told[number] = ACCEPTED if reply.startswith("250") else REFUSED
+            if reply.startswith("250"):
+                self.queued[e2e.QUEUED.search(reply).group(1)] = 1
+        if not reply.startswith("250"):
+            check(reply.startswith("4"), reply)
+            self.refusals.add(reply)
+        return True
+
+    def verify(self, before=None):
+        """Every account has what was accepted, once, and nothing else but what had no answer."""
+        seen = {}
+        for user in self.users:
+            with self.instance.pop3(user) as client:
+                for mail in client.all():
+                    body = e2e.body_of(mail)
+                    number = int(body.split(b"\r\n", 1)[0].split()[1])
+                    equal(body, mail_of(number), f"mail {number}")
+                    equal(self.users[number % ACCOUNTS], user, f"the account of mail {number}")
+                    seen[number] = seen.get(number, 0) + 1
+        lost = [n for n, told in self.told.items() if told == ACCEPTED and n not in seen]
+        check(not lost, f"{len(lost)} of {self.accepted()} accepted mails are lost: {lost[:20]}")
+        double = [n for n, count in seen.items() if count > 1]
+        check(not double, f"mails that came twice: {double[:20]}")
+        surprising = [n for n in seen if self.told.get(n) not in (ACCEPTED, UNKNOWN)]
+        check(not surprising, f"mails that were refused and came nevertheless: {surprising[:20]}")
+
+    def settle(self):
+        """Every account's process has what the journal holds for it: those with mail that was accepted are asked."""
+        wanted = {n for n, told in self.told.items() if told == ACCEPTED}
+
+        def all_there():
+            count = 0
+            try:
+                for user in self.users:
+                    with self.instance.pop3(user) as client:
+                        count += client.count()
+            except (OSError, AssertionError):
+                return False  # a program is on its way back
+            return count >= len(wanted)
+        e2e.until(all_there, f"{len(wanted)} mails in the accounts", 60)
+
+
+def mail_of(number):
+    return f"Number: {number}\r\n\r\n".encode() + f"mail {number} ".encode() * (number % 200 + 1) + b"\r\n"
+
+
+class Tests:
+    def __init__(self, instance):
+        self.instance = instance
+        self.random = random.Random(20250101)
+
+    def one(self, program, kind=None):
+        """The process id of one of them, when there is one."""
+        found = []
+
+        def running():
+            found[:] = self.instance.pids(program, kind)
+            return bool(found)
+        e2e.until(running, f"a running {program}")
+        return self.random.choice(found)
+
+    def kill_under_load(self, program, kind=None):
+        # a kill ends delivery of the mails that are on their way, so the accounts' processes replay them
+        with Load(self.instance) as load:
+            load.more_accepted()
+            for _ in range(KILLS):
+                pid = self.one(program, kind)
+                # The moment is random, not waited for: that is the test.
+                time.sleep(self.random.random() * 0.05)
+                e2e.kill(pid)
+                e2e.until(lambda: not e2e.is_alive(pid), f"the end of {program} {pid}")
+                e2e.until(lambda: pid not in self.instance.pids(program, kind), f"master's knowledge of the end of {program}")
+                load.more_accepted(5)
+        load.settle()
+        load.verify()
+        check(load.accepted() > 20 + 5 * KILLS, f"only {load.accepted()} mails")
+
+    def master(self):
+        """A new master never meets an old process, and finds every mail."""
+        with Load(self.instance) as load:
+            load.more_accepted()
+            for _ in range(KILLS // 2):
+                load.more_accepted(10)
+                time.sleep(self.random.random() * 0.1)
+                session = self.instance.master()
+                e2e.kill(session)
+                e2e.until(lambda: not e2e.session_members(session), "the end of all programs")
+                self.instance.start()
+        load.settle()
+        load.verify()
+        uids = self.uids(load)
+        session = self.instance.master()
+        e2e.kill(session)
+        e2e.until(lambda: not e2e.session_members(session), "the end of all programs")
+        self.instance.start()
+        equal(self.uids(load), uids, "the UIDLs after another kill of master")
+        load.verify()
+
+    def uids(self, load):
+        found = []
+        for user in load.users:
+            with self.instance.pop3(user) as client:
+                found.append(client.uids())
+        return found
+
+    def everything(self):
+        """All programs at once and at any moment, sessions of POP3 too."""
+        programs = ("porter", "auth", "smtpd", "queue", "mailbox", "zygote")
+        with Load(self.instance) as load:
+            load.more_accepted()
+            for _ in range(KILLS):
+                victims = [p for p in self.instance.processes() if p["program"] in programs]
+                for victim in self.random.sample(victims, 3):
+                    e2e.kill(int(victim["pid"]))
+                load.more_accepted(5)
+        load.settle()
+        load.verify()
+
+    def hung_account(self):
+        """SIGSTOP of one account's process delays nobody else; its mail waits for it."""
+        victim, other = self.instance.fresh_user(), self.instance.fresh_user()
+        for user in (victim, other):
+            self.instance.deliver(user, "Subject: first\n\n")
+        for after in (signal.SIGCONT, signal.SIGKILL):
+            pid = self.process_of(victim)
+            count = len(self.instance.mails(victim))
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                queued = [self.send(victim) for _ in range(10)]
+                for i in range(50):
+                    self.instance.deliver(other, f"Subject: {i}\n\n")
+                equal([n for n in queued if self.instance.delivered[n]], [], "mails that a stopped process took")
+            finally:
+                os.kill(pid, after)
+            self.instance.wait_all_delivered({n: 1 for n in queued}, 60)
+            equal(len(self.instance.mails(victim)), count + 10, "mails of the account that hung")
+        equal(len(self.instance.mails(other)), 101, "mails of the other account")
+
+    def send(self, user):
+        with self.instance.smtp("lmtp") as client:
+            return e2e.QUEUED.search(client.transact(SENDER, [user], b"Subject: waits\r\n\r\n")).group(1)
+
+    def process_of(self, user):
+        """The process id of an account's mailbox, which a session brings to life."""
+        number = next(a["number"] for a in self.accounts() if a["address"] == user)
+        with self.instance.pop3(user):
+            return next(int(p["pid"]) for p in self.instance.processes() if p["program"] == "mailbox" and p["account"] == number)
+
+    def accounts(self):
+        return json.loads(self.instance.ctl("--json", "account", "list").stdout)
+
+    def session_survives(self):
+        """A POP3 session in the clear has left porter, so the death of porter, auth and queue is nothing to it."""
+        user = self.instance.fresh_user()
+        self.instance.deliver(user, "Subject: x\n\n")
+        with self.instance.pop3(user) as client:
+            for program in ("porter", "auth", "queue", "smtpd"):
+                for pid in self.instance.pids(program):
+                    e2e.kill(pid)
+            client.ok("RETR 1")
+            client.block()
+            client.ok("DELE 1")
+            client.ok("QUIT")
+        e2e.until(lambda: self.answers(user), "log-in after the kill")
+        equal(self.instance.mails(user), [], "mails")
+
+    def answers(self, user):
+        try:
+            with self.instance.pop3(user) as client:
+                client.ok("QUIT")
+            return True
+        except (OSError, AssertionError):
+            return False
+
+
+def main():
+    with e2e.Instance("--set", "mailbox_linger_seconds=2", accounts=(f"user%d:{12 * ACCOUNTS}",)) as instance:
+        tests = Tests(instance)
+        kills = [("porter", "world"), ("porter", "users"), ("auth", None), ("smtpd", "world"), ("queue", None), ("mailbox", None), ("zygote", None)]
+        named = [(f"kill -9 of {program} {kind or ''}".strip(), lambda p=program, k=kind: tests.kill_under_load(p, k)) for program, kind in kills]
+        named += [("kill -9 of master", tests.master), ("kill -9 of three at a time", tests.everything),
+                  ("a stopped account", tests.hung_account), ("sessions survive", tests.session_survives)]
+        if not e2e.LONG:
+            named.append((f"{40} kills of each program", lambda: e2e.long_only(f"40 kills of each program instead of {KILLS}")))
+        wanted = sys.argv[1:]
+        e2e.run([t for t in named if not wanted or any(w in t[0] for w in wanted)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+/*
+ * posthorn-queue as it is installed, sandboxed, with the test in the place of all its peers.
+ *
+ * The test's auth answers by itself: uN@example.test is account N, all@example.test is accounts 1 to 3,
+ * away@example.test leads to remote@elsewhere.test, broken@example.test is temporary, off@example.test disabled, other
+ * names of example.test unknown and other domains not ours. Account N may send as uN@example.test.
+ */
+#ifndef POSTHORN_TESTS_QUEUE_KIT_H
+#define POSTHORN_TESTS_QUEUE_KIT_H
+
+#include "ipc.h"
+#include "services.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+/* cmocka wants the above before it */
+#include <cmocka.h>
+
+enum { ANSWER_MS = 10000, SOON_MS = 300 };
+
+/* The binary, from the command line. */
+extern const char *kit_program;
+
+struct scene {
+	char folder[64];
+	pid_t pid;
+	struct ipc_channel master;
+	struct ipc_channel auth;
+	struct ipc_channel users; /* an smtpd of each kind */
+	struct ipc_channel world;
+	bool auth_is_silent;
+	unsigned resolved;        /* questions that auth answered */
+	uint64_t trimmed;         /* what the last TRIMMED to any mailbox said */
+};
+
+/* A fresh spool; everything wired but mailboxes. */
+void scene_open(struct scene *s);
+void scene_close(struct scene *s);
+
+/* kill -9 and a new process on the same spool. */
+void scene_restart(struct scene *s);
+
+void wire(struct scene *s, enum ipc_role role, enum kind kind, uint64_t peer, struct ipc_channel *channel);
+
+/* The next frame on a channel, while auth's questions are answered and TRIMMED is noted; false after timeout_ms or at its end. */
+bool await(struct scene *s, struct ipc_channel *channel, struct ipc_frame *frame, int timeout_ms);
+
+/* The next one is of that type. */
+void expect(struct scene *s, struct ipc_channel *channel, enum msg_type type, struct ipc_frame *frame);
+void expect_nothing(struct scene *s, struct ipc_channel *channel);
+
+/* Its other end was closed. */
+void expect_closed(struct scene *s, struct ipc_channel *channel);
+
+/* ---- smtpd ---- */
+
+struct ipc_id token_of(uint64_t account);
+void give_token(struct scene *s, uint64_t account);
+
+void mail_begin(struct ipc_channel *smtpd, uint64_t request, const char *sender, uint64_t token_account, unsigned flags, uint64_t size);
+enum verdict_kind verdict(struct scene *s, struct ipc_channel *smtpd, uint64_t request);
+enum verdict_kind begin(struct scene *s, struct ipc_channel *smtpd, uint64_t request, const char *sender, uint64_t token_account);
+enum verdict_kind recipient(struct scene *s, struct ipc_channel *smtpd, uint64_t request, const char *address);
+void send_body(struct ipc_channel *smtpd, uint64_t request, struct str body);
+enum verdict_kind commit(struct scene *s, struct ipc_channel *smtpd, uint64_t request, uint64_t size, uint64_t *queue_id);
+
+/* A whole mail from u9@example.test's outside namesake; all of it must be accepted. */
+uint64_t submit(struct scene *s, const char *recipient, const char *body);
+
+/* ---- mailbox ---- */
+
+/* WANT_MAILBOX, WIRE, MAILBOX_OPENED. */
+void mailbox_start(struct scene *s, uint64_t account, bool unclean, struct ipc_channel *mailbox);
+void mailbox_open(struct scene *s, uint64_t account, bool unclean, struct ipc_channel *mailbox);
+void mailbox_say_opened(struct ipc_channel *mailbox, bool unclean, uint64_t used, uint64_t limit);
+
+struct delivered {
+	struct ipc_frame frame;
+	struct msg_deliver mail;
+	int file; /* or -1 */
+};
+
+/* The next frame must be a DELIVER with this content. */
+void expect_mail(struct scene *s, struct ipc_channel *mailbox, const char *body, struct delivered *got);
+
+/* result: 0, or 1 + enum fail_kind */
+void acknowledge(struct ipc_channel *mailbox, const struct msg_deliver *mail, uint32_t result);
+
+/* ---- posthornctl ---- */
+
+/* Sends words separated by spaces; gives the rows as text "key=value key=value\n" and the status. */
+uint32_t control(struct scene *s, const char *words, struct buf *rows);
+
+#endif
