@@ -174,17 +174,11 @@ class Tests:
             for _ in range(KILLS // 2):
                 load.more_accepted(10)
                 time.sleep(self.random.random() * 0.1)
-                session = self.instance.master()
-                e2e.kill(session)
-                e2e.until(lambda: not e2e.session_members(session), "the end of all programs")
-                self.instance.start()
+                self.start_again()
         load.settle()
         load.verify()
         uids = self.uids(load)
-        session = self.instance.master()
-        e2e.kill(session)
-        e2e.until(lambda: not e2e.session_members(session), "the end of all programs")
-        self.instance.start()
+        self.start_again()
         equal(self.uids(load), uids, "the UIDLs after another kill of master")
         load.verify()
 
@@ -228,9 +222,42 @@ class Tests:
             equal(len(self.instance.mails(victim)), count + 10, "mails of the account that hung")
         equal(len(self.instance.mails(other)), 101, "mails of the other account")
 
-    def send(self, user):
+    def mail_on_its_way(self):
+        """Mails that were accepted while their account's process was stopped, and then queue or everything is killed."""
+        user = self.instance.fresh_user()
+        self.instance.deliver(user, "Subject: first\n\n")
+        bodies = [b"Subject: first\r\n\r\n"]
+        for program in ("queue", "master", "queue"):
+            stopped = self.process_of(user)
+            os.kill(stopped, signal.SIGSTOP)
+            try:
+                for i in range(10):
+                    bodies.append(f"Subject: {program} {i}\r\n\r\n".encode())
+                    self.send(user, bodies[-1])
+                equal(self.waiting(), 10, "mails that wait")
+                if program == "queue":
+                    e2e.kill(self.one("queue"))
+                else:
+                    self.start_again()
+            finally:
+                e2e.kill(stopped, signal.SIGCONT)
+            e2e.until(lambda: self.waiting() == 0, "an empty queue")
+            equal(sorted(e2e.body_of(m) for m in self.instance.mails(user)), sorted(bodies), f"mails after the kill of {program}")
+
+    def waiting(self):
+        """How many mails the queue holds; a queue that is not there yet holds some."""
+        listed = self.instance.ctl("--json", "queue", "list", check=False)
+        return len(json.loads(listed.stdout)) if listed.returncode == 0 else -1
+
+    def start_again(self):
+        session = self.instance.master()
+        e2e.kill(session)
+        e2e.until(lambda: not e2e.session_members(session), "the end of all programs")
+        self.instance.start()
+
+    def send(self, user, mail=b"Subject: waits\r\n\r\n"):
         with self.instance.smtp("lmtp") as client:
-            return e2e.QUEUED.search(client.transact(SENDER, [user], b"Subject: waits\r\n\r\n")).group(1)
+            return e2e.QUEUED.search(client.transact(SENDER, [user], mail)).group(1)
 
     def process_of(self, user):
         """The process id of an account's mailbox, which a session brings to life."""
@@ -271,7 +298,8 @@ def main():
         kills = [("porter", "world"), ("porter", "users"), ("auth", None), ("smtpd", "world"), ("queue", None), ("mailbox", None), ("zygote", None)]
         named = [(f"kill -9 of {program} {kind or ''}".strip(), lambda p=program, k=kind: tests.kill_under_load(p, k)) for program, kind in kills]
         named += [("kill -9 of master", tests.master), ("kill -9 of three at a time", tests.everything),
-                  ("a stopped account", tests.hung_account), ("sessions survive", tests.session_survives)]
+                  ("a stopped account", tests.hung_account), ("mail on its way", tests.mail_on_its_way),
+                  ("sessions survive", tests.session_survives)]
         if not e2e.LONG:
             named.append((f"{40} kills of each program", lambda: e2e.long_only(f"40 kills of each program instead of {KILLS}")))
         wanted = sys.argv[1:]

@@ -123,6 +123,9 @@ class Tests:
             client.err("STAT")
             client.err(f"PASS {e2e.PASSWORD}", "USER")  # something stood between
             client.ok(f"USER {user}")
+            self.capa(client)
+            client.err(f"PASS {e2e.PASSWORD}", "USER")
+            client.ok(f"USER {user}")
             wrong = client.err("PASS wrong", "[AUTH]")
             client.ok(f"USER nobody@{e2e.DOMAIN}")
             equal(client.err(f"PASS {e2e.PASSWORD}", "[AUTH]"), wrong, "the answer for an unknown user")
@@ -280,6 +283,10 @@ class Tests:
         """LIST and RETR agree before stuffing; the mail is what was delivered."""
         user = self.user(*self.bodies)
         wanted = [e2e.crlf(b.encode() + (b"" if b.endswith("\n") or not b else b"\n")) for b in self.bodies]
+        with self.instance.smtp("lmtp") as client:  # the one way to end a mail without CRLF
+            client.envelope("", [user])
+            self.instance.wait_delivered(client.say(b"BDAT 11 LAST\r\na: b\r\n\r\nend", "250"))
+        wanted.append(b"a: b\r\n\r\nend\r\n")
         with self.instance.pop3(user) as client:
             total = 0
             client.ok("LIST")

@@ -252,8 +252,9 @@ class Tests:
         for service in ("smtp", "submission"):
             with self.instance.smtp(service) as client:
                 client.send(f"STARTTLS\r\nMAIL FROM:<{SENDER}>\r\nRCPT TO:<{user}>\r\n".encode())
-                client.expect("5")
+                client.expect("501 5.5.4")
                 equal(client.rest(), b"", f"{service}: bytes behind the refusal")
+                check("starttls-injection" in self.instance.log(), "the attempt in the log")
             with self.instance.smtp(service) as client:
                 client.say("STARTTLS", "220")
                 client.send("NOOP")  # in clear text, where TLS begins
@@ -722,7 +723,7 @@ class Crowd:
     """Tests that fill an instance: small pools, short time-outs, loopback not exempt from anything."""
 
     settings = ("exempt_networks=", "allow_plaintext_login=no", "smtp_processes_max=4", "command_timeout_seconds=4",
-                "message_size_max=1000000", "connections_per_address_max=1500", "connections_max=6000", "pregreet_wait_ms=300")
+                "message_size_max=1000000", "connections_per_address_max=1500", "connections_max=6000", "pregreet_wait_ms=300", "recipients_max=100")
 
     def __init__(self, instance):
         self.instance = instance
@@ -738,6 +739,13 @@ class Crowd:
             client.send("EHLO hasty.test")
             client.expect("220")
             client.expect("250")
+
+    def fewer_recipients(self):
+        local, domain = self.instance.fresh_user().split("@")
+        with self.instance.smtp("lmtp") as client:
+            check("RCPTMAX=100" in client.say("LHLO again.test", "250"), "the limit in LIMITS")
+            client.envelope(SENDER, [f"{local}+{i}@{domain}" for i in range(100)])
+            client.say(f"RCPT TO:<{local}@{domain}>", "452 4.5.3")
 
     def no_clear_text_login(self):
         user = self.instance.fresh_user()

@@ -14,7 +14,7 @@ A transcript is lines of `N VERB …`, N the number of a connection:
     1 closed               expects the end of the connection
     1 close                closes it
     deliver {user}         delivers the lines written below with `|` by LMTP and waits until they are in the account
-    ask {user} STAT = +OK 1 *    a further POP3 session: log in, one command, its answer
+    ask {user} STAT = +OK 1 *    a further POP3 session, when all mail is delivered: log in, one command, its answer
 
 Lines with # are comments. Each command of the tables in lib/smtp and lib/pop3 must stand in some transcript with an
 answer that is a success and with one that is not.
@@ -35,6 +35,7 @@ class Transcript:
         self.instance = instance
         self.path = path
         self.connections = {}
+        self.queued = {}
         self.values = {"password": e2e.PASSWORD, "domain": e2e.DOMAIN}
         for name in ("user", "user2", "user3"):
             self.values[name] = instance.fresh_user()
@@ -88,6 +89,7 @@ class Transcript:
             self.talk(first, verb, argument, block)
 
     def ask(self, rest):
+        self.instance.wait_all_delivered(self.queued)
         user, _, rest = rest.partition(" ")
         command, _, expected = rest.partition(" = ")
         with self.instance.connect("pop3") as client:
@@ -96,6 +98,12 @@ class Transcript:
             self.expect("+OK*", client.ask(f"PASS {e2e.PASSWORD}"))
             self.expect(expected, client.ask(self.fill(command)))
             client.ask("QUIT")
+
+    def note_queued(self, line):
+        """A mail that was accepted is on its way until queue says that it was delivered."""
+        found = e2e.QUEUED.search(line or "")
+        if found:
+            self.queued[found[1]] = 1
 
     def talk(self, number, verb, argument, block):
         if verb == "open":
@@ -109,6 +117,7 @@ class Transcript:
             connection.send(codecs.decode(self.fill(argument), "unicode_escape").encode("latin-1"))
         elif verb == "<":
             line = connection.line()
+            self.note_queued(line)
             connection.first = connection.first or line
             self.expect(argument, line)
         elif verb == "<-":

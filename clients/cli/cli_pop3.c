@@ -416,7 +416,7 @@ bool cli_pop3_fetch(struct cli_call *call, struct fail **fail)
 	count_copies(&f);
 	size_t dropped = call->given & CLI_AGAIN ? 0 : drop_saved(&f);
 	bool good = pop3_client_fetch(s.client, s.indexes, s.count, &sink, fail);
-	cli_say("%zu mails saved, %zu were there already; nothing was deleted on the server", f.saved, dropped);
+	cli_say("saved: %zu, there already: %zu; nothing was deleted on the server", f.saved, dropped);
 	if (!good)
 		return false;
 	say_goodbye(&s);
@@ -450,6 +450,6 @@ bool cli_pop3_delete(struct cli_call *call, struct fail **fail)
 	if (!open_session(call, &s, fail) || !select_mails(call, &s, fail) || !check_unique(&s, fail) ||
 	    !pop3_client_mark(s.client, s.indexes, s.count, fail) || !pop3_client_quit(s.client, fail))
 		return call->usage_wrong ? false : tell_fate(&s, fail);
-	cli_say("%zu mails deleted", s.count);
+	cli_say("deleted: %zu", s.count);
 	return true;
 }

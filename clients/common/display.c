@@ -174,7 +174,7 @@ void display_wire(struct buf *out, struct str line)
 	while (line.length) {
 		uint32_t code;
 		size_t length = text_utf8_next(line, &code);
-		bool shown = length && !is_harmful(code);
+		bool shown = length && (code == '\t' || !is_harmful(code));
 		length = length ? length : 1;
 		if (shown)
 			buf_append(out, line.data, length);

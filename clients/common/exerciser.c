@@ -9,12 +9,11 @@ static const struct exerciser_protocol *const protocols[SERVER_PROTOCOL_COUNT] =
 	[SERVER_POP3] = &exerciser_pop3, [SERVER_SMTP] = &exerciser_smtp, [SERVER_IMAP] = &exerciser_imap,
 };
 
-struct exerciser *exerciser_new(enum server_protocol protocol, bool tls)
+struct exerciser *exerciser_new(enum server_protocol protocol)
 {
 	must((unsigned)protocol < SERVER_PROTOCOL_COUNT);
 	struct exerciser *x = mem_alloc(sizeof *x);
 	x->protocol = protocols[protocol];
-	x->tls = tls;
 	exerciser_push(x, EXERCISER_GREETING);
 	return x;
 }
@@ -96,7 +95,6 @@ void exerciser_server_line(struct exerciser *x, struct str text, uint64_t octets
 void exerciser_tls_started(struct exerciser *x)
 {
 	x->begins_tls = false;
-	x->tls = true;
 	x->protocol->tls_started(x);
 }
 

@@ -13,8 +13,8 @@
 
 struct exerciser;
 
-/* tls: the connection begins with TLS. The server speaks first in all three protocols. */
-struct exerciser *exerciser_new(enum server_protocol protocol, bool tls);
+/* The server speaks first in all three protocols. */
+struct exerciser *exerciser_new(enum server_protocol protocol);
 void exerciser_free(struct exerciser *x);
 void exerciser_cleanup(struct exerciser **x);
 

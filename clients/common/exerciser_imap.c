@@ -225,12 +225,11 @@ static void continuation(struct exerciser *x, struct exerciser_note *note)
 static void server_line(struct exerciser *x, struct str text, uint64_t octets, struct exerciser_note *note)
 {
 	struct str rest = text, first = {};
-	bool was_literal = x->literal_left > 0, at_once;
-	if (was_literal && in_literal(x, text, octets, &rest))
+	bool goes_on = x->goes_on, at_once;
+	if (x->literal_left && in_literal(x, text, octets, &rest))
 		return;
-	if (octets == text.length)
-		find_literal(rest, &x->literal_left, &at_once);
-	if (was_literal)
+	x->goes_on = octets == text.length && find_literal(rest, &x->literal_left, &at_once);
+	if (goes_on)
 		return;
 	str_take_until(&rest, ' ', &first);
 	if (str_equal(first, STR("*"))) {

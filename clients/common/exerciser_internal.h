@@ -19,7 +19,6 @@ struct exerciser_pending {
 struct exerciser {
 	const struct exerciser_protocol *protocol;
 	int state;
-	bool tls;
 	struct exerciser_pending pending[EXERCISER_PENDING_MAX];
 	size_t count;
 	bool in_listing;         /* POP3: between +OK and the dot */
@@ -29,6 +28,7 @@ struct exerciser {
 	uint64_t content_left;   /* octets of a BDAT chunk or IMAP literal that the client still has to send */
 	uint64_t literal_asked;  /* of an IMAP literal that the server has not asked for yet */
 	uint64_t literal_left;   /* of an IMAP literal that the server is sending */
+	bool goes_on;            /* IMAP: the response before ended with a literal, so the next line belongs to it */
 };
 
 struct exerciser_protocol {

@@ -132,6 +132,7 @@ static bool set_host(struct str host, struct server *s, struct fail **fail)
 bool server_parse_host(struct str text, struct server *s, struct fail **fail)
 {
 	struct str host = text, port = {};
+	bool has_port = false;
 	size_t colon = str_find_last_char(text, ':');
 	s->port = 0;
 	s->host[0] = '\0';
@@ -141,12 +142,14 @@ bool server_parse_host(struct str text, struct server *s, struct fail **fail)
 		port = str_from_index(text, end + 1);
 		if (end == text.length || (port.length && port.data[0] != ':'))
 			return bad(text, "this is no address in brackets", fail);
+		has_port = port.length > 0;
 		port = str_from_index(port, 1);
 	} else if (colon < text.length && str_find_char(text, ':') == colon) {
 		host = str_first(text, colon);
 		port = str_from_index(text, colon + 1);
+		has_port = true;
 	}
-	return set_host(host, s, fail) && (port.length == 0 || parse_port(port, s, fail));
+	return set_host(host, s, fail) && (!has_port || parse_port(port, s, fail));
 }
 
 /* "pop3s" → POP3 with implicit TLS. */

@@ -127,7 +127,7 @@ static void flags_of(struct buf *flags, const char *name, const struct str keywo
 	const char *info = strstr(name, ":2,");
 	for (; info && info[0]; info++) {
 		struct str flag = flag_of(*info, keywords);
-		if (flag.length && info[-1] != ':') {
+		if (flag.length) {
 			buf_add_str(flags, flag);
 			buf_add_char(flags, ' ');
 		}

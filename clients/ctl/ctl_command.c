@@ -71,7 +71,18 @@ static const struct ctl_command commands[] = {
 	{ "failures clear", "[ADDRESS]", 0, 1, CTL_AUTH, 0, NULL, "Forgets these, or those of a peer or an account." },
 
 	{ "mailboxes", "ADDRESS", 1, 1, CTL_MAILBOX, 0, NULL, "Lists the mailboxes of an account." },
-	{ "fsck", "ADDRESS", 1, 1, CTL_MAILBOX, 0, NULL, "Checks all that an account has kept, while it goes on." },
+	{ "fsck", "ADDRESS | --all", 1, 1, CTL_ARCHIVE, CTL_ALL, NULL,
+	  "Checks all that an account has kept, while it goes on." },
+	{ "rebuild", "ADDRESS", 1, 1, CTL_ARCHIVE, 0, NULL,
+	  "Makes an account's index anew from its mails; ends its sessions." },
+	{ "backup", "ADDRESS FILE | --all DIR", 2, 2, CTL_ARCHIVE, CTL_ALL, NULL,
+	  "Writes all that an account has kept into a file, while it goes on." },
+	{ "restore", "ADDRESS FILE | --all DIR", 2, 2, CTL_ARCHIVE, CTL_ALL | CTL_REPLACE, NULL,
+	  "Puts mails of a backup back; those that are there stay, but for --replace." },
+	{ "export", "ADDRESS DIR", 2, 2, CTL_ARCHIVE, CTL_FORMAT, NULL,
+	  "Writes the mails as a Maildir, or as mbox files." },
+	{ "import", "ADDRESS SOURCE", 2, 2, CTL_ARCHIVE, CTL_FORMAT | CTL_FOLDER, NULL,
+	  "Brings in the mails of a Maildir, an mbox file or a folder of them." },
 
 	{ "queue list", "", 0, 0, CTL_QUEUE, 0, "list", "Lists the mails that wait, once for each recipient." },
 	{ "queue show", "ID", 1, 1, CTL_QUEUE, CTL_ONE_THING, "show", "Shows one with all its recipients." },
@@ -88,6 +99,10 @@ static const char options_text[] =
 	"  -p, --password-file FILE  read the password from a file's first line; - is standard input\n"
 	"  -n, --no-password         for account add: the account gets none for now\n"
 	"  -s, --set KEY=VALUE       for check-config and print-config: one more setting\n"
+	"  -a, --all                 for fsck, backup and restore: every account\n"
+	"  -r, --replace             for restore: the account then has what the backup has\n"
+	"  -f, --format FORMAT       for export and import: maildir or mbox\n"
+	"  -F, --folder NAME         for import: the mailbox that takes the place of INBOX\n"
 	"  -h, --help                show this, or what a command takes\n"
 	"  -V, --version\n";
 
@@ -144,8 +159,9 @@ static bool find_command(struct ctl_call *call, char **words, size_t count, stru
 static bool check_arguments(const struct ctl_call *call, struct fail **fail)
 {
 	const struct ctl_command *command = call->command;
-	bool too_few = call->argument_count < command->arguments_min;
-	if (too_few || call->argument_count > command->arguments_max)
+	size_t given = call->argument_count + (call->all && command->traits & CTL_ALL);
+	bool too_few = given < command->arguments_min;
+	if (too_few || given > command->arguments_max)
 		return fail_set(fail, FAIL_INVALID, "too %s arguments; usage: posthornctl %s %s", too_few ? "few" : "many",
 		                command->words, command->arguments);
 	if (call->setting_count && !(command->traits & CTL_SETTINGS))
@@ -154,6 +170,22 @@ static bool check_arguments(const struct ctl_call *call, struct fail **fail)
 		return fail_set(fail, FAIL_INVALID, "%s takes no password", command->words);
 	if (call->no_password && !(command->traits & CTL_NAMED_SECRET))
 		return fail_set(fail, FAIL_INVALID, "--no-password is for account add and account add-range only");
+	return true;
+}
+
+static bool check_options(const struct ctl_call *call, struct fail **fail)
+{
+	const struct {
+		bool given;
+		unsigned trait;
+		const char *name;
+	} options[] = {
+		{ call->all, CTL_ALL, "all" },        { call->replace, CTL_REPLACE, "replace" },
+		{ call->format, CTL_FORMAT, "format" }, { call->folder, CTL_FOLDER, "folder" },
+	};
+	for (size_t i = 0; i < COUNT_OF(options); i++)
+		if (options[i].given && !(call->command->traits & options[i].trait))
+			return fail_set(fail, FAIL_INVALID, "%s takes no --%s", call->command->words, options[i].name);
 	return true;
 }
 
@@ -169,12 +201,14 @@ static bool take_options(int argc, char **argv, struct ctl_call *call, struct fa
 		{ "config", required_argument, NULL, 'c' }, { "password-file", required_argument, NULL, 'p' },
 		{ "set", required_argument, NULL, 's' },    { "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },      { "commands", no_argument, NULL, 'l' },
-		{ "no-password", no_argument, NULL, 'n' },  {},
+		{ "no-password", no_argument, NULL, 'n' },  { "all", no_argument, NULL, 'a' },
+		{ "replace", no_argument, NULL, 'r' },      { "format", required_argument, NULL, 'f' },
+		{ "folder", required_argument, NULL, 'F' }, {},
 	};
 	int option;
 	opterr = 0;
 	optind = 0; /* begins anew, for a second call */
-	while ((option = getopt_long(argc, argv, ":jd:c:p:ns:hV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":jd:c:p:ns:arf:F:hV", options, NULL)) != -1) {
 		switch (option) {
 		case 'j': call->json = true; break;
 		case 'd': call->directory = optarg; break;
@@ -182,6 +216,10 @@ static bool take_options(int argc, char **argv, struct ctl_call *call, struct fa
 		case 'p': call->password_file = optarg; break;
 		case 'n': call->no_password = true; break;
 		case 's': call->settings[call->setting_count++] = optarg; break;
+		case 'a': call->all = true; break;
+		case 'r': call->replace = true; break;
+		case 'f': call->format = optarg; break;
+		case 'F': call->folder = optarg; break;
 		case 'h': call->help = true; break;
 		case 'V': call->version = true; break;
 		case 'l': call->commands = true; break;
@@ -203,7 +241,7 @@ bool ctl_call_parse(int argc, char **argv, struct ctl_call *call, struct fail **
 		return fail_set(fail, FAIL_INVALID, "which command? See posthornctl --help");
 	if (!find_command(call, argv + optind, (size_t)(argc - optind), fail))
 		return false;
-	return call->help || check_arguments(call, fail);
+	return call->help || (check_options(call, fail) && check_arguments(call, fail));
 }
 
 static void add_words(struct buf *out, struct str words)

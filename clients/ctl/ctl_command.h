@@ -18,6 +18,7 @@ enum ctl_peer {
 	CTL_QUEUE,
 	CTL_PASSWORD, /* auth, at the door that is open to every local user */
 	CTL_MAILBOX,  /* the mailbox process of the account that the first argument names */
+	CTL_ARCHIVE,  /* the same, but posthornctl reads or writes files for it: ctl_archive.h */
 	CTL_PEER_COUNT
 };
 
@@ -30,6 +31,10 @@ enum ctl_traits {
 	CTL_FILE = 1 << 5,       /* the second argument is a file to be read; its descriptor is sent instead of its name */
 	CTL_ONE_THING = 1 << 6,  /* the answer is shown as lists of names and values, not as a table */
 	CTL_SETTINGS = 1 << 7,   /* takes --set */
+	CTL_ALL = 1 << 8,        /* takes --all instead of the first argument */
+	CTL_REPLACE = 1 << 9,    /* takes --replace */
+	CTL_FORMAT = 1 << 10,    /* takes --format */
+	CTL_FOLDER = 1 << 11,    /* takes --folder */
 };
 
 struct ctl_command {
@@ -55,6 +60,8 @@ struct ctl_call {
 	const char *config;        /* --config, or NULL */
 	const char *password_file; /* "-": standard input; NULL: ask */
 	bool no_password;
+	bool all, replace;
+	const char *format, *folder; /* or NULL */
 	char **settings;           /* --set; free the array */
 	size_t setting_count;
 };

@@ -65,7 +65,7 @@ bool ctl_row_next(struct str *row, struct str *key, struct str *value)
 	return true;
 }
 
-static bool take_end(const struct ipc_frame *frame, struct fail **fail)
+bool ctl_end_read(const struct ipc_frame *frame, struct fail **fail)
 {
 	struct msg_ctl_done done;
 	if (!msg_ctl_done_read(frame, &done) || done.status > FAIL_KIND_COUNT)
@@ -75,22 +75,28 @@ static bool take_end(const struct ipc_frame *frame, struct fail **fail)
 	return fail_set(fail, (enum fail_kind)(done.status - 1), "%.*s", STR_ARG(done.text));
 }
 
-bool ctl_ask(struct ipc_channel *channel, const struct ctl_request *request, void (*take)(void *owner, struct str row),
-             void *owner, struct fail **fail)
+bool ctl_answer(struct ipc_channel *channel, bool patient, void (*take)(void *owner, struct str row), void *owner,
+                struct fail **fail)
 {
 	struct ipc_frame frame;
 	struct msg_ctl_row row;
 	enum ipc_received got;
-	msg_ctl_request_send(channel, 0, &(struct msg_ctl_request){ .words = request->words }, request->descriptor);
-	while ((got = ipc_receive_wait(channel, &frame, request->patient ? -1 : SILENCE_MS)) == IPC_FRAME) {
+	while ((got = ipc_receive_wait(channel, &frame, patient ? -1 : SILENCE_MS)) == IPC_FRAME) {
 		ipc_close_descriptors(&frame);
 		if (!msg_ctl_row_read(&frame, &row))
-			return take_end(&frame, fail);
+			return ctl_end_read(&frame, fail);
 		take(owner, row.fields);
 	}
 	if (got == IPC_AGAIN)
 		return fail_set(fail, FAIL_TIMEOUT, "no answer for %d s; the post office's log may say why", SILENCE_MS / 1000);
 	return fail_set(fail, FAIL_UNAVAILABLE, "the post office ended the connection; its log may say why");
+}
+
+bool ctl_ask(struct ipc_channel *channel, const struct ctl_request *request, void (*take)(void *owner, struct str row),
+             void *owner, struct fail **fail)
+{
+	msg_ctl_request_send(channel, 0, &(struct msg_ctl_request){ .words = request->words }, request->descriptor);
+	return ctl_answer(channel, request->patient, take, owner, fail);
 }
 
 static void take_account_number(void *owner, struct str row)

@@ -35,4 +35,11 @@ struct ctl_request {
 bool ctl_ask(struct ipc_channel *channel, const struct ctl_request *request, void (*take)(void *owner, struct str row),
              void *owner, struct fail **fail);
 
+/* The second half of ctl_ask, for who has sent the request himself. */
+bool ctl_answer(struct ipc_channel *channel, bool patient, void (*take)(void *owner, struct str row), void *owner,
+                struct fail **fail);
+
+/* What the frame at an answer's end says. */
+bool ctl_end_read(const struct ipc_frame *frame, struct fail **fail);
+
 #endif

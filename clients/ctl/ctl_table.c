@@ -47,6 +47,11 @@ static void add_visible(struct buf *out, struct str text, bool controls_too)
 	}
 }
 
+void ctl_visible_add(struct buf *out, struct str text)
+{
+	add_visible(out, text, false);
+}
+
 /* Seconds since 1970 are for programs. */
 static bool add_time(struct buf *out, struct str key, struct str value)
 {

@@ -10,6 +10,7 @@
 #define POSTHORN_CTL_TABLE_H
 
 #include "array.h"
+#include "buf.h"
 #include "str.h"
 
 #include <stdio.h>
@@ -26,6 +27,9 @@ struct ctl_table {
 	ARRAY(struct ctl_row *) rows;
 	size_t row_count;
 };
+
+/* Adds text as it is shown to people. */
+void ctl_visible_add(struct buf *out, struct str text);
 
 /* Does not own out. */
 void ctl_table_begin(struct ctl_table *table, enum ctl_form form, FILE *out);

@@ -1,4 +1,5 @@
 /* posthornctl: see posthornctl(8) and ctl_command.h. */
+#include "ctl_archive.h"
 #include "ctl_link.h"
 #include "ctl_local.h"
 #include "ctl_secret.h"
@@ -100,6 +101,8 @@ static bool run(const struct ctl_call *call, struct fail **fail)
 	CLEANUP(wipe) struct buf words = BUF_WITH_LIMIT(WORDS_MAX);
 	if (call->command->peer == CTL_LOCAL)
 		return ctl_local_run(call, stdout, fail);
+	if (call->command->peer == CTL_ARCHIVE)
+		return ctl_archive_run(call, stdout, fail);
 	ctl_call_words(call, &words);
 	if (words.overflowed)
 		return fail_set(fail, FAIL_INVALID, "the arguments are too long");

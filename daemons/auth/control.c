@@ -2,10 +2,13 @@
 #include "control.h"
 
 #include "array.h"
+#include "file.h"
 #include "log.h"
 #include "mem.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { CONTROL_READY = 1, CONTROL_BUSY = 2, WORDS_MAX = LIMIT_ALIAS_TARGETS_MAX + 10 };
@@ -48,6 +51,7 @@ static const struct {
 	{ STR("app-password"), STR("remove"), 2, 2, app_password_remove, "ADDRESS NAME" },
 	{ STR("optin"), STR("add"), 3, 3, optin_add, "ADDRESS apop|cram-md5|scram-sha-1 PASSWORD" },
 	{ STR("optin"), STR("remove"), 2, 2, optin_remove, "ADDRESS apop|cram-md5|scram-sha-1" },
+	{ STR("backup"), STR(""), 0, 0, backup, "" },
 	{ STR("sessions"), STR(""), 0, 0, sessions, "" },
 	{ STR("failures"), STR("list"), 0, 0, failures_list, "" },
 	{ STR("failures"), STR("clear"), 0, 1, failures_clear, "[PEER|ADDRESS]" },
@@ -200,6 +204,38 @@ bool operation_begin(struct call *call, struct operation *o, struct fail **fail)
 	call->control->peer.state = CONTROL_BUSY;
 	call->later = true;
 	return true;
+}
+
+/* ---- backup --------------------------------------------------------------------------------------------------- */
+
+enum { COPY_BLOCK = 65536 };
+
+static bool copy_file(int from, int to, struct fail **fail)
+{
+	char block[COPY_BLOCK];
+	uint64_t at = 0;
+	ssize_t got;
+	for (; (got = pread(from, block, sizeof block, (off_t)at)) > 0; at += (uint64_t)got)
+		if (!file_write_at(to, block, (size_t)got, at, fail))
+			return false;
+	return got == 0 || fail_set_errno(fail, FAIL_IO, "cannot read the copy of the directory");
+}
+
+/* A consistent copy of directory.db into the file that came with the request. A file, since who waits for a pipe stops everybody. */
+bool backup(struct call *call, struct fail **fail)
+{
+	CLEANUP(mem_free) char *path = mem_printf("%s/backup.db", call->auth->daemon.folder);
+	struct stat facts;
+	if (call->descriptor < 0 || fstat(call->descriptor, &facts) != 0 || !S_ISREG(facts.st_mode))
+		return fail_set(fail, FAIL_INVALID, "backup needs a file to write into");
+	unlink(path);
+	CLEANUP(file_close) int copy = -1;
+	bool done = directory_backup(call->auth->directory, path, fail);
+	if (done && (copy = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
+		done = fail_set_errno(fail, FAIL_IO, "cannot read %s", path);
+	done = done && copy_file(copy, call->descriptor, fail);
+	unlink(path);
+	return done;
 }
 
 /* ---- connections --------------------------------------------------------------------------- */

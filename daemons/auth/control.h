@@ -96,6 +96,7 @@ bool operation_begin(struct call *call, struct operation *o, struct fail **fail)
 
 #define VERB(name) bool name(struct call *call, struct fail **fail)
 
+VERB(backup);
 VERB(domain_add);
 VERB(domain_list);
 VERB(domain_remove);

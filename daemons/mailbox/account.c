@@ -5,6 +5,7 @@
 #include "file.h"
 #include "log.h"
 #include "mem.h"
+#include "repair.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,6 +109,32 @@ static void on_session_ended(void *owner, uint32_t events)
 	(void)events;
 	if (read(a->session_ended, &count, sizeof count) == (ssize_t)sizeof count)
 		account_note_work(a);
+	if (atomic_exchange(&a->rest, false))
+		loop_start_timer(a->daemon.loop, &a->quiet_timer, 0, ask_to_end, a);
+	if (!atomic_load(&a->restart) || a->asked_to_end)
+		return;
+	/* master knows first */
+	a->asked_to_end = true;
+	msg_idle_send(&a->daemon.master.channel, 0, &(struct msg_idle){}, -1);
+	session_interrupt_all(a);
+}
+
+void account_restart(struct account *a)
+{
+	uint64_t one = 1;
+	atomic_store(&a->restart, true);
+	ssize_t written = write(a->session_ended, &one, sizeof one);
+	(void)written; /* the counter can't overflow: main reads it */
+}
+
+/* A directory without a store is new, or a crash came too early: it has its name for good before anything in it is
+ * promised. */
+static bool keep_name(struct account *a, struct fail **fail)
+{
+	if (faccessat(a->directory, "version", F_OK, 0) == 0)
+		return true;
+	CLEANUP(file_close) int folder = open(a->daemon.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return (folder >= 0 && fsync(folder) == 0) || fail_set_errno(fail, FAIL_IO, "cannot flush %s", a->daemon.folder);
 }
 
 /* Before the sandbox: the account's directory may be new. */
@@ -122,14 +149,15 @@ static void open_directory(struct account *a)
 		fail_set_errno(&fail, FAIL_IO, "cannot open %s", a->path);
 		daemon_die("cannot-start", fail);
 	}
+	if (!keep_name(a, &fail))
+		daemon_die("cannot-start", fail);
 }
 
 static void open_store(struct account *a)
 {
 	struct fail *fail = NULL;
 	const struct store_options options = { .path = a->path, .create = true };
-	a->store = store_open(a->directory, &options, &fail);
-	if (!a->store)
+	if (!repair_and_open(a, &options, &fail))
 		daemon_die("cannot-open-store", fail);
 	a->replaying = store_needs_recovery(a->store);
 }
@@ -144,6 +172,7 @@ static void close_store(struct account *a)
 		log_event(LOG_WARNING, 0, "sessions-hang", LOG_NUMBER("account", a->number));
 		_exit(0); /* unclean: the next start replays */
 	}
+	delivery_commit(a); /* what came in the same round as DRAIN */
 	if (!store_close(&a->store, &fail))
 		log_event(LOG_ERROR, 0, "close-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
 }

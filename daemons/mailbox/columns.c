@@ -1,6 +1,7 @@
 #include "columns.h"
 
 #include "reencode.h"
+#include "text.h"
 
 enum { PACKED_MAX = 16 << 20, REENCODING_MAX = 1 << 20 };
 
@@ -12,10 +13,21 @@ static uint32_t count_lines(struct str text)
 	return lines;
 }
 
-/* RFC 3030 §3: what came as binary cannot be served as lines. */
+/* Lines of text that end with CRLF, without NUL. */
+static bool is_lines(struct str text)
+{
+	for (size_t i = 0; i < text.length; i++) {
+		bool after_cr = i > 0 && text.data[i - 1] == '\r';
+		if (text.data[i] == '\0' || (text.data[i] == '\n') != after_cr)
+			return false;
+	}
+	return text.length == 0 || text.data[text.length - 1] != '\r';
+}
+
+/* RFC 3030 §3: what came as binary cannot be served as lines. What only calls itself binary can: it stays as it is. */
 static bool make_lines(struct arena *arena, struct buf *text, struct message *message)
 {
-	if (!reencode_is_needed(message->root))
+	if (!reencode_is_needed(message->root) || is_lines(buf_str(text)))
 		return true;
 	struct buf encoded = BUF_WITH_LIMIT(text->limit + text->limit / 2 + REENCODING_MAX);
 	bool done = reencode_message(&encoded, buf_str(text), message->root);
@@ -23,6 +35,17 @@ static bool make_lines(struct arena *arena, struct buf *text, struct message *me
 	*text = encoded;
 	message_parse(arena, buf_str(text), message);
 	return done;
+}
+
+/* RFC 6532 means UTF-8. Old mail with other bytes in headers stays as it is: no client was ever told what they mean. */
+static bool has_utf8_header(const struct message *message, struct str text)
+{
+	for (const struct mime_part *part = message->root; part; part = mime_next(part)) {
+		struct str header = mime_header(part, text);
+		if (!text_is_ascii(header) && text_is_utf8(header))
+			return true;
+	}
+	return false;
 }
 
 bool columns_fill(struct arena *arena, struct buf *text, struct store_message_columns *columns)
@@ -36,7 +59,7 @@ bool columns_fill(struct arena *arena, struct buf *text, struct store_message_co
 		.headers = message.subset, .subject = message.base_subject, .message_id = message.id,
 		.references = message.references, .reference_count = message.reference_count,
 		.sent = message.flags & MESSAGE_HAS_DATE ? message.date.seconds : 0, .lines = count_lines(buf_str(text)),
-		.traits = message.flags & MESSAGE_HAS_8BIT_HEADER ? STORE_HAS_8BIT_HEADER : 0,
+		.traits = message.flags & MESSAGE_HAS_8BIT_HEADER && has_utf8_header(&message, buf_str(text)) ? STORE_HAS_8BIT_HEADER : 0,
 	};
 	/* Too many parts for a blob: the structure is found again from the octets when somebody asks. */
 	if (message_pack(&message, &packed))

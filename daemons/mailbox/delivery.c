@@ -56,6 +56,11 @@ static void commit_batch(void *owner)
 	account_note_work(a);
 }
 
+void delivery_commit(struct account *a)
+{
+	commit_batch(a);
+}
+
 static struct delivery_batch *open_batch(struct account *a)
 {
 	if (a->batch && a->batch->count == BATCH_MAX)

@@ -20,6 +20,7 @@
 #include "stream.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct session;
 
@@ -43,6 +44,10 @@ struct account {
 	unsigned session_count;      /* under the lock */
 	int session_ended;           /* eventfd: a session's thread ended */
 	struct watch session_ended_watch;
+	atomic_bool restart;         /* a session wants the process to end and the next one to begin */
+	atomic_bool rest;            /* posthornctl, which goes through all accounts, has done with this one */
+	bool was_rebuilt;            /* when this process began: repair.h */
+	struct store_rebuilt rebuilt;
 };
 
 /* A client's session, or posthornctl's. Owned by its thread once that runs. */
@@ -77,8 +82,15 @@ void account_serve(struct account *a, uint64_t number, int control);
 /* Something was done: the quiet time begins anew. */
 void account_note_work(struct account *a);
 
+/* From a session's thread: ends this process as if it were idle. Once the session is interrupted, whoever asks master for the
+ * account gets the next process. */
+void account_restart(struct account *a);
+
 /* ---- delivery.c ---- */
 bool delivery_wire(struct account *a, struct ipc_frame *frame);
+
+/* Commits and acknowledges what has come in this round. */
+void delivery_commit(struct account *a);
 
 /* ---- session.c ---- */
 bool session_begin(struct account *a, struct ipc_frame *frame);

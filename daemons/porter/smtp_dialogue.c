@@ -107,15 +107,9 @@ static void greeted(struct connection *c, const struct smtp_request *request)
 	answer_ehlo(c);
 }
 
-/* RFC 3207 §4: bytes behind STARTTLS are an injection attempt or a broken client; either way nothing of it is used. */
+/* RFC 3207 §4: nothing stands behind STARTTLS, smtp_command_check has seen to that. */
 static void start_tls(struct connection *c)
 {
-	if (c->input.length) {
-		log_event(LOG_WARNING, c->id, "starttls-injection", LOG_TEXT("peer", str_of(c->peer)));
-		answer(c, 501, "5.5.1", "No commands may follow STARTTLS before TLS has begun");
-		connection_close_after_output(c);
-		return;
-	}
 	answer(c, 220, "2.0.0", "Ready to start TLS");
 	uint64_t id = c->id;
 	connection_flush(c);
@@ -254,6 +248,8 @@ static void refuse(struct connection *c, const struct smtp_reply *refusal, const
 	bool must_close = request->must_close;
 	smtp_reply_add(&c->output, refusal);
 	c->chunk_left = request->octets_behind;
+	if (must_close && request->command->id == SMTP_COMMAND_STARTTLS)
+		log_event(LOG_WARNING, c->id, "starttls-injection", LOG_TEXT("peer", str_of(c->peer)));
 	if (++c->errors > LIMIT_SMTP_ERRORS_MAX) {
 		answer(c, 421, "4.7.0", "Too many errors");
 		must_close = true;

@@ -119,6 +119,7 @@ static void run_group(struct job *job)
 
 static void enter_ring(struct ring *ring, struct mail *mail)
 {
+	must(mail->sequence > ring->last_sequence);
 	mail->ring = ring;
 	mail->journal = ring->uuid;
 	mail->ring_previous = ring->last;
@@ -200,6 +201,8 @@ static void finish_group(struct group *g)
 	fail_free(&g->fail);
 	g->full = false;
 	g->under_way = false;
+	if (q->current && journal_is_half_full(q->current->journal))
+		trim_hurry(q);
 	begin_group(q);
 }
 
@@ -207,6 +210,7 @@ static void group_done(struct job *job)
 {
 	struct group *g = (struct group *)job;
 	if (g->full && clock_monotonic_ms() - g->since_ms < ROOM_PATIENCE_MS) {
+		g->waits = true;
 		trim_hurry(g->queue); /* commit_retry comes when something was trimmed */
 		return;
 	}
@@ -216,10 +220,10 @@ static void group_done(struct job *job)
 void commit_retry(struct queue *q)
 {
 	struct group *g = &q->group;
-	if (!g->full)
+	if (!g->waits)
 		return;
 	fail_free(&g->fail);
-	g->full = false;
+	g->full = g->waits = false;
 	worker_give(&q->writer, &g->job);
 }
 

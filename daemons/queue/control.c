@@ -158,7 +158,7 @@ static bool list(struct control *c, struct str argument, struct fail **fail)
 	(void)fail;
 	c->listing = true;
 	c->cursor = c->queue->first;
-	go_on_listing(c);
+	loop_start_timer(c->queue->loop, &c->timer, 0, go_on_listing, c);
 	return true;
 }
 
@@ -290,7 +290,7 @@ static bool on_request(struct ipc_peer *peer, struct ipc_frame *frame)
 		fail_free(&fail);
 		verbs[i].act(c, argument, &fail);
 	}
-	if (!c->listing && !str_equal(verb, STR("list")))
+	if (!c->listing)
 		done(c, fail);
 	return true;
 }

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum { OPENING = 1, OPEN = 2 };
-enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 300000, ATTEMPTS_MIN = 3, TRIMMED_EVERY_MS = 20000, TRIMMED_ROWS = 2000 };
+enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 300000, ATTEMPTS_MIN = 3, TRIMMED_EVERY_MS = 20000, TRIMMED_ROWS = 2000, START_PATIENCE_MS = 20000 };
 
 /* RFC 5321 §4.5.4.1: given up after four or five days. */
 enum { LIFETIME_SECONDS = 5 * 86400 };
@@ -48,7 +48,7 @@ void deliver_enqueue(struct account *a, struct delivery *d)
 	if (!a->cursor)
 		a->cursor = d;
 	a->waiting++;
-	d->counted = true;
+	d->listed = d->counted = true;
 	a->coming_bytes += d->mail->size;
 	a->coming_messages++;
 	d->mail->pending++;
@@ -69,24 +69,32 @@ static void forget_sent(struct account *a, const struct delivery *d)
 /* A change of state other than to DONE or FAILED. */
 static void set_state(struct delivery *d, enum delivery_state state)
 {
-	if (d->account && d->state == DELIVERY_PENDING && state != DELIVERY_PENDING)
+	if (d->state == DELIVERY_PENDING && state != DELIVERY_PENDING)
 		d->mail->pending--;
-	if (d->account && d->state != DELIVERY_PENDING && state == DELIVERY_PENDING)
+	if (d->state != DELIVERY_PENDING && state == DELIVERY_PENDING)
 		d->mail->pending++;
 	d->state = state;
 }
 
-void deliver_dequeue(struct account *a, struct delivery *d)
+void deliver_finish(struct delivery *d, enum delivery_state state)
 {
 	if (d->state == DELIVERY_SENT)
-		forget_sent(a, d);
-	set_state(d, DELIVERY_APPLIED);
+		forget_sent(d->account, d);
+	set_state(d, state);
 	uncount(d);
+}
+
+void deliver_dequeue(struct delivery *d)
+{
+	struct account *a = d->account;
+	if (!d->listed)
+		return;
 	if (a->cursor == d)
 		a->cursor = d->next;
 	*(d->previous ? &d->previous->next : &a->first) = d->next;
 	*(d->next ? &d->next->previous : &a->last) = d->previous;
 	d->previous = d->next = NULL;
+	d->listed = false;
 	a->waiting--;
 }
 
@@ -113,6 +121,8 @@ static void hold(struct account *a)
 void deliver_retry_soon(struct account *a)
 {
 	a->failures = 0;
+	if (a->wanted)
+		return; /* it is being started: then all is sent */
 	a->held = true;
 	loop_start_timer(a->queue->loop, &a->retry_timer, 0, retry_now, a);
 }
@@ -133,9 +143,9 @@ void deliver_give_up(struct delivery *d, const char *why, bool tell)
 	struct mail *mail = d->mail;
 	char id[17];
 	envelope_id_text(mail->id, id);
-	if (d->account && d->state == DELIVERY_SENT)
-		forget_sent(d->account, d);
-	set_state(d, DELIVERY_BOUNCING);
+	if (d->account)
+		deliver_finish(d, DELIVERY_BOUNCING);
+	d->state = DELIVERY_BOUNCING;
 	log_event(LOG_WARNING, mail->session, "given-up", LOG_TEXT("queue-id", str_of(id)), LOG_NUMBER("recipient", d->index),
 	          LOG_NUMBER("account", d->account ? d->account->number : 0), LOG_TEXT("why", str_of(why)));
 	if (tell)
@@ -166,13 +176,6 @@ static int open_body(struct mail *mail, struct fail **fail)
 	return file_sealed_memory("mail", str_from(mail->body, mail->size), fail);
 }
 
-/* What a mailbox process knows the mail by. One that never was in a journal, because the ring was full, has no
- * sequence number there: its queue id takes its place, in the name of no journal. */
-static uint64_t sequence_of(const struct mail *mail)
-{
-	return mail->sequence ? mail->sequence : mail->id & INT64_MAX;
-}
-
 static bool send_mail(struct account *a, struct delivery *d, struct fail **fail)
 {
 	struct mail *mail = d->mail;
@@ -183,7 +186,7 @@ static bool send_mail(struct account *a, struct delivery *d, struct fail **fail)
 	if (!is_inline && (body = open_body(mail, fail)) < 0)
 		return false;
 	struct msg_deliver deliver = {
-		.sequence = sequence_of(mail), .recipient = d->index, .replay = d->replay, .received_us = mail->received * 1000000,
+		.sequence = mail->sequence, .recipient = d->index, .replay = d->replay, .received_us = mail->received * 1000000,
 		.sender = mail_text(mail, mail->sender), .original = mail_text(mail, d->address), .size = mail->size,
 		.content = is_inline ? str_from(mail->body, mail->size) : (struct str){},
 	};
@@ -252,6 +255,17 @@ static void send_window(struct account *a)
 
 /* ---- starting ---- */
 
+static void no_longer_wanted(struct account *a);
+
+/* Master did not say that it failed, and no channel came: others want to start, too. */
+static void start_is_overdue(void *owner)
+{
+	struct account *a = owner;
+	log_event(LOG_WARNING, 0, "mailbox-does-not-start", LOG_NUMBER("account", a->number));
+	hold(a);
+	no_longer_wanted(a);
+}
+
 static bool needs_start(struct account *a)
 {
 	return !a->has_peer && !a->wanted && !a->held && !a->queue->held && next_pending(a);
@@ -261,6 +275,7 @@ static void want(struct account *a)
 {
 	a->wanted = true;
 	a->queue->starting++;
+	loop_start_timer(a->queue->loop, &a->retry_timer, START_PATIENCE_MS, start_is_overdue, a);
 	msg_want_mailbox_send(&a->queue->daemon.master.channel, 0, &(struct msg_want_mailbox){ .account = a->number }, -1);
 }
 
@@ -284,6 +299,8 @@ static void no_longer_wanted(struct account *a)
 		return;
 	a->wanted = false;
 	a->queue->starting--;
+	if (!a->held)
+		loop_stop_timer(a->queue->loop, &a->retry_timer);
 	start_next(a->queue);
 }
 
@@ -388,7 +405,7 @@ static struct delivery *find_sent(struct account *a, const struct msg_delivered 
 {
 	for (size_t i = 0; i < a->sent_count; i++) {
 		struct delivery *d = a->sent[i];
-		if (sequence_of(d->mail) == read->sequence && d->index == read->recipient &&
+		if (d->mail->sequence == read->sequence && d->index == read->recipient &&
 		    memcmp(d->mail->journal.bytes, read->journal.bytes, sizeof read->journal.bytes) == 0)
 			return d;
 	}
@@ -408,9 +425,7 @@ static bool on_delivered(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (read.result) {
 		delivery_failed(d, read.result, read.text);
 	} else {
-		forget_sent(a, d);
-		uncount(d);
-		set_state(d, DELIVERY_APPLIED);
+		deliver_finish(d, DELIVERY_APPLIED);
 		a->failures = 0;
 		a->prunable++;
 		log_result(d, "delivered", (struct str){});

@@ -67,8 +67,10 @@ void mail_free(struct mail *mail)
 {
 	unlink_mail(mail);
 	mail_unload(mail);
-	for (uint32_t i = 0; i < mail->count; i++)
+	for (uint32_t i = 0; i < mail->count; i++) {
+		deliver_dequeue(&mail->deliveries[i]);
 		free(mail->deliveries[i].reply);
+	}
 	free(mail);
 }
 
@@ -204,10 +206,17 @@ void mail_settle(struct delivery *d, enum delivery_state state)
 {
 	must(!delivery_is_final(d) && (state == DELIVERY_DONE || state == DELIVERY_FAILED));
 	if (d->account)
-		deliver_dequeue(d->account, d);
+		deliver_finish(d, state);
 	d->state = state;
 	d->mail->open--;
 	mail_proceed(d->mail);
+}
+
+void mail_release_logged(struct mail *mail)
+{
+	for (uint32_t i = 0; i < mail->count; i++)
+		if (mail->deliveries[i].logged)
+			deliver_dequeue(&mail->deliveries[i]);
 }
 
 void mail_give_up_damaged(struct mail *mail, const struct fail *fail)

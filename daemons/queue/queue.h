@@ -9,7 +9,7 @@
  *  4. A file is removed only after its log says that all recipients are done, and after the durable mark of the
  *     journal it came from has passed the record; so is a body that has a file of its own.
  *  5. TRIMMED names to an account only numbers that will never be sent to it again: below the durable mark
- *     and below every mail in a file that is not DONE for this account.
+ *     and below every mail in a file whose log does not say that this account has it.
  *  6. A mail keeps the name (journal, sequence, recipient) that the mailbox knows it by, wherever it lies.
  *  7. What one account does (hang, fail, be full) delays no other one: sends never block, at most a window is
  *     in flight, and what an account does not take in seconds moves to a file.
@@ -77,7 +77,8 @@ struct place {
 struct delivery {
 	struct mail *mail;
 	struct account *account;            /* NULL: remote */
-	struct delivery *previous, *next;   /* of the account, in the order of arrival; until DONE or FAILED */
+	struct delivery *previous, *next;   /* of the account, in the order of arrival */
+	bool listed;                        /* there: until the disk says that it is DONE or FAILED */
 	uint64_t order;                     /* in that list, rising */
 	uint32_t index;                     /* in the envelope */
 	uint32_t attempts;
@@ -148,6 +149,9 @@ void mail_leave_ring(struct mail *mail);
 
 /* A recipient became DONE or FAILED. mail may be freed by this. */
 void mail_settle(struct delivery *d, enum delivery_state state);
+
+/* Those that the file tells of leave their accounts' lists: invariant 5 does not need them any more. */
+void mail_release_logged(struct mail *mail);
 
 /* What is to be done when nothing of it is under way: log, remove, free. mail may be freed by this. */
 void mail_proceed(struct mail *mail);
@@ -284,7 +288,10 @@ void deliver_failed_to_start(struct queue *q, uint64_t number);
 
 /* The list of an account. */
 void deliver_enqueue(struct account *a, struct delivery *d);
-void deliver_dequeue(struct account *a, struct delivery *d);
+void deliver_dequeue(struct delivery *d);
+
+/* From now on the account has nothing to do with it. */
+void deliver_finish(struct delivery *d, enum delivery_state state);
 
 /* Sends what the window allows. */
 void deliver_push(struct account *a);
@@ -342,7 +349,7 @@ int spool_open_body(struct queue *q, uint64_t id, struct fail **fail);
 void trim_note_applied(struct delivery *d);
 void trim_tick(struct queue *q);
 
-/* Begins a sync now if something would be gained. */
+/* The ring fills: begins a sync before its time if something would be gained and the last one is not just over. */
 void trim_hurry(struct queue *q);
 
 /* Statistics of file systems, at most a second old. */
@@ -377,7 +384,8 @@ struct group {
 	struct ring *ring;           /* NULL: there is none, make one */
 	struct journal_entry *entries;
 	size_t capacity;
-	bool full;                   /* the ring is: wait for room */
+	bool full;                   /* the job found no room */
+	bool waits;                  /* for room; the job is not under way */
 	int64_t since_ms;
 	struct fail *fail;
 	struct journal *fresh;       /* made because the old one failed */
@@ -401,6 +409,8 @@ struct sync {
 	bool under_way;
 	bool good;
 	bool marks_moved;            /* trimmed in memory, not on disk */
+	int64_t began_ms;
+	struct timer hurry_timer;
 	int error;
 	int64_t headroom_ms;
 	bool headroom;

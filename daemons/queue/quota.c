@@ -29,7 +29,7 @@ static bool fits(uint64_t used, uint64_t coming, uint64_t more, uint64_t limit)
 enum verdict_kind quota_check(const struct account *a, uint64_t size)
 {
 	const struct usage *u = &a->usage;
-	if (a->waiting >= LIMIT_QUEUE_ACCOUNT_MAX)
+	if (a->coming_messages >= LIMIT_QUEUE_ACCOUNT_MAX)
 		return VERDICT_TEMPORARY;
 	if (u->limit_bytes && size > u->limit_bytes)
 		return VERDICT_TOO_BIG_FOR_ACCOUNT;

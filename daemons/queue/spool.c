@@ -2,6 +2,7 @@
 #include "queue.h"
 
 #include "clock.h"
+#include "file.h"
 #include "log.h"
 #include "mem.h"
 
@@ -34,11 +35,29 @@ struct move {
 	struct fail *fail;
 };
 
+/* What smtpd put before the message may make it longer than what such a file holds. */
+static bool write_body(struct move *move)
+{
+	int spool = move->mail->queue->spool;
+	uint64_t id = move->mail->id;
+	CLEANUP(file_close) int file = spoolfile_body_begin(spool, id, &move->fail);
+	if (file < 0 || !file_write_at(file, move->body.data, move->body.length, 0, &move->fail) ||
+	    !spoolfile_body_finish(spool, id, move->body.length, &move->fail))
+		return false;
+	move->envelope.body_in_file = true;
+	move->body = (struct str){};
+	return true;
+}
+
 static void run_move(struct job *job)
 {
 	struct move *move = (struct move *)job;
-	if (!spoolfile_create(move->mail->queue->spool, &move->envelope, move->body, &move->fail))
-		must(move->fail);
+	int spool = move->mail->queue->spool;
+	bool is_long = move->body.length > LIMIT_INLINE_BODY_MAX;
+	if ((!is_long || write_body(move)) && spoolfile_create(spool, &move->envelope, move->body, &move->fail))
+		return;
+	if (is_long)
+		spoolfile_remove(spool, move->mail->id, NULL); /* of the body; the record still has it */
 }
 
 static void log_moved(const struct move *move)
@@ -65,8 +84,10 @@ static void move_done(struct job *job)
 	} else {
 		mail_leave_ring(mail);
 		mail->in_file = true;
+		mail->body_in_file = move->envelope.body_in_file;
 		for (uint32_t i = 0; i < mail->count; i++)
 			mail->deliveries[i].logged = move->envelope.recipients[i].state != ENVELOPE_PENDING;
+		mail_release_logged(mail);
 	}
 	mail_unload(mail);
 	fail_free(&move->fail);
@@ -167,6 +188,7 @@ static void log_done(struct job *job)
 	}
 	for (size_t i = 0; i < log->results.count; i++)
 		mail->deliveries[log->results.items[i].recipient].logged = true;
+	mail_release_logged(mail);
 	array_release(&log->results);
 	free(log);
 	mail->busy = false;
@@ -305,7 +327,7 @@ struct recovery {
 	ARRAY(struct mail *) mails;
 	ARRAY(uint64_t) bodies;
 	struct map *origins; /* (journal, sequence) → mail */
-	struct map *ids;     /* id → mail */
+	struct map *ids;     /* of those that may have a body in a file */
 };
 
 struct origin_key {
@@ -324,6 +346,7 @@ static void add_file(struct recovery *r, uint64_t id)
 		log_event(LOG_ERROR, 0, "message-unreadable", LOG_NUMBER("id", id), LOG_TEXT("why", str_of(fail_text(fail))));
 		if (fail->kind == FAIL_CORRUPT)
 			rename_damaged_message(r->queue, id);
+		map_set(r->ids, MAP_KEY(id), r); /* what cannot be read now keeps its body */
 		return;
 	}
 	struct mail *mail = mail_new(r->queue, &e);
@@ -333,7 +356,7 @@ static void add_file(struct recovery *r, uint64_t id)
 	struct origin_key key = { mail->journal, mail->sequence };
 	if (mail->sequence)
 		map_set(r->origins, MAP_KEY(key), mail);
-	map_set(r->ids, MAP_KEY(id), mail);
+	map_set(r->ids, MAP_KEY(id), r);
 	*array_add(&r->mails) = mail;
 }
 
@@ -377,7 +400,8 @@ static bool add_record(struct recovery *r, struct ring *ring, uint64_t sequence,
 	mail->ring_previous = ring->last;
 	*(ring->last ? &ring->last->ring_next : &ring->first) = mail;
 	ring->last = mail;
-	map_set(r->ids, MAP_KEY(mail->id), mail);
+	if (mail->body_in_file)
+		map_set(r->ids, MAP_KEY(mail->id), r);
 	*array_add(&r->mails) = mail;
 	return true;
 }

@@ -1,8 +1,9 @@
 /*
  * smtpd's side: one transaction at a time per peer.
  *
- *	IDLE ──MAIL_BEGIN──► BEGUN ──MAIL_RECIPIENT──► ADDRESSED ──MAIL_BODY──► BODY ──┐
- *	                                                 └─MAIL_FILE──► FILE ─────────┴─MAIL_COMMIT──► COMMITTING ──► IDLE
+ *	IDLE ──MAIL_BEGIN──► BEGUN ──MAIL_RECIPIENT──► ADDRESSED ──MAIL_BODY──► IN_BODY ──┐
+ *	 └──refused──► REFUSED ──MAIL_BEGIN──►…         ├─MAIL_FILE──► IN_FILE ──────────┤
+ *	                                                └────────────────────────────────┴─MAIL_COMMIT──► COMMITTING ──► IDLE
  *
  * WAITING stands before any of them while auth is asked; MAIL_ABORT leads to IDLE from all but WAITING and COMMITTING.
  */
@@ -16,7 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { IDLE = 1, BEGUN = 2, ADDRESSED = 4, BODY = 8, FILE_ = 16, WAITING = 32, COMMITTING = 64, REFUSED = 128 };
+enum { IDLE = 1, BEGUN = 2, ADDRESSED = 4, IN_BODY = 8, IN_FILE = 16, WAITING = 32, COMMITTING = 64, REFUSED = 128 };
 enum { TOKEN_PATIENCE_MS = 3000, LINEAR_MAX = 8, BODY_SLACK = 262144 };
 
 struct promise {
@@ -456,7 +457,7 @@ static bool on_body(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct msg_mail_body read;
 	if (!msg_mail_body_read(frame, &read) || frame->request != in->request)
 		return false;
-	peer->state = BODY;
+	peer->state = IN_BODY;
 	return take_content(in, read.content);
 }
 
@@ -473,7 +474,7 @@ static bool on_file(struct ipc_peer *peer, struct ipc_frame *frame)
 	enum verdict_kind kind = file >= 0 ? VERDICT_OK : fail->kind == FAIL_NO_SPACE ? VERDICT_NO_SPACE : VERDICT_TEMPORARY;
 	msg_mail_file_answer_send(&peer->channel, in->request, &(struct msg_mail_file_answer){ .kind = kind }, file);
 	if (file >= 0)
-		peer->state = FILE_;
+		peer->state = IN_FILE;
 	return true;
 }
 
@@ -653,11 +654,11 @@ static const struct ipc_permit permits[] = {
 	{ MSG_MAIL_BEGIN, IDLE | REFUSED, 0, on_begin },
 	{ MSG_MAIL_RECIPIENT, REFUSED, 0, on_recipient_of_refused },
 	{ MSG_MAIL_RECIPIENT, BEGUN | ADDRESSED, 0, on_recipient },
-	{ MSG_MAIL_FROM_HEADER, BEGUN | ADDRESSED | BODY | FILE_, 0, on_from_header },
-	{ MSG_MAIL_BODY, ADDRESSED | BODY, 0, on_body },
+	{ MSG_MAIL_FROM_HEADER, BEGUN | ADDRESSED | IN_BODY | IN_FILE, 0, on_from_header },
+	{ MSG_MAIL_BODY, ADDRESSED | IN_BODY, 0, on_body },
 	{ MSG_MAIL_FILE, ADDRESSED, 0, on_file },
-	{ MSG_MAIL_COMMIT, ADDRESSED | BODY | FILE_, 0, on_commit },
-	{ MSG_MAIL_ABORT, IDLE | REFUSED | BEGUN | ADDRESSED | BODY | FILE_, 0, on_abort },
+	{ MSG_MAIL_COMMIT, ADDRESSED | IN_BODY | IN_FILE, 0, on_commit },
+	{ MSG_MAIL_ABORT, IDLE | REFUSED | BEGUN | ADDRESSED | IN_BODY | IN_FILE, 0, on_abort },
 };
 
 static void intake_ended(struct ipc_peer *peer, const char *why)

@@ -14,7 +14,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { HEADROOM_MS = 1000 };
+enum { HEADROOM_MS = 1000, HURRY_MS = 100 };
 
 void trim_note_applied(struct delivery *d)
 {
@@ -127,6 +127,7 @@ static void begin_sync(struct queue *q)
 	sync->job = (struct job){ .run = run_sync, .done = sync_done };
 	sync->queue = q;
 	sync->under_way = true;
+	sync->began_ms = clock_monotonic_ms();
 	move_marks(q);
 	sync->marks_moved = false;
 	sync->journal_count = 0;
@@ -139,15 +140,29 @@ static void begin_sync(struct queue *q)
 	worker_give(&q->syncer, &sync->job);
 }
 
-void trim_hurry(struct queue *q)
+static void sync_if_useful(struct queue *q)
 {
 	if (!q->sync.under_way && (q->sync.applied.count > 0 || q->sync.marks_moved))
 		begin_sync(q);
 }
 
+static void hurry_is_due(void *owner)
+{
+	sync_if_useful(owner);
+}
+
+void trim_hurry(struct queue *q)
+{
+	int64_t wait = q->sync.began_ms + HURRY_MS - clock_monotonic_ms();
+	if (wait <= 0)
+		sync_if_useful(q);
+	else if (q->sync.hurry_timer.place == 0)
+		loop_start_timer(q->loop, &q->sync.hurry_timer, wait, hurry_is_due, q);
+}
+
 void trim_tick(struct queue *q)
 {
-	trim_hurry(q);
+	sync_if_useful(q);
 	commit_retry(q);
 	spool_remove_gone(q);
 }

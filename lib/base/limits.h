@@ -51,6 +51,14 @@
 #define LIMIT_POP3_LISTING_MAX 10000000  /* lines of a listing that a client takes */
 #define LIMIT_POP3_UID_MAX 70            /* RFC 1939 §7 */
 
+/* Clients: what is taken from a server that nobody vouches for */
+#define LIMIT_CLIENT_MAILS_MAX 1000000   /* in a listing */
+#define LIMIT_CLIENT_TOP_MAX 4194304     /* octets of an answer to TOP */
+#define LIMIT_CLIENT_MAIL_MAX 2147483648 /* octets of one mail; and no more than twice what was announced and 1 MB */
+#define LIMIT_CLIENT_HEADER_MAX 65536    /* of a mail in a list that is looked at */
+#define LIMIT_CLIENT_SEND_MAX 268435456  /* octets of a mail that is submitted */
+#define LIMIT_CLIENT_LINE_MAX 8192       /* of a server's line that the exerciser shows */
+
 /* Messages: what the parser looks at; beyond it a mail is kept and served raw */
 #define LIMIT_HEADER_SIZE_MAX 1048576    /* header block that is parsed */
 #define LIMIT_HEADER_FIELDS_MAX 10000
@@ -92,6 +100,7 @@
 #define LIMIT_KEYWORD_MAX 100
 #define LIMIT_KEYWORDS_PER_MAILBOX 1000
 #define LIMIT_UID_GAP 65536              /* added to UIDNEXT and HIGHESTMODSEQ after an unclean stop */
+#define LIMIT_IMPORT_MAIL_MAX 1073741824  /* a mail that is imported or exported */
 #define LIMIT_JOURNAL_SIZE 268435456
 #define LIMIT_JOURNAL_RECORD_MAX 3145728 /* envelope and inline body */
 #define LIMIT_ENVELOPE_SIZE_MAX 2097152

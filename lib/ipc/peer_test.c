@@ -23,7 +23,7 @@ struct side {
 	unsigned pings, readies, ended;
 	const char *why;
 	bool end_at_ping;     /* the handler asks for the end */
-	bool release_at_ping; /* the handler releases and frees nothing more is done with it */
+	bool release_at_ping; /* the handler releases the peer */
 	bool refuse_ping;
 	bool released;
 };
@@ -37,7 +37,7 @@ static bool on_ping(struct ipc_peer *peer, struct ipc_frame *frame)
 		ipc_peer_end(peer, "enough");
 	if (side->release_at_ping) {
 		ipc_peer_release(peer);
-		memset(peer, 0x5a, sizeof *peer); /* as if freed: nothing may look at it now */
+		memset(peer, 0, sizeof *peer); /* as if freed: whoever looks at it now stumbles */
 		side->released = true;
 	}
 	return !side->refuse_ping;

@@ -1,14 +1,19 @@
 #include "database.h"
 
 #include "store.h"
+#include "wal_vfs.h"
 
 #include <errno.h>
+
+enum { BUSY_MS = 10000 };
 
 bool database_open(struct database *db, const char *path, int flags, struct fail **fail)
 {
 	*db = (struct database){};
-	if (sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK) {
+	if (sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, wal_vfs_name()) == SQLITE_OK) {
 		sqlite3_extended_result_codes(db->handle, 1);
+		/* One process, so a lock that is taken passes soon. */
+		sqlite3_busy_timeout(db->handle, BUSY_MS);
 		return true;
 	}
 	if (db->handle)

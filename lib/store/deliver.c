@@ -26,11 +26,13 @@ static struct store_id id_of_origin(const struct store_origin *origin)
 	return id;
 }
 
-static struct store_id make_id(struct store_txn *txn, const struct store_origin *origin)
+static struct store_id make_id(struct store_txn *txn, const struct store_delivery *delivery)
 {
 	struct store_id id = {};
-	if (origin)
-		return id_of_origin(origin);
+	if (delivery->id)
+		return *delivery->id;
+	if (delivery->origin)
+		return id_of_origin(delivery->origin);
 	if (getrandom(&id, sizeof id, 0) != sizeof id)
 		txn_set_fail(txn, FAIL_IO, "no random bytes");
 	return id;
@@ -469,7 +471,7 @@ static bool deliver_new(struct store_txn *txn, const struct store_delivery *deli
 	struct mailbox_state *mailbox = mailbox_state(txn, delivery->mailbox);
 	if (!mailbox || (delivery->within_quota && !quota_allows(txn, size_of(delivery), 1)))
 		return false;
-	*placed = (struct store_placed){ .id = make_id(txn, delivery->origin),
+	*placed = (struct store_placed){ .id = make_id(txn, delivery),
 		                             .message = txn_message_number(txn),
 		                             .modseq = txn_modseq(txn),
 		                             .uid = mailbox_take_uid(txn, mailbox),

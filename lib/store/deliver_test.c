@@ -195,6 +195,47 @@ static void recovery_leaves_a_gap(void **state)
 	assert_false(store_needs_recovery(account->store));
 }
 
+static void an_import_leaves_the_same_gap(void **state)
+{
+	struct account *account = *state;
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	struct store_placed before = deliver_text(account, 0, 1, mail);
+	struct store_txn *txn = store_begin(account->store);
+	assert_true(store_leave_gap(txn));
+	assert_true(store_commit(&txn, &fail));
+	struct store_placed after = deliver_text(account, 0, 2, mail);
+	assert_int_equal(after.uid, before.uid + 1 + LIMIT_UID_GAP);
+	assert_true(after.modseq > before.modseq + LIMIT_UID_GAP);
+	assert_true(after.message > before.message + LIMIT_UID_GAP);
+	assert_int_equal(mailbox_now(account, "INBOX").highestmodseq, after.modseq);
+	txn = store_begin(account->store);
+	assert_true(store_leave_gap(txn));
+	store_rollback(&txn);
+	struct store_placed last = deliver_text(account, 0, 3, mail);
+	assert_int_equal(last.uid, after.uid + 1);
+	assert_int_equal(last.message, after.message + 1);
+}
+
+static void a_mail_put_back_keeps_its_id(void **state)
+{
+	struct account *account = *state;
+	CLEANUP(store_ids_release) struct store_ids ids = {};
+	CLEANUP(store_reader_release) struct store_reader *reader = store_reader_acquire(account->store, NULL);
+	struct store_placed first = deliver_text(account, 0, 1, mail), again;
+	const struct store_id id = { { 1, 2, 3 } };
+	struct store_txn *txn = store_begin(account->store);
+	struct store_delivery delivery = { .id = &id, .body.bytes = STR("back\r\n") };
+	assert_true(store_mailbox_find(txn, STR("INBOX"), &delivery.mailbox));
+	assert_true(store_deliver(txn, &delivery, &again));
+	assert_true(store_commit(&txn, NULL));
+	assert_true(store_read_ids(reader, delivery.mailbox, &ids, NULL));
+	assert_int_equal(ids.list.count, 2);
+	assert_memory_equal(&ids.list.items[0].id, &first.id, sizeof id);
+	assert_memory_equal(&ids.list.items[1].id, &id, sizeof id);
+	assert_int_equal(ids.list.items[1].uid, again.uid);
+	assert_int_equal(ids.list.items[1].size, 6);
+}
+
 static void a_roll_back_leaves_nothing(void **state)
 {
 	struct account *account = *state;
@@ -312,6 +353,8 @@ int main(void)
 		store_test(replay_writes_lost_octets_again),
 		store_test(replay_writes_a_lost_file_again),
 		store_test(recovery_leaves_a_gap),
+		store_test(an_import_leaves_the_same_gap),
+		store_test(a_mail_put_back_keeps_its_id),
 		store_test(a_roll_back_leaves_nothing),
 		store_test(the_first_failure_stays),
 		store_test(quota_binds_an_append_but_no_delivery),

@@ -126,9 +126,14 @@ struct str mailbox_path(struct str name, struct buf *memory)
 	return buf_str(memory);
 }
 
-/* The id, or 0 when there is none. */
+/* The id, or 0 when there is none. Rows in memory are forgotten when a name changes, so theirs are true; a delivery
+ * finds its mailbox here. */
 static uint64_t find(struct store_txn *txn, struct str name)
 {
+	const struct store *store = txn->store;
+	for (size_t i = 0; txn_ok(txn) && i < store->mailboxes.count; i++)
+		if (str_equal(str_of(store->mailboxes.items[i]->name), name))
+			return store->mailboxes.items[i]->id;
 	sqlite3_stmt *query = txn_query(txn, "SELECT id FROM mailbox WHERE name = ?");
 	bind_text(query, 1, name);
 	return txn_number(txn, query);

@@ -175,7 +175,6 @@ static bool scan_all(struct rebuild *r, bool key_is_new, struct fail **fail)
 static bool move_away(struct store *store, struct fail **fail)
 {
 	static const char *const names[][2] = { { "meta.db", "meta.db.old" }, { "meta.db-wal", "meta.db.old-wal" } };
-	unlinkat(store->directory, "meta.db-shm", 0);
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
 		unlinkat(store->directory, names[i][1], 0);
 		if (renameat(store->directory, names[i][0], store->directory, names[i][1]) < 0 && errno != ENOENT)

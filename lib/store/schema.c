@@ -65,10 +65,12 @@ static bool read_number(struct database *db, const char *sql, int64_t *number, s
 
 bool schema_configure(struct database *db, bool writer, struct fail **fail)
 {
-	/* One process, so a lock that is taken passes soon; temporary files would need a directory of their own. */
-	sqlite3_busy_timeout(db->handle, 10000);
-	/* Small pages: a delivery changes a few bytes on each of some nine pages, and the WAL gets whole ones. */
-	const char *pragmas = writer ? "PRAGMA page_size=1024; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-1024;"
+	/*
+	 * Small pages: a delivery changes a few bytes on each of some nine pages, and the WAL gets whole ones. What it wrote it
+	 * seldom reads again, so the cache is small, and grows only for a large transaction. Temporary files would need a
+	 * directory of their own.
+	 */
+	const char *pragmas = writer ? "PRAGMA page_size=1024; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-256; PRAGMA cache_spill=1024;"
 	                               "PRAGMA journal_mode=WAL;"
 	                               "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
 	                               "PRAGMA foreign_keys=OFF"
@@ -102,7 +104,7 @@ static bool create_schema(struct database *db, uint32_t uidvalidity, struct fail
 	return false;
 }
 
-bool schema_open(struct database *db, bool create, uint32_t uidvalidity, struct fail **fail)
+bool schema_open(struct database *db, bool create, uint32_t uidvalidity, bool *created, struct fail **fail)
 {
 	int64_t version = 0;
 	int64_t application = 0;
@@ -110,8 +112,10 @@ bool schema_open(struct database *db, bool create, uint32_t uidvalidity, struct 
 	if (!read_number(db, "PRAGMA user_version", &version, fail) ||
 	    !read_number(db, "PRAGMA application_id", &application, fail))
 		return false;
-	if (version == 0 && application == 0 && create)
-		return schema_configure(db, true, fail) && create_schema(db, uidvalidity, fail);
+	if (version == 0 && application == 0 && create) {
+		*created = schema_configure(db, true, fail) && create_schema(db, uidvalidity, fail);
+		return *created;
+	}
 	if (application != APPLICATION)
 		return fail_set(fail, FAIL_CORRUPT, "meta.db is not a store");
 	if (version != SCHEMA_VERSION)

@@ -143,6 +143,13 @@ struct segment_file *segments_create(struct segments *s, uint64_t number, enum s
 
 struct segment_file *segments_create_temporary(struct segments *s, uint64_t number, struct fail **fail)
 {
+	char name[24];
+	struct stat status;
+	segments_name(number, name);
+	if (fstatat(s->directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+		fail_set(fail, FAIL_EXISTS, "seg/%s is there", name);
+		return NULL;
+	}
 	unlinkat(s->directory, temporary_name, 0);
 	return create(s, number, temporary_name, SEGMENT_RAW, fail);
 }

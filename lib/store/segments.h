@@ -55,7 +55,8 @@ void segments_unuse(struct segments *s, struct segment_file *file);
 /* Makes the file for a new segment and writes its start. The number must be new. */
 struct segment_file *segments_create(struct segments *s, uint64_t number, enum segment_codec codec, struct fail **fail);
 
-/* A large body becomes a segment of its own: a file without a name yet, then its number by rename. */
+/* A large body becomes a segment of its own: a file without a name yet, then its number by rename. FAIL_EXISTS: a
+ * file has the number. */
 struct segment_file *segments_create_temporary(struct segments *s, uint64_t number, struct fail **fail);
 void segments_discard_temporary(struct segments *s);
 bool segments_publish(struct segments *s, struct segment_file *file, struct fail **fail);

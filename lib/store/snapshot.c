@@ -64,6 +64,22 @@ static bool read_messages(struct store_reader *reader, uint64_t mailbox, struct 
 	return step == DATABASE_DONE;
 }
 
+bool store_read_ids(struct store_reader *reader, uint64_t mailbox, struct store_ids *ids, struct fail **fail)
+{
+	struct store_maildrop drop = {};
+	bool ok = read_messages(reader, mailbox, &drop, fail);
+	store_ids_release(ids);
+	ids->list.items = drop.messages.items;
+	ids->list.count = drop.messages.count;
+	ids->list.capacity = drop.messages.capacity;
+	return ok;
+}
+
+void store_ids_release(struct store_ids *ids)
+{
+	array_release(&ids->list);
+}
+
 /* Few mails have any, and an index knows which: the wide rows of the others are not read. */
 static bool read_traits(struct store_reader *reader, uint64_t mailbox, struct store_maildrop *drop, struct fail **fail)
 {

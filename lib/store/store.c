@@ -34,12 +34,10 @@ static bool has_segments(struct store *store)
 	return found;
 }
 
-/* An account without meta.db is new only if it has no mail either. */
+/* An account without meta.db, or with one that a crash left without tables, is new only if it has no mail either. */
 static bool may_create(struct store *store, bool create)
 {
-	struct stat status;
-	bool there = fstatat(store->directory, "meta.db", &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_size > 0;
-	return create && !there && !has_segments(store);
+	return create && !has_segments(store);
 }
 
 static bool same_directory(int directory, const char *path)
@@ -70,10 +68,11 @@ bool store_open_database(struct store *store, const struct store_options *option
 		return fail_set_errno(fail, FAIL_IO, "create meta.db");
 	if (create)
 		close(file);
+	bool created = false;
 	if (!database_open(&store->writer, store->path, SQLITE_OPEN_READWRITE, fail) ||
-	    !schema_open(&store->writer, create, options->uidvalidity ? options->uidvalidity : 1, fail))
+	    !schema_open(&store->writer, create, options->uidvalidity ? options->uidvalidity : 1, &created, fail))
 		return false;
-	if (create)
+	if (created)
 		store->recovering = false; /* nothing was ever here */
 	store->writer_durable = true;
 	sqlite3_wal_hook(store->writer.handle, on_wal_commit, store);
@@ -227,20 +226,31 @@ bool store_needs_recovery(const struct store *store)
 	return store->recovering;
 }
 
+bool store_leave_gap(struct store_txn *txn)
+{
+	struct store *store = txn->store;
+	must(!txn->modseq);
+	txn->modseq = store->modseq + LIMIT_UID_GAP;
+	sqlite3_stmt *mailboxes = txn_query(txn, "UPDATE mailbox SET uidnext = min(uidnext + ?, 4294967295),"
+	                                         " highestmodseq = ?");
+	bind_u64(mailboxes, 1, LIMIT_UID_GAP);
+	bind_u64(mailboxes, 2, txn->modseq);
+	txn_run(txn, mailboxes);
+	store->message_next = store->message_reserved = store->message_next + LIMIT_UID_GAP;
+	sqlite3_stmt *account = txn_query(txn, "UPDATE account SET message_next = ?, modseq = ?");
+	bind_u64(account, 1, store->message_next);
+	bind_u64(account, 2, txn->modseq);
+	txn_run(txn, account);
+	mailbox_forget_all(store);
+	return txn_ok(txn);
+}
+
 bool store_finish_recovery(struct store *store, struct fail **fail)
 {
 	CLEANUP(store_rollback) struct store_txn *txn = store_begin(store);
 	if (store->recovering) {
-		sqlite3_stmt *mailboxes = txn_query(txn, "UPDATE mailbox SET uidnext = min(uidnext + ?1, 4294967295),"
-		                                         " highestmodseq = highestmodseq + ?1");
-		bind_u64(mailboxes, 1, LIMIT_UID_GAP);
-		txn_run(txn, mailboxes);
-		sqlite3_stmt *account = txn_query(txn, "UPDATE account SET message_next = ?, modseq = ?");
-		bind_u64(account, 1, store->message_next + LIMIT_UID_GAP);
-		bind_u64(account, 2, store->modseq + LIMIT_UID_GAP);
-		txn_run(txn, account);
+		store_leave_gap(txn);
 		txn_run(txn, txn_query(txn, "DELETE FROM rebuilt"));
-		mailbox_forget_all(store);
 	}
 	if (!store_commit(&txn, fail))
 		return false;

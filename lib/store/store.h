@@ -101,6 +101,9 @@ void store_cleanup(struct store **store);
 bool store_needs_recovery(const struct store *store);
 bool store_finish_recovery(struct store *store, struct fail **fail);
 
+/* The jump of invariant 8, for mail that is imported or restored: the first thing in its transaction. */
+bool store_leave_gap(struct store_txn *txn);
+
 /* ---- transactions ---- */
 
 /* Waits for the writer lock. store_begin: durable once committed, for sessions.
@@ -172,6 +175,7 @@ struct store_origin {
 
 struct store_delivery {
 	const struct store_origin *origin; /* NULL: an APPEND */
+	const struct store_id *id; /* of a mail put back, which no mail here has now; NULL: a new one */
 	struct store_body body;
 	const struct store_message_columns *columns; /* NULL: nothing is known */
 	uint64_t mailbox;
@@ -332,6 +336,22 @@ void store_entries_release(struct store_entries *entries);
 bool store_read_entries(struct store_reader *reader, const struct store_selection *selection, uint64_t changed_since,
                         struct store_entries *entries, struct fail **fail);
 
+struct store_drop_message {
+	struct store_id id;
+	uint64_t message;
+	uint64_t size;
+	uint32_t uid;
+	uint32_t traits; /* enum store_trait */
+};
+
+/* The mails of a mailbox by UID, with their ids; traits are left out. Zeroed by the caller, released with
+ * store_ids_release. */
+struct store_ids {
+	ARRAY(struct store_drop_message) list;
+};
+bool store_read_ids(struct store_reader *reader, uint64_t mailbox, struct store_ids *ids, struct fail **fail);
+void store_ids_release(struct store_ids *ids);
+
 /* UIDs expunged after a modseq, RFC 7162 §3.2.5.1. *complete is false when it is too long ago to know. */
 bool store_read_vanished(struct store_reader *reader, uint64_t mailbox, uint64_t since, struct store_uids *vanished,
                          bool *complete, struct fail **fail);
@@ -360,14 +380,6 @@ int64_t store_stream_read(struct store_stream *stream, void *to, size_t length, 
 void store_stream_close(struct store_stream **stream); /* for CLEANUP too */
 
 /* ---- a POP3 maildrop: a snapshot that pins its bodies ---- */
-
-struct store_drop_message {
-	struct store_id id;
-	uint64_t message;
-	uint64_t size;
-	uint32_t uid;
-	uint32_t traits; /* enum store_trait */
-};
 
 struct store_maildrop {
 	struct store *store;

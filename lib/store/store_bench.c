@@ -1,12 +1,19 @@
-/* What one delivery costs in CPU: store_bench DIRECTORY COUNT PER_TRANSACTION. DIRECTORY must be empty. */
+/*
+ * What one delivery costs in CPU: store_bench DIRECTORY COUNT PER_TRANSACTION [PROCESSES]. DIRECTORY must be empty.
+ * With PROCESSES as many accounts, each in a process of its own, get their mail in turn: then the caches are as cold
+ * as in the mailbox processes of a busy server.
+ */
 #include "store_internal.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { BODY_SIZE = 12288, STRUCTURE_SIZE = 600, HEADERS_SIZE = 400 };
+enum { BODY_SIZE = 12288, STRUCTURE_SIZE = 600, HEADERS_SIZE = 400, PROCESSES_MAX = 1000 };
 
 static double cpu_us(void)
 {
@@ -46,18 +53,99 @@ static void deliver(struct store *store, unsigned first, unsigned count, uint64_
 		die(fail);
 }
 
-int main(int count_of_arguments, char **arguments)
+static struct store *open_at(const char *path)
 {
-	if (count_of_arguments != 4)
-		return 2;
 	struct fail *fail = NULL;
-	unsigned count = (unsigned)strtoul(arguments[2], NULL, 10);
-	unsigned each = (unsigned)strtoul(arguments[3], NULL, 10);
-	struct store_options options = { .path = arguments[1], .create = true };
-	double start = cpu_us();
-	struct store *store = store_open(open(arguments[1], O_RDONLY | O_DIRECTORY), &options, &fail);
-	if (!store || !each)
+	struct store_options options = { .path = path, .create = true };
+	struct store *store = store_open(open(path, O_RDONLY | O_DIRECTORY), &options, &fail);
+	if (!store)
 		die(fail);
+	return store;
+}
+
+/* ---- many processes ---- */
+
+struct result {
+	double cpu_us;
+	unsigned private_kb;
+};
+
+static unsigned private_kb(void)
+{
+	FILE *rollup = fopen("/proc/self/smaps_rollup", "r");
+	unsigned kb = 0;
+	for (char line[256]; rollup && fgets(line, sizeof line, rollup);)
+		if (sscanf(line, "Private_Dirty: %u kB", &kb) == 1)
+			break;
+	if (rollup)
+		fclose(rollup);
+	return kb;
+}
+
+/* One delivery for each octet that comes; what they cost, the first one apart, when they end. */
+static void serve(int socket, const char *path, unsigned each)
+{
+	struct store *store = open_at(path);
+	unsigned first = 1;
+	double start = 0;
+	for (char turn; read(socket, &turn, 1) == 1 && turn; first += each) {
+		deliver(store, first, each, 1);
+		if (first == 1)
+			start = cpu_us();
+		if (write(socket, &turn, 1) != 1)
+			exit(1);
+	}
+	struct result result = { cpu_us() - start, private_kb() };
+	bool written = write(socket, &result, sizeof result) == sizeof result;
+	exit(!store_close(&store, NULL) || !written);
+}
+
+static int start_process(const char *directory, unsigned number, unsigned each)
+{
+	int ends[2];
+	char *path = mem_printf("%s/%u", directory, number);
+	if (mkdir(path, 0700) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+		perror(path);
+		exit(1);
+	}
+	if (fork() == 0)
+		serve(ends[1], path, each);
+	close(ends[1]);
+	free(path);
+	return ends[0];
+}
+
+static void many_stores(const char *directory, unsigned count, unsigned each, unsigned processes)
+{
+	static int sockets[PROCESSES_MAX];
+	char turn = 1;
+	struct result sum = {};
+	for (unsigned i = 0; i < processes; i++)
+		sockets[i] = start_process(directory, i + 1, each);
+	unsigned rounds = 1 + count / each / processes;
+	for (unsigned round = 0; round < rounds; round++)
+		for (unsigned i = 0; i < processes; i++)
+			if (write(sockets[i], &turn, 1) != 1 || read(sockets[i], &turn, 1) != 1)
+				exit(1);
+	turn = 0;
+	for (unsigned i = 0; i < processes; i++) {
+		struct result result;
+		if (write(sockets[i], &turn, 1) != 1 || read(sockets[i], &result, sizeof result) != sizeof result)
+			exit(1);
+		sum.cpu_us += result.cpu_us;
+		sum.private_kb += result.private_kb;
+	}
+	printf("deliver %.1f us CPU each, %u KB private per process\n",
+	       sum.cpu_us / ((double)(rounds - 1) * each * processes), sum.private_kb / processes);
+}
+
+/* ---- one process ---- */
+
+static void one_store(const char *path, unsigned count, unsigned each)
+{
+	struct fail *fail = NULL;
+	double start = cpu_us();
+	struct store *store = open_at(path);
 	printf("open %.0f us\n", cpu_us() - start);
 	start = cpu_us();
 	for (unsigned i = 0; i < count; i += each)
@@ -86,8 +174,8 @@ int main(int count_of_arguments, char **arguments)
 		die(fail);
 	printf("close %.0f us\n", cpu_us() - start);
 	start = cpu_us();
-	store = store_open(open(arguments[1], O_RDONLY | O_DIRECTORY), &options, &fail);
-	reader = store ? store_reader_acquire(store, &fail) : NULL;
+	store = open_at(path);
+	reader = store_reader_acquire(store, &fail);
 	if (!reader)
 		die(fail);
 	printf("open again %.0f us\n", cpu_us() - start);
@@ -96,5 +184,21 @@ int main(int count_of_arguments, char **arguments)
 	if (!store_close(&store, &fail))
 		die(fail);
 	printf("close again %.0f us\n", cpu_us() - start);
+}
+
+int main(int count_of_arguments, char **arguments)
+{
+	unsigned numbers[3] = { 0, 0, 1 };
+	if (count_of_arguments < 4 || count_of_arguments > 5)
+		return 2;
+	for (int i = 2; i < count_of_arguments; i++)
+		numbers[i - 2] = (unsigned)strtoul(arguments[i], NULL, 10);
+	if (!numbers[0] || !numbers[1] || !numbers[2] || numbers[2] > PROCESSES_MAX)
+		return 2;
+	store_preload();
+	if (numbers[2] == 1)
+		one_store(arguments[1], numbers[0], numbers[1]);
+	else
+		many_stores(arguments[1], numbers[0], numbers[1], numbers[2]);
 	return 0;
 }

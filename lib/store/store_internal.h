@@ -114,7 +114,8 @@ struct body_place {
 };
 
 /* ---- schema.c ---- */
-bool schema_open(struct database *db, bool create, uint32_t uidvalidity, struct fail **fail);
+/* create: a file without tables gets them, and then *created is true. */
+bool schema_open(struct database *db, bool create, uint32_t uidvalidity, bool *created, struct fail **fail);
 bool schema_configure(struct database *db, bool writer, struct fail **fail);
 
 /* ---- store.c ---- */

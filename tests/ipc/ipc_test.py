@@ -1,12 +1,14 @@
 """Master and its programs, with one of them replaced by one that breaks the rules (offender.c).
 
-    ipc_test.py BUILD    BUILD has daemons/posthorn-*, and tests/ipc/offender
+    ipc_test.py BUILD [PART]    BUILD has daemons/posthorn-* and tests/ipc/offender; PART of the names of the tests to run
 
 A bad message from any of them ends that one and nobody else; master lives, starts it anew and waits longer each time.
 And what must hold when master or a mailbox process is killed.
 """
+import concurrent.futures
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -34,10 +36,9 @@ OF_PORTER = {"replayed-session": "malformed message", "two-descriptors": "malfor
 TO_PEER = ("garbage", "forbidden", "malformed")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def own_address():
+    """Of one office: its ports are in nobody's way."""
+    return "127." + ".".join(str(random.randrange(1, 255)) for _ in range(3))
 
 
 class Office:
@@ -47,7 +48,8 @@ class Office:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-ipc-"))
         self.folder.chmod(0o755)
         self.fakes, self.plan, self.settings = fakes, plan, settings
-        self.pop3, self.smtp = free_port(), free_port()
+        address = own_address()
+        self.pop3, self.smtp = (address, 11110), (address, 11025)
         for name in PROGRAMS:
             source = BUILD / "tests/ipc/offender" if name in fakes else BUILD / f"daemons/posthorn-{name}"
             shutil.copy(source, self.folder / f"posthorn-{name}")
@@ -60,7 +62,7 @@ class Office:
                             ("submission", "submissions", "lmtp", "pop3s", "imap", "imaps"))
         (self.folder / "posthorn.conf").write_text(
             f'hostname = "mail.example.test"\ndata_directory = "{self.folder}/data"\nruntime_directory = "{self.folder}/run"\n'
-            f'{listeners}listen_pop3 = {{ "127.0.0.1:{self.pop3}" }}\nlisten_smtp = {{ "127.0.0.1:{self.smtp}" }}\n'
+            f'{listeners}listen_pop3 = {{ "{address}:{self.pop3[1]}" }}\nlisten_smtp = {{ "{address}:{self.smtp[1]}" }}\n'
             f'exempt_networks = {{ "127.0.0.0/8" }}\npregreet_wait_ms = 0\nporter_workers = 1\njournal_size = 16777216\n'
             'spool_headroom = 0\n')
         self.log_path = self.folder / "log"
@@ -145,8 +147,8 @@ class Office:
     def mailboxes(self):
         return self.pids("mailbox", below_master=False)
 
-    def greets(self, port):
-        with socket.create_connection(("127.0.0.1", port), timeout=e2e.TIMEOUT) as client:
+    def greets(self, place):
+        with socket.create_connection(place, timeout=e2e.TIMEOUT) as client:
             return client.recv(1000)[:3] in (b"+OK", b"220")
 
 
@@ -229,7 +231,7 @@ def return_of_nonsense():
     with Office(("smtpd",), "smtpd>porter:return") as office:
         def act():
             until(lambda: office.greets(office.smtp), "greeting")
-            with e2e.Line(socket.create_connection(("127.0.0.1", office.smtp), timeout=e2e.TIMEOUT)) as client:
+            with e2e.Line(socket.create_connection(office.smtp, timeout=e2e.TIMEOUT)) as client:
                 client.reply()
                 client.send("EHLO client.test")
                 client.reply()
@@ -265,14 +267,15 @@ def a_failing_mailbox_is_left_alone():
 
 
 def nothing_outlives_master():
-    """kill -9 of master: all are gone, also one that is stopped, and the next master finds every account free."""
+    """kill -9 of master: all are gone, also those that are stopped, and the next master finds every account free."""
     with Office() as office:
         until(office.is_up, "all programs up")
         for account in (1, 2, 3):
             office.want(account)
         until(lambda: len(office.mailboxes()) == 3, "three mailbox processes")
         old = set(office.descendants())
-        os.kill(min(office.mailboxes()), signal.SIGSTOP)
+        for stopped in (*office.pids("queue"), min(office.mailboxes())):
+            os.kill(stopped, signal.SIGSTOP)
         office.master.kill()
         office.master.wait()
         started = office.lines("master", "started", role="mailbox")
@@ -318,7 +321,7 @@ def a_crashed_child_taints_its_zygote():
             office.want(account)
         until(lambda: len(office.mailboxes()) == 2, "two mailbox processes")
         victim, sibling = sorted(office.mailboxes())
-        os.kill(victim, signal.SIGSEGV)
+        os.kill(victim, signal.SIGABRT)
         until(lambda: len(office.pids("mailbox")) == 2, "a second zygote")
         check(sibling in office.mailboxes(), "the sibling is gone")
         office.want(3)
@@ -345,6 +348,13 @@ def all_tests():
         nothing_outlives_master, everybody_comes_back, a_crashed_child_taints_its_zygote))
 
 
+def begun(pool, function):
+    """The function runs already; the result calls for its outcome."""
+    return pool.submit(function).result
+
+
 if __name__ == "__main__":
     only = sys.argv[2] if len(sys.argv) > 2 else ""
-    e2e.run([(name, function) for name, function in all_tests() if only in name])
+    # Each has its own office and mostly waits.
+    with concurrent.futures.ThreadPoolExecutor(4) as together:
+        e2e.run([(name, begun(together, function)) for name, function in all_tests() if only in name])

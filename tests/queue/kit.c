@@ -24,7 +24,7 @@ const char *kit_program;
 static int config_of(const struct scene *s)
 {
 	CLEANUP(mem_free) char *text = mem_printf("hostname = \"mail.example.test\"\ndata_directory = \"%s\"\njournal_size = 16777216\n"
-	                                          "spool_headroom = 0\nlog_level = info\n", s->folder);
+	                                          "spool_headroom = 0\nlog_level = warning\n", s->folder);
 	int file = file_sealed_memory("configuration", str_of(text), NULL);
 	assert_true(file >= 0);
 	return file;

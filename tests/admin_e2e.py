@@ -1,0 +1,463 @@
+#!/usr/bin/env python3
+"""The administrator's work on what accounts hold: import, export, backup, restore, fsck, rebuild."""
+import json
+import mailbox
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import threading
+
+import e2e
+from e2e import check, equal
+
+COUNT = 10000
+OCTETS = 8000
+
+
+def rows(result):
+    return json.loads(result.stdout)
+
+
+class Admin:
+    """An instance and a folder for files."""
+
+    def __init__(self, instance, folder):
+        self.instance = instance
+        self.folder = folder
+        self.made = 0
+
+    def path(self, suffix=""):
+        self.made += 1
+        return os.path.join(self.folder, f"{self.made}{suffix}")
+
+    def ctl(self, *words, **options):
+        return self.instance.ctl("--json", *words, **options)
+
+    def refused(self, text, *words):
+        result = self.ctl(*words, check=False)
+        check(result.returncode != 0 and text in result.stderr, f"{words}: expected a refusal with {text!r}, got {result.returncode} {result.stderr!r}")
+        return result
+
+    def maildir(self, mails, name=""):
+        """A Maildir of (file name, bytes)."""
+        path = self.path(name)
+        for part in ("cur", "new", "tmp"):
+            os.makedirs(os.path.join(path, part))
+        for file, mail in mails:
+            with open(os.path.join(path, "cur", file), "wb") as out:
+                out.write(mail)
+        return path
+
+    def imported(self, *mails):
+        """A fresh account with these mails (CRLF) in INBOX."""
+        user = self.instance.fresh_user()
+        self.ctl("import", user, self.maildir([(f"{i}.x:2,", mail) for i, mail in enumerate(mails, 1)]))
+        return user
+
+    def number(self, user):
+        return rows(self.ctl("account", "show", user))[0]["number"]
+
+    def data(self, user, *parts):
+        return os.path.join(self.instance.directory, "data", "accounts", self.number(user), *parts)
+
+    def pid(self, user):
+        number = self.number(user)
+        found = [int(p["pid"]) for p in self.instance.processes() if p["program"] == "mailbox" and p["account"] == number]
+        return found[0] if found else None
+
+    def end_process(self, user):
+        """The account's process ends as after a crash; the next request starts another."""
+        pid = self.pid(user)
+        if pid:
+            e2e.kill(pid)
+            e2e.until(lambda: self.pid(user) != pid, f"end of process {pid}")
+
+    def lose_index(self, user):
+        for name in os.listdir(self.data(user)):
+            if name.startswith("meta.db"):
+                os.unlink(self.data(user, name))
+
+    def uids(self, user):
+        with self.instance.pop3(user) as client:
+            uids = client.uids()
+            client.ok("QUIT")
+        return uids
+
+    def boxes(self, user):
+        return {row["name"]: row for row in rows(self.ctl("mailboxes", user))}
+
+
+def letter(number, body=b"text\r\n"):
+    return b"From: a@example.test\r\nSubject: letter %d\r\n\r\n" % number + body
+
+
+def exactly(size, head):
+    return head + b"x" * (size - len(head) - 2) + b"\r\n"
+
+
+def maildrop_of_rfc1939(admin):
+    first, second = exactly(120, b"Subject: one\r\n\r\n"), exactly(200, b"Subject: two\r\n\r\n")
+    user = admin.imported(first, second)
+    with admin.instance.pop3(user) as client:
+        equal(client.ask("STAT"), "+OK 2 320", "STAT")
+        check(client.ask("LIST").startswith("+OK 2 messages"), "LIST")
+        equal(client.listing(), ["1 120", "2 200"], "LIST")
+        equal(client.ask("LIST 2"), "+OK 2 200", "LIST 2")
+        equal(client.ask("LIST 3"), "-ERR no such message, only 2 messages in maildrop", "LIST 3")
+        equal(client.retr(1), first, "RETR 1")
+        client.ok("DELE 1")
+        client.err("DELE 1")
+        equal(client.ask("STAT"), "+OK 1 200", "STAT after DELE")
+        client.ok("RSET")
+        equal(client.ask("STAT"), "+OK 2 320", "STAT after RSET")
+        client.ok("TOP 1 0")
+        equal(client.block(), b"Subject: one\r\n\r\n", "TOP 1 0")
+        uids = client.uids()
+        equal(len(set(uids)), 2, "different ids")
+        check(client.ok("QUIT").endswith("(2 messages left)"), "QUIT")
+    equal(admin.uids(user), uids, "the ids of a second session")
+
+
+def import_keeps_octets(admin):
+    """LF becomes CRLF, CRLF and a bare CR stay, the last line gets its end."""
+    user = admin.instance.fresh_user()
+    path = admin.maildir([("1.a:2,", b"Subject: a\n\nb\rc\nd"), ("2.a:2,", b"Subject: b\r\n\r\ncrlf\r\n"), ("3.a:2,", b"")])
+    admin.ctl("import", user, path)
+    equal(admin.instance.mails(user), [b"Subject: a\r\n\r\nb\rc\r\nd\r\n", b"Subject: b\r\n\r\ncrlf\r\n", b""], "octets")
+
+
+FOLDERS = ["INBOX", "Archive", "Archive/2024.old", "Größe & Maß", "日本"]
+FLAGS = {"S": "seen", "R": "replied", "F": "flagged", "T": "trashed", "D": "draft"}
+
+
+def sample_mails():
+    choose = random.Random(1)
+    mails = []
+    for number in range(40):
+        body = b"From the start\r\n>From quoted\r\n\r\nFrom a@b Thu Jan  1 00:00:00 1970\r\n" if number % 4 == 0 else b"line\r\n" * (number * 10)
+        if number % 7 == 0:
+            body += b"bare\rCR\r\n\r\n"
+        if number % 11 == 0:
+            body = b"\r\n" * number + body
+        head = b"Status: mine\r\nX-Keywords: also mine\r\n" if number % 5 == 0 else b""
+        flags = "".join(sorted(choose.sample("SRFTD", choose.randrange(4))) + sorted(choose.sample("abc", choose.randrange(3))))
+        mails.append((head + letter(number, body), flags))
+    return mails
+
+
+def fill_folders(admin):
+    """An account with mails in several folders; returns it and {folder: [(mail, flags, date)]}."""
+    user = admin.instance.fresh_user()
+    wanted = {}
+    for index, folder in enumerate(FOLDERS):
+        path = admin.maildir([])
+        with open(os.path.join(path, "dovecot-keywords"), "w", encoding="ascii") as out:
+            out.write("0 work\n1 $Forwarded2\n2 later\n")
+        wanted[folder] = []
+        for number, (mail, flags) in enumerate(sample_mails()[index * 8:index * 8 + 8]):
+            date = 1000000000 + index * 1000 + 100 - number
+            file = os.path.join(path, "cur", f"{number + 1}.x:2,{flags}")
+            with open(file, "wb") as out:
+                out.write(mail)
+            os.utime(file, (date, date))
+            wanted[folder].append((mail, flags, date))
+        admin.ctl("import", user, path, "--folder", folder)
+    return user, wanted
+
+
+def maildir_contents(path):
+    """{folder as Maildir++ names it: [(bytes with CRLF, letters, date)]} with keyword letters as their names."""
+    found = {}
+    for entry in sorted(os.listdir(path)):
+        folder = "" if entry == "cur" else entry
+        cur = os.path.join(path, folder, "cur")
+        if not os.path.isdir(cur) or (folder and not folder.startswith(".")):
+            continue
+        keywords = {}
+        names = os.path.join(path, folder, "dovecot-keywords")
+        if os.path.exists(names):
+            with open(names, encoding="ascii") as lines:
+                keywords = {chr(97 + int(number)): name for number, name in (line.split() for line in lines)}
+        mails = []
+        for file in sorted(os.listdir(cur), key=lambda name: int(name.split(".Q")[1].split(".")[0])):
+            with open(os.path.join(cur, file), "rb") as mail:
+                text = mail.read()
+            letters = [keywords.get(c, c) for c in file.split(":2,")[1]]
+            mails.append((text if b"\r" in text else e2e.crlf(text), sorted(letters), int(os.stat(os.path.join(cur, file)).st_mtime)))
+        found[folder] = mails
+    return found
+
+
+def named(wanted):
+    keywords = {"a": "work", "b": "$Forwarded2", "c": "later"}
+    return [(mail, sorted(keywords.get(c, c) for c in flags), date) for mail, flags, date in wanted]
+
+
+def export_to_maildir(admin):
+    user, wanted = fill_folders(admin)
+    first = admin.path()
+    admin.ctl("export", user, first)
+    found = maildir_contents(first)
+    equal(len(found), len(FOLDERS), "number of folders")
+    equal(found[""], named(wanted["INBOX"]), "INBOX")
+    equal(found[".Archive"], named(wanted["Archive"]), "Archive")
+    equal(found[".Archive.2024&AC4-old"], named(wanted["Archive/2024.old"]), "Archive/2024.old")
+    other = admin.instance.fresh_user()
+    admin.ctl("import", other, first)
+    second = admin.path()
+    admin.ctl("export", other, second, "--format", "maildir")
+    equal(maildir_contents(second), found, "the second export")
+    equal({n: b["messages"] for n, b in admin.boxes(other).items()}, {n: b["messages"] for n, b in admin.boxes(user).items()}, "mailboxes")
+    admin.refused("holds something already", "export", user, first)
+
+
+def export_to_mbox(admin):
+    user, wanted = fill_folders(admin)
+    first, second = admin.path(), admin.path()
+    admin.ctl("export", user, first, "--format", "mbox")
+    equal(len(os.listdir(first)), len(FOLDERS), "number of files")
+    with open(os.path.join(first, "INBOX.mbox"), "rb") as file:
+        check(file.read().startswith(b"From MAILER-DAEMON Sun Sep  9 01:48:20 2001\nStatus: "), "a separator with the date")
+    other = admin.instance.fresh_user()
+    admin.ctl("import", other, first)
+    admin.ctl("export", other, second)
+    equal(maildir_contents(second)[""], named(wanted["INBOX"]), "INBOX by way of mbox")
+    equal(maildir_contents(second)[".Archive.2024&AC4-old"], named(wanted["Archive/2024.old"]), "a folder by way of mbox")
+    equal(admin.instance.mails(other), [mail for mail, _, _ in wanted["INBOX"]], "octets")
+
+
+def foreign_mbox(admin):
+    """What Python's mailbox module writes, which quotes and marks in its own way."""
+    path = admin.path(".mbox")
+    box = mailbox.mbox(path)
+    for number in range(3):
+        mail = mailbox.mboxMessage(letter(number, b"a\n\nFrom here\n").replace(b"\r\n", b"\n"))
+        mail.set_flags(["", "RO", "FA"][number])
+        mail.set_from("somebody@example.test Sat Jan  3 01:05:34 1996")
+        box.add(mail)
+    box.close()
+    user = admin.instance.fresh_user()
+    admin.ctl("import", user, path)
+    equal(admin.instance.mails(user), [letter(n, b"a\r\n\r\nFrom here\r\n") for n in range(3)], "octets")
+    out = admin.path()
+    admin.ctl("export", user, out)
+    equal([(flags, date) for _, flags, date in maildir_contents(out)[""]], [([], 820631134), (["S"], 820631134), (["F", "R"], 820631134)], "flags and dates")
+    with open(path, "wb") as file:
+        file.write(b"this is a letter\n")
+    admin.refused("no mbox file", "import", user, path)
+    admin.refused("No such file", "import", user, path + ".not")
+    equal(len(admin.uids(user)), 3, "nothing came of that")
+
+
+def large_import(admin):
+    path = admin.path(".mbox")
+    body = (b"0123456789" * 7 + b"\n") * (OCTETS // 71)
+    with open(path, "wb") as out:
+        for number in range(COUNT):
+            out.write(b"From x@example.test Sat Jan  3 01:05:34 1996\nSubject: %d\n\n" % number + body + b"\n")
+    user = admin.instance.fresh_user()
+    environment = dict(os.environ, POSTHORN_DIR=admin.instance.directory)
+    importer = subprocess.Popen([admin.instance.facts["ctl"], "--json", "import", user, path], env=environment,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    told = importer.stderr.read()
+    _, status, used = os.wait4(importer.pid, 0)
+    equal(status, 0, f"the import: {told}")
+    check(len(told.splitlines()) >= 5 and f"{user}: {COUNT} mails" in told, f"progress lines: {told!r}")
+    equal(admin.boxes(user)["INBOX"]["messages"], str(COUNT), "mails")
+    with admin.instance.pop3(user) as client:
+        equal(client.retr(COUNT), b"Subject: %d\r\n\r\n" % (COUNT - 1) + e2e.crlf(body), "the last mail")
+        client.ok("QUIT")
+    with open(admin.instance.facts["ctl"], "rb") as program:
+        if b"__asan_init" in program.read():
+            e2e.skip("memory is not looked at: ASan keeps what was freed")
+    with open(f"/proc/{admin.pid(user)}/status", encoding="ascii") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    # what is counted begins with this program's own size before exec
+    check(used.ru_maxrss < COUNT * OCTETS // 2000, f"posthornctl took {used.ru_maxrss} kB for {COUNT * OCTETS // 1000} kB")
+    check(peak < COUNT * OCTETS // 2000, f"the mailbox process took {peak} kB")
+
+
+def backup_and_restore(admin):
+    mails = [letter(n) for n in range(50)]
+    user = admin.imported(*mails)
+    uids, file = admin.uids(user), admin.path(".backup")
+    admin.ctl("backup", user, file)
+    check("backup" not in os.listdir(admin.data(user)), "nothing is left behind")
+    # all deleted by POP3, with a new mail since
+    with admin.instance.pop3(user) as client:
+        for number in range(1, 51):
+            client.ok(f"DELE {number}")
+        client.ok("QUIT")
+    admin.instance.deliver(user, "Subject: since\n\nnew\n")
+    equal(rows(admin.ctl("restore", user, file))[0]["restored"], "50", "restored")
+    again = admin.instance.mails(user)
+    equal(again[1:], mails, "octets, behind the mail that came since")
+    equal(admin.uids(user)[1:], uids, "ids")
+    equal(rows(admin.ctl("restore", user, file))[0], {"account": user, "restored": "0", "there": "50", "removed": "0", "damaged": "0"}, "once more")
+    equal(rows(admin.ctl("restore", user, file, "--replace"))[0]["removed"], "1", "--replace removes the mail that came since")
+    equal(admin.uids(user), uids, "ids after --replace")
+    # the account's directory is lost
+    admin.end_process(user)
+    shutil.rmtree(admin.data(user))
+    equal(admin.uids(user), [], "a new directory")
+    admin.ctl("restore", user, file)
+    equal(admin.instance.mails(user), mails, "octets in the new directory")
+    equal(admin.uids(user), uids, "ids in the new directory")
+    check(int(admin.boxes(user)["INBOX"]["uidnext"]) > 65536, "a gap in the UIDs")
+    equal(rows(admin.ctl("fsck", user)), [], "fsck")
+
+
+def restore_of_folders_and_flags(admin):
+    user, _ = fill_folders(admin)
+    file, before, after = admin.path(".backup"), admin.path(), admin.path()
+    admin.ctl("export", user, before)
+    admin.ctl("backup", user, file)
+    other = admin.instance.fresh_user()
+    admin.ctl("import", other, admin.maildir([("1.a:2,", letter(1))]), "--folder", "Gone")
+    admin.ctl("restore", other, file, "--replace")
+    admin.ctl("export", other, after)
+    equal(maildir_contents(after), maildir_contents(before), "all that was backed up, and nothing else")
+
+
+def damaged_backup_changes_nothing(admin):
+    user = admin.imported(letter(1), letter(2))
+    file, bad = admin.path(".backup"), admin.path(".backup")
+    admin.ctl("backup", user, file)
+    uids = admin.uids(user)
+    with open(file, "rb") as source:
+        whole = source.read()
+    for name, text in (("flipped", whole[:len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1:]),
+                       ("cut off", whole[:-10]), ("empty", b""), ("no archive", b"From x\n" * 100)):
+        with open(bad, "wb") as out:
+            out.write(text)
+        admin.refused("archive", "restore", user, bad, "--replace")
+        equal(admin.uids(user), uids, f"after the backup that is {name}")
+    check("restore" not in os.listdir(admin.data(user)), "nothing is left behind")
+
+
+def backup_while_mail_comes(admin):
+    user = admin.imported(*[letter(n) for n in range(200)])
+    file, stop, sent = admin.path(".backup"), threading.Event(), []
+
+    def send():
+        while not stop.is_set():
+            admin.instance.deliver(user, f"Subject: now {len(sent)}\n\nbody\n")
+            sent.append(len(sent))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        e2e.until(lambda: len(sent) > 3, "the first deliveries")
+        uids = admin.uids(user)[:200]
+        admin.ctl("backup", user, file)
+        admin.ctl("restore", user, file)
+        other = admin.instance.fresh_user()
+        admin.ctl("restore", other, file)
+        count = len(sent)
+        e2e.until(lambda: len(sent) > count + 3, "deliveries that go on")
+    finally:
+        stop.set()
+        sender.join()
+    equal(admin.uids(other)[:200], uids, "ids in the other account")
+    subjects = [mail.split(b"Subject: now ")[1].split(b"\r\n")[0] for mail in admin.instance.mails(user) if b"Subject: now " in mail]
+    equal(sorted(map(int, subjects)), list(range(len(sent))), "every mail that was delivered, once")
+
+
+def fsck_finds_damage(admin):
+    mails = [letter(n, b"body of %d\r\n" % n) for n in range(1, 6)]
+    user = admin.imported(*mails)
+    uids = admin.uids(user)
+    equal(rows(admin.ctl("fsck", user)), [], "fsck of a good account")
+    file = admin.path(".backup")
+    admin.ctl("backup", user, file)
+    segment = admin.data(user, "seg", "0001")
+    with open(segment, "r+b") as out:
+        at = out.read().index(b"body of 3")
+        out.seek(at)
+        out.write(b"BODY")
+    result = admin.refused("damages found", "fsck", user)
+    equal(rows(result)[0]["kind"], "corrupt", "what was found")
+    with admin.instance.pop3(user) as client:
+        for number in (1, 2, 4, 5):
+            equal(client.retr(number), mails[number - 1], f"mail {number}")
+        client.err("RETR 3")
+        client.ok("QUIT")
+    result = admin.refused("damaged", "export", user, admin.path())
+    check("INBOX uid" in result.stderr and rows(result)[0]["mails"] == "4", f"the export tells it: {result.stderr}")
+    admin.refused("accounts failed", "fsck", "--all")
+    admin.ctl("restore", user, file)
+    equal(sorted(admin.instance.mails(user)), sorted(mails), "all mails after a restore")
+    equal(set(admin.uids(user)) & set(uids), set(uids) - {uids[2]}, "the ids of the good ones")
+
+
+def rebuild_without_index(admin):
+    mails = [letter(n) for n in range(30)]
+    user = admin.imported(*mails)
+    uids, number = admin.uids(user), admin.boxes(user)["INBOX"]["uidvalidity"]
+    equal(rows(admin.ctl("rebuild", user))[0], {"account": user, "mails": "30", "recovered": "0", "damaged": "0"}, "a rebuild while it serves")
+    equal(admin.instance.mails(user), mails, "octets")
+    equal(admin.uids(user), uids, "ids")
+    check(admin.boxes(user)["INBOX"]["uidvalidity"] != number, "a new UIDVALIDITY")
+    admin.lose_index(user)
+    equal(rows(admin.ctl("rebuild", user))[0]["mails"], "30", "a rebuild of a lost index")
+    equal(admin.uids(user), uids, "ids after it")
+    # lost while no process runs: it is rebuilt at once
+    admin.end_process(user)
+    admin.lose_index(user)
+    equal(admin.instance.mails(user), mails, "octets after the next start")
+    equal(admin.uids(user), uids, "ids after the next start")
+    admin.instance.deliver(user, "Subject: since\n\nnew\n")
+    equal(len(admin.uids(user)), 31, "mail goes on")
+    equal(rows(admin.ctl("fsck", user)), [], "fsck")
+
+
+def backup_of_all(admin):
+    user = admin.imported(letter(1))
+    folder = admin.path()
+    count = len(rows(admin.ctl("account", "list")))
+    equal(len(rows(admin.ctl("backup", "--all", folder))), count, "accounts backed up")
+    names = os.listdir(folder)
+    check({"directory.db", "posthorn.conf", f"{user}.backup"} <= set(names) and len(names) == count + 2, f"files: {names}")
+    with open(os.path.join(folder, "directory.db"), "rb") as file:
+        check(user.encode() in file.read() or os.path.getsize(file.name) > 10000, "the directory")
+    for name in names:
+        equal(os.stat(os.path.join(folder, name)).st_mode & 0o777, 0o600, f"mode of {name}")
+        if name.endswith(".backup") and name != f"{user}.backup":
+            os.unlink(os.path.join(folder, name))
+    with admin.instance.pop3(user) as client:
+        client.ok("DELE 1")
+        client.ok("QUIT")
+    equal(rows(admin.ctl("restore", "--all", folder))[0]["restored"], "1", "restored")
+    equal(admin.instance.mails(user), [letter(1)], "octets")
+
+
+def mistakes_are_told(admin):
+    user = admin.imported(letter(1))
+    admin.refused("maildir or mbox", "export", user, admin.path(), "--format", "pst")
+    admin.refused("takes no --format", "backup", user, admin.path(), "--format", "mbox")
+    admin.refused("too few arguments", "backup", user)
+    admin.refused("too many arguments", "fsck", "--all", user)
+    admin.refused("No such file", "restore", user, admin.path(".backup"))
+    admin.refused("no Maildir", "import", user, admin.folder, "--format", "maildir")
+    result = admin.ctl("fsck", f"nobody@{e2e.DOMAIN}", check=False)
+    equal(result.returncode, 3, "exit status for an account that is not there")
+    export = admin.path()
+    admin.ctl("export", user, export)
+    backup = admin.path(".backup")
+    admin.ctl("backup", user, backup)
+    equal(len(admin.uids(user)), 1, "the account")
+
+
+def main():
+    tests = [maildrop_of_rfc1939, import_keeps_octets, export_to_maildir, export_to_mbox, foreign_mbox, large_import, backup_and_restore,
+             restore_of_folders_and_flags, damaged_backup_changes_nothing, backup_while_mail_comes, fsck_finds_damage,
+             rebuild_without_index, backup_of_all, mistakes_are_told]
+    with e2e.Instance() as instance, tempfile.TemporaryDirectory(prefix="posthorn-admin-") as folder:
+        admin = Admin(instance, folder)
+        e2e.run([(test.__name__.replace("_", " "), lambda test=test: test(admin)) for test in tests])
+
+
+if __name__ == "__main__":
+    main()

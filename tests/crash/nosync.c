@@ -1,0 +1,64 @@
+/*
+ * nosync.so: takes out one kind of sync, to show that the power-loss tests miss it.
+ *
+ *	LD_PRELOAD=…/nosync.so:…/powerloss.so NOSYNC=wal program
+ *
+ * The kinds are journal, segment, wal, database (meta.db), version, syncfs, and of directories spool, accounts, seg and
+ * account (one of them): the call returns success and does nothing, and since this library stands first, powerloss.so
+ * does not see it either. What a descriptor stands for is asked of /proc/self/fd, so this is nothing for a sandbox.
+ */
+#include "interpose.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool ends(const char *path, const char *end)
+{
+	size_t length = strlen(path), end_length = strlen(end);
+	return length >= end_length && strcmp(path + length - end_length, end) == 0;
+}
+
+static const char *kind_of(int fd)
+{
+	char link[64], path[PATH_MAX];
+	struct stat status;
+	if (fstat(fd, &status) < 0)
+		return "";
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t length = readlink(link, path, sizeof path - 1);
+	if (length < 0)
+		return "";
+	path[length] = '\0';
+	if (ends(path, " (deleted)"))
+		path[length - (ssize_t)strlen(" (deleted)")] = '\0';
+	if (S_ISDIR(status.st_mode))
+		return ends(path, "/spool") ? "spool" : ends(path, "/accounts") ? "accounts" : ends(path, "/seg") ? "seg" : "account";
+	return strstr(path, "/journal-") ? "journal" : strstr(path, "/seg/") ? "segment" : ends(path, "-wal") ? "wal"
+	     : ends(path, "meta.db") ? "database" : ends(path, "/version") ? "version" : "";
+}
+
+static bool is_out(const char *kind)
+{
+	const char *out = getenv("NOSYNC");
+	return out && strcmp(out, kind) == 0;
+}
+
+int fsync(int fd)
+{
+	return is_out(kind_of(fd)) ? 0 : NEXT(fsync)(fd);
+}
+
+int fdatasync(int fd)
+{
+	return is_out(kind_of(fd)) ? 0 : NEXT(fdatasync)(fd);
+}
+
+int syncfs(int fd)
+{
+	return is_out("syncfs") ? 0 : NEXT(syncfs)(fd);
+}
