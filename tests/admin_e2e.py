@@ -128,6 +128,39 @@ def import_keeps_octets(admin):
     equal(admin.instance.mails(user), [b"Subject: a\r\n\r\nb\rc\r\nd\r\n", b"Subject: b\r\n\r\ncrlf\r\n", b""], "octets")
 
 
+def nul_is_kept_and_not_shown(admin):
+    user = admin.imported(b"Subject: nul\r\n\r\na\0b\r\n")
+    equal(admin.instance.mails(user), [b"Subject: nul\r\n\r\na\x80b\r\n"], "RETR")
+    out = admin.path()
+    admin.ctl("export", user, out)
+    equal(maildir_contents(out)[""][0][0], b"Subject: nul\r\n\r\na\0b\r\n", "the export")
+
+
+def killed_work_is_repeated(admin):
+    """The process dies in the midst of a restore and of a rebuild."""
+    mails = [letter(n) for n in range(3000)]
+    user = admin.imported(*mails)
+    uids, file = admin.uids(user), admin.path(".backup")
+    admin.ctl("backup", user, file)
+    other = admin.instance.fresh_user()
+    admin.ctl("mailboxes", other)
+    environment = dict(os.environ, POSTHORN_DIR=admin.instance.directory)
+    with subprocess.Popen([admin.instance.facts["ctl"], "restore", other, file], env=environment, stderr=subprocess.PIPE,
+                          stdout=subprocess.DEVNULL, text=True) as restore:
+        restore.stderr.readline()  # the first thousand are durable
+        admin.end_process(other)
+    check(len(admin.uids(other)) >= 1000, "what was told as done is there")
+    check("restore" not in os.listdir(admin.data(other)), "what was half done is removed")
+    admin.ctl("restore", other, file)
+    equal(sorted(admin.uids(other)), sorted(uids), "ids after the second restore")
+    admin.end_process(user)
+    with open(admin.data(user, "rebuild"), "wb"):
+        pass
+    admin.lose_index(user)
+    equal(admin.uids(user), uids, "ids after the rebuild that was asked for before the crash")
+    check("rebuild" not in os.listdir(admin.data(user)), "the mark is gone")
+
+
 FOLDERS = ["INBOX", "Archive", "Archive/2024.old", "Größe & Maß", "日本"]
 FLAGS = {"S": "seen", "R": "replied", "F": "flagged", "T": "trashed", "D": "draft"}
 
@@ -451,8 +484,8 @@ def mistakes_are_told(admin):
 
 
 def main():
-    tests = [maildrop_of_rfc1939, import_keeps_octets, export_to_maildir, export_to_mbox, foreign_mbox, large_import, backup_and_restore,
-             restore_of_folders_and_flags, damaged_backup_changes_nothing, backup_while_mail_comes, fsck_finds_damage,
+    tests = [maildrop_of_rfc1939, import_keeps_octets, nul_is_kept_and_not_shown, export_to_maildir, export_to_mbox, foreign_mbox, large_import, backup_and_restore,
+             restore_of_folders_and_flags, damaged_backup_changes_nothing, backup_while_mail_comes, killed_work_is_repeated, fsck_finds_damage,
              rebuild_without_index, backup_of_all, mistakes_are_told]
     with e2e.Instance() as instance, tempfile.TemporaryDirectory(prefix="posthorn-admin-") as folder:
         admin = Admin(instance, folder)

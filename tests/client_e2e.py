@@ -62,7 +62,7 @@ def posthorn(*words, text=b"", environment=None):
     if not os.access(POSTHORN, os.X_OK):
         skip(f"no {POSTHORN}")
     process = subprocess.run([POSTHORN, *map(str, words)], input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120,
-                             env=dict(os.environ, XDG_DATA_HOME=PLACE, **(environment or {})), check=False)
+                             env=os.environ | {"XDG_DATA_HOME": PLACE} | (environment or {}), check=False)
     check(process.returncode >= 0 and b"Sanitizer" not in process.stderr and b"runtime error" not in process.stderr,
           process.stderr.decode(errors="replace"))
     return Result(process)
@@ -201,7 +201,7 @@ class Pop3(Fake):
 
     def on_top(self, argument):
         number, lines = map(int, argument.split())
-        header, body = self.mails[number - 1][1].split(b"\r\n\r\n", 1)
+        header, _, body = self.mails[number - 1][1].partition(b"\r\n\r\n")
         return self.listing([*header.split(b"\r\n"), b"", *body.split(b"\r\n")[:-1][:lines]])
 
     def on_retr(self, argument):
@@ -255,7 +255,7 @@ class Smtp(Fake):
                 self.mail = b"".join(line.encode() + b"\r\n" for line in iter(lambda: next(lines), "."))
                 self.take("CONTENT", b"250 taken")
             else:
-                self.take(keyword, b"250 ok")
+                self.take(keyword, b"221 bye" if keyword == "QUIT" else b"250 ok")
             if keyword == "QUIT":
                 return
 
@@ -739,15 +739,6 @@ def test_password_prompt():
         os.close(terminal)
     equal(status, DONE, f"the status; shown: {shown}")
     check(PASSWORD.encode() not in shown and b"SUBJECT" in shown, f"shown: {shown}")
-    posthorn("pop3", "list", "pop3s://a@127.0.0.1:9", environment={"SETSID": "1"}).expect(USAGE) if not os.isatty(0) and not has_terminal() else None
-
-
-def has_terminal():
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-        return True
-    except OSError:
-        return False
 
 
 # ---- sending ----------------------------------------------------------------------------------------
@@ -769,7 +760,6 @@ def test_send_header_recipients():
     with Smtp() as server:
         server.send().expect(USAGE, "no recipient")
         server.send("a@example.test", text=b"").expect(USAGE, "no mail")
-        server.send("a@example.test\r\nDATA").expect(USAGE)
     check(not any(c.startswith("MAIL") for c in server.commands), f"sent: {server.commands}")
 
 
@@ -788,13 +778,14 @@ def test_send_refused_recipients():
 def test_send_refused():
     for answers, code in (({"GREETING": [b"554 no"]}, DENIED), ({"GREETING": [b"421 later"]}, UNAVAILABLE), ({"EHLO": [b"502 no"]}, DENIED),
                           ({"MAIL": [b"550 no"]}, DENIED), ({"MAIL": [b"451 later"]}, UNAVAILABLE), ({"DATA": [b"554 no"]}, DENIED),
-                          ({"DATA": [b"250 what"]}, DENIED), ({"CONTENT": [b"550 no"]}, DENIED), ({"CONTENT": [b"452 full"]}, UNAVAILABLE),
+                          ({"DATA": [b"250 what"]}, DISTRUSTED), ({"CONTENT": [b"550 no"]}, DENIED), ({"CONTENT": [b"452 full"]}, UNAVAILABLE),
                           ({"CONTENT": [b"552 big"]}, FAILED), ({"GREETING": [b"+OK pop3"]}, DISTRUSTED), ({"MAIL": [b"250-a\r\n251 b"]}, DISTRUSTED)):
         with Smtp(answers) as server:
             server.send("a@x.test").expect(code)
     with Smtp(extensions=(b"SIZE 10",)) as server:
         server.send("a@x.test").expect(FAILED, "the server takes 10")
         check(not any(c.startswith("MAIL") for c in server.commands), "nothing is sent")
+    with Smtp() as server:
         server.send("é@x.test").expect(DENIED, "beyond ASCII")
 
 
@@ -823,7 +814,7 @@ def test_send_tls():
         server.wait_for_close()
     with Smtp({"STARTTLS": [begin]}, extensions=(b"STARTTLS", b"SIZE"), context=context) as server:
         server.send("a@x.test", options=("--ca", ca)).expect(DONE)
-        equal([c.split()[0] for c in server.commands][:3], ["EHLO", "STARTTLS", "EHLO"], "EHLO is said again")
+        equal([c.split(" ")[0] for c in server.commands][:3], ["EHLO", "STARTTLS", "EHLO"], "EHLO is said again")
     for answers, extensions in (({}, (b"SIZE",)), ({"STARTTLS": [inject]}, (b"STARTTLS",)), ({"STARTTLS": [b"454 no"]}, (b"STARTTLS",))):
         with Smtp(answers, extensions=extensions, context=context) as server:
             result = server.send("a@x.test", options=("--ca", ca))
@@ -901,7 +892,7 @@ def test_talk_ends():
     with Pop3({"STAT": silence}) as server:
         talk(server, b"STAT\n", "--timeout", "1").expect(UNAVAILABLE, "no answer for 1 seconds")
     with Pop3({"STAT": close}) as server:
-        check("The server closed the connection" in talk(server, b"STAT\nLIST\n").expect(DONE).out, "the end of the connection")
+        talk(server, b"STAT\nLIST\n").expect(UNAVAILABLE, "the server closed the connection")
 
 
 def test_talk_bad_server():

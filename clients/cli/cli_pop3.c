@@ -251,6 +251,12 @@ static const struct mime_part *find_text(const struct mime_part *root)
 	return NULL;
 }
 
+static void print_all(const struct buf *text)
+{
+	if (text->length)
+		fwrite(text->data, 1, text->length, stdout);
+}
+
 static void print_body(struct str text)
 {
 	CLEANUP(arena_cleanup) struct arena *arena = arena_new(MESSAGE_ARENA_SIZE);
@@ -266,7 +272,7 @@ static void print_body(struct str text)
 		preview_add(&piece, text, root);
 		display_lines(&shown, buf_str(&piece));
 	}
-	fwrite(shown.data, 1, shown.length, stdout);
+	print_all(&shown);
 	if (shown.length && shown.data[shown.length - 1] != '\n')
 		putchar('\n');
 }
@@ -279,7 +285,7 @@ static void print_raw(struct str text)
 		display_lines(&shown, text);
 	else
 		buf_add_str(&shown, text);
-	fwrite(shown.data, 1, shown.length, stdout);
+	print_all(&shown);
 }
 
 static bool end_show(void *context, const struct pop3_mail *mail, const char *refusal, struct fail **fail)

@@ -12,12 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TIMEOUT_MS = 60000, INPUT_MAX = 1 << 20, PIECE = 65536, COLUMNS_DEFAULT = 80, SMTP_PORT = 25 };
+enum { TIMEOUT_MS = 60000, INPUT_MAX = 1 << 20, PIECE = 16384, COLUMNS_DEFAULT = 80, SMTP_PORT = 25 };
 
 struct talk {
 	struct connection connection;
 	struct exerciser *exerciser;
 	bool typed;               /* a person types: lines are not held back, and what was typed is overwritten by what is shown */
+	bool listens;             /* to the person too */
 	bool input_ended;
 	bool over;
 	struct buf input;         /* of the person */
@@ -93,7 +94,15 @@ static bool begin_tls(struct talk *t, struct fail **fail)
 	return true;
 }
 
-static bool server_line(struct talk *t, struct fail **fail)
+/* What came behind the line in the clear, before TLS, could be anybody's: RFC 2595 §4, RFC 3207 §4. */
+static bool check_tls_start(const struct talk *t, struct str behind, struct fail **fail)
+{
+	if (t->connection.is_protected)
+		return fail_set(fail, FAIL_CORRUPT, "the server agrees to begin TLS inside TLS");
+	return behind.length == 0 || fail_set(fail, FAIL_CORRUPT, "the server sent something in the clear before TLS");
+}
+
+static bool server_line(struct talk *t, struct str behind, struct fail **fail)
 {
 	struct exerciser_note note;
 	struct str text = buf_str(&t->line);
@@ -111,7 +120,7 @@ static bool server_line(struct talk *t, struct fail **fail)
 	buf_clear(&t->line);
 	t->octets = 0;
 	t->last = '\0';
-	bool good = !note.begins_tls || begin_tls(t, fail);
+	bool good = !note.begins_tls || (check_tls_start(t, behind, fail) && begin_tls(t, fail));
 	print_state(t);
 	return good;
 }
@@ -124,27 +133,34 @@ static void keep(struct talk *t, struct str part)
 		t->last = part.data[part.length - 1];
 }
 
-/* The end of the connection is the server's last word. */
-static bool take_end(struct talk *t, struct fail **fail)
+/* Where no answer is due, the end may come as it likes: not every server ends TLS before it closes. */
+static bool take_end(struct talk *t, struct fail *why, struct fail **fail)
 {
-	bool good = t->octets == 0 || server_line(t, fail);
+	bool good = t->octets == 0 || server_line(t, (struct str){}, fail);
 	t->over = true;
-	if (stream_status(t->connection.stream) != STREAM_END)
-		return connection_lost(&t->connection, fail);
-	print_remark("The server closed the connection.", NULL);
+	if (good && exerciser_is_waiting(t->exerciser))
+		return fail_set(fail, why->kind, "%s", why->text);
+	if (good)
+		printf("             # The session is over: %s.\n", why->text);
 	return good;
 }
 
-/* One line at most: the handshake of TLS may come behind it. */
 static bool take_server(struct talk *t, struct fail **fail)
 {
-	struct str input = stream_peek(t->connection.stream);
-	if (input.length == 0)
-		return take_end(t, fail);
-	size_t at = str_find_char(input, '\n');
-	keep(t, str_first(input, at));
-	stream_consume(t->connection.stream, at < input.length ? at + 1 : at);
-	return at == input.length || server_line(t, fail);
+	char room[PIECE];
+	size_t got;
+	CLEANUP(fail_free) struct fail *why = NULL;
+	if (!connection_read_now(&t->connection, room, sizeof room, &got, &why))
+		return take_end(t, why, fail);
+	for (struct str rest = str_from(room, got); rest.length;) {
+		size_t at = str_find_char(rest, '\n');
+		bool whole = at < rest.length;
+		keep(t, str_first(rest, at));
+		rest = str_from_index(rest, at + whole);
+		if (whole && !server_line(t, rest, fail))
+			return false;
+	}
+	return true;
 }
 
 /* ---- the person's side ---- */
@@ -233,9 +249,9 @@ static bool finished(const struct talk *t)
 static bool wait_for_something(struct talk *t, struct fail **fail)
 {
 	bool waiting = exerciser_is_waiting(t->exerciser);
-	bool listens = !t->input_ended && has_turn(t);
+	bool listens = t->listens && !t->input_ended && has_turn(t);
 	fflush(stdout);
-	switch (stream_wait_readable_or(t->connection.stream, listens ? STDIN_FILENO : -1, waiting && !t->typed ? t->connection.timeout_ms : -1)) {
+	switch (stream_wait_readable_or(t->connection.stream, listens ? STDIN_FILENO : -1, waiting && !(t->typed && t->listens) ? t->connection.timeout_ms : -1)) {
 	case STREAM_READABLE:
 		return take_server(t, fail);
 	case STREAM_WOKEN:
@@ -254,24 +270,30 @@ static bool converse(struct talk *t, struct fail **fail)
 	return good;
 }
 
-/* --tls starttls: as if :starttls had been typed behind the greeting, and for SMTP behind an EHLO. */
-static bool open_protected(struct talk *t, struct fail **fail)
+static bool await_answer(struct talk *t, struct fail **fail)
 {
 	bool good = true;
 	while (good && !t->over && exerciser_is_waiting(t->exerciser))
-		good = take_server(t, fail);
-	if (!good || t->over)
-		return good;
-	if (t->connection.server.protocol == SERVER_SMTP)
+		good = wait_for_something(t, fail);
+	return good;
+}
+
+/* --tls starttls: as if :starttls had been typed behind the greeting, and for SMTP behind an EHLO. */
+static bool open_protected(struct talk *t, struct fail **fail)
+{
+	t->listens = false;
+	if (!await_answer(t, fail))
+		return false;
+	if (!t->over && t->connection.server.protocol == SERVER_SMTP)
 		send_line(t, STR("EHLO localhost"));
-	while (good && !t->over && exerciser_is_waiting(t->exerciser))
-		good = take_server(t, fail);
-	if (!good || t->over)
-		return good;
-	send_line(t, exerciser_tls_command(t->exerciser));
-	while (good && !t->over && exerciser_is_waiting(t->exerciser))
-		good = take_server(t, fail);
-	return good && (t->connection.is_protected || fail_set(fail, FAIL_CORRUPT, "the server did not begin TLS"));
+	if (!await_answer(t, fail))
+		return false;
+	if (!t->over)
+		send_line(t, exerciser_tls_command(t->exerciser));
+	if (!await_answer(t, fail))
+		return false;
+	t->listens = true;
+	return t->connection.is_protected || fail_set(fail, FAIL_CORRUPT, "the server did not begin TLS");
 }
 
 static bool find_host(struct cli_call *call, struct server *server, struct fail **fail)
@@ -305,6 +327,7 @@ bool cli_talk(struct cli_call *call, struct fail **fail)
 	if (!find_host(call, &server, fail) ||
 	    !connection_open(&t.connection, &server, call->ca, call->timeout_ms ? call->timeout_ms : TIMEOUT_MS, fail))
 		return false;
+	t.listens = true;
 	t.typed = isatty(STDIN_FILENO) == 1;
 	t.exerciser = exerciser_new(server.protocol);
 	if (t.connection.is_protected)

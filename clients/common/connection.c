@@ -4,6 +4,7 @@
 #include "socket.h"
 #include "tls_stream.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -106,6 +107,27 @@ bool connection_lost(const struct connection *c, struct fail **fail)
 	default:
 		return fail_set(fail, FAIL_UNAVAILABLE, "the connection was lost%s%s", *tls ? ": " : "", tls);
 	}
+}
+
+static void set_waiting(int fd, bool waits)
+{
+	int flags = fcntl(fd, F_GETFL);
+	must(flags >= 0 && fcntl(fd, F_SETFL, waits ? flags & ~O_NONBLOCK : flags | O_NONBLOCK) == 0);
+}
+
+bool connection_read_now(struct connection *c, void *room, size_t size, size_t *got, struct fail **fail)
+{
+	int fd = stream_descriptor(c->stream);
+	if (!c->is_protected) {
+		*got = stream_read_some(c->stream, room, size);
+		return *got > 0 || connection_lost(c, fail);
+	}
+	set_waiting(fd, false);
+	enum tls_result result = tls_read(c->tls, room, size, got);
+	set_waiting(fd, true);
+	if (result == TLS_CLOSED)
+		return fail_set(fail, FAIL_UNAVAILABLE, "the server closed the connection");
+	return result != TLS_FAILED || connection_lost(c, fail);
 }
 
 void connection_own_literal(const struct connection *c, struct buf *out)

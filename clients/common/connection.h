@@ -35,6 +35,10 @@ bool connection_start_tls(struct connection *c, struct fail **fail);
 /* Says good-bye to TLS; output that was not flushed is dropped. Nothing for one that was not opened. */
 void connection_close(struct connection *c);
 
+/* What has come, without waiting for more, when the descriptor is readable: that may be nothing, because TLS has records of
+ * its own. False at the end of the connection; *fail says how it came. Not to be mixed with reads of the stream inside TLS. */
+bool connection_read_now(struct connection *c, void *room, size_t size, size_t *got, struct fail **fail);
+
 /* Why a read gave nothing; returns false. */
 bool connection_lost(const struct connection *c, struct fail **fail);
 

@@ -237,6 +237,8 @@ static bool send_data(struct dialogue *d, struct fail **fail)
 	send_text(d, "DATA\r\n");
 	if (!read_reply(d, fail))
 		return false;
+	if (d->reply.code < 400 && d->reply.code != 354)
+		return fail_set(fail, FAIL_CORRUPT, "the server answers DATA with %d", d->reply.code);
 	if (d->reply.code != 354)
 		return refused(d, "DATA", fail);
 	for (struct str rest = d->submission->content; rest.length; rest = str_from_index(rest, PIECE)) {

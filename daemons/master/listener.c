@@ -23,8 +23,6 @@ static const struct config_listeners *configured(const struct config *config, en
 	case SERVICE_SUBMISSIONS: return &config->listen_submissions;
 	case SERVICE_POP3: return &config->listen_pop3;
 	case SERVICE_POP3S: return &config->listen_pop3s;
-	case SERVICE_IMAP: return &config->listen_imap;
-	case SERVICE_IMAPS: return &config->listen_imaps;
 	default: return NULL;
 	}
 }
@@ -32,7 +30,13 @@ static const struct config_listeners *configured(const struct config *config, en
 static int open_one(const struct config *config, const char *where, struct fail **fail)
 {
 	struct endpoint address;
-	return config_listener_address(config, where, &address, fail) ? socket_listen(&address, BACKLOG, fail) : -1;
+	if (!config_listener_address(config, where, &address, fail))
+		return -1;
+	/* Who may deliver to a local user over TCP may do so over LMTP's Unix socket: any program of this host. */
+	mode_t before = umask(0111);
+	int descriptor = socket_listen(&address, BACKLOG, fail);
+	umask(before);
+	return descriptor;
 }
 
 static struct listener *find(struct master *m, enum service service, const char *text)

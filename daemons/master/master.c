@@ -111,7 +111,7 @@ static void begin_stop(struct master *m)
 	log_event(LOG_INFO, 0, "stopping");
 	for (enum ipc_role role = 1; role < ROLE_COUNT; role++)
 		process_drain_all(m, role);
-	loop_start_timer(m->loop, &m->stop_timer, STOP_PATIENCE_MS, stop_now, m);
+	loop_start_timer(m->loop, &m->stop_timer, m->processes ? STOP_PATIENCE_MS : 0, stop_now, m);
 }
 
 static void reap(struct master *m)
@@ -226,7 +226,7 @@ int main(int argc, char **argv)
 	log_init("master", LOG_INFO);
 	parse_arguments(&m, argc, argv);
 	raise_descriptor_limit();
-	umask(0077);
+	umask(0022); /* others reach the control sockets and the accounts' directory; what children write is theirs alone */
 	m.program_folder = folder_of_this_program();
 	m.loop = loop_new();
 	watch_signals(&m);
@@ -235,6 +235,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	loop_watch(m.loop, &m.control_watch, m.control_listener, EPOLLIN, control_accept, &m);
+	umask(0077);
 	on_heartbeat(&m);
 	process_start_missing(&m);
 	log_event(LOG_INFO, 0, "running", LOG_NUMBER("pid", getpid()));

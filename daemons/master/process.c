@@ -156,6 +156,7 @@ static bool on_ready(struct ipc_peer *peer, struct ipc_frame *frame)
 }
 
 static void adjust_pool(struct master *m, unsigned kind);
+static void arm_restart_timer(struct master *m);
 static void renew_zygote(struct process *zygote);
 
 /* After crashes the next start of that role and kind waits: 50 ms, doubling up to 5 s. */
@@ -384,22 +385,28 @@ struct process *process_adopt_mailbox(struct master *m, uint64_t account, int co
 	return p;
 }
 
+/* Tried again when the longest back-off is over: what is missing may be memory, or a file that is just being installed. */
+static bool cannot_start(struct master *m, enum ipc_role role, unsigned kind, const struct fail *fail)
+{
+	log_event(LOG_ERROR, 0, "start-failed", LOG_TEXT("role", str_of(ipc_role_name(role))), LOG_TEXT("why", str_of(fail_text(fail))));
+	m->back_off[role][kind].until_ms = loop_now_ms(m->loop) + BACK_OFF_MAX_MS;
+	arm_restart_timer(m);
+	return false;
+}
+
 static bool start(struct master *m, enum ipc_role role, unsigned kind)
 {
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	CLEANUP(mem_free) char *path = mem_printf("%s/%s", m->program_folder, programs[role].program);
 	char *arguments[] = { (char *)programs[role].program, programs[role].several ? (char *)kind_names[kind] : NULL, NULL };
 	int pair[2];
-	if (!ipc_pair(pair, &fail)) {
-		log_event(LOG_ERROR, 0, "start-failed", LOG_TEXT("why", str_of(fail_text(fail))));
-		return false;
-	}
+	if (!ipc_pair(pair, &fail))
+		return cannot_start(m, role, kind, fail);
 	pid_t pid = spawn_program(path, arguments, pair[1], m->config_memory, &fail);
 	close(pair[1]);
 	if (pid < 0) {
 		close(pair[0]);
-		log_event(LOG_ERROR, 0, "start-failed", LOG_TEXT("why", str_of(fail_text(fail))));
-		return false;
+		return cannot_start(m, role, kind, fail);
 	}
 	add(m, role, kind, pair[0])->pid = pid;
 	return true;

@@ -55,7 +55,8 @@ static void committed(struct commit *commit, bool durable)
 		return;
 	}
 	envelope_id_text(commit->mail->id, id);
-	log_event(LOG_INFO, b->delivery->mail->session, "bounced", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("to", str_of(b->sender)),
+	log_event(LOG_INFO, b->delivery->mail->session, "bounced", LOG_TEXT("queue-id", str_of(id)),
+	          LOG_TEXT("to", str_of(b->sender)),
 	          LOG_TEXT("why", str_of(b->why)));
 	finish(b);
 }
@@ -140,8 +141,8 @@ static void sender_answered(struct waiter *waiter, const struct answer *answer)
 		target_add(&remote, &(struct target){ .address = str_of(b->sender) });
 		targets = buf_str(&remote);
 	}
-	bool has_place = targets.length > 0 && answer->verdict != RESOLVE_UNKNOWN_USER && answer->verdict != RESOLVE_DISABLED;
-	if (has_place && compose(b, targets, &fail))
+	bool is_nobody = answer->verdict == RESOLVE_UNKNOWN_USER || answer->verdict == RESOLVE_DISABLED;
+	if (!is_nobody && targets.length > 0 && compose(b, targets, &fail))
 		return;
 	log_event(LOG_WARNING, b->delivery->mail->session, "not-bounced", LOG_TEXT("to", str_of(b->sender)),
 	          LOG_TEXT("why", str_of(fail ? fail->text : "there is no such sender")));

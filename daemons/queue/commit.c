@@ -232,8 +232,8 @@ static void begin_group(struct queue *q)
 	struct group *g = &q->group;
 	if (g->under_way || !q->waiting.first)
 		return;
-	*g = (struct group){ .job = { .run = run_group, .done = group_done }, .queue = q, .ring = q->current, .entries = g->entries,
-		                 .capacity = g->capacity, .since_ms = clock_monotonic_ms(), .under_way = true };
+	*g = (struct group){ .job = { .run = run_group, .done = group_done }, .queue = q, .ring = q->current,
+		                 .entries = g->entries, .capacity = g->capacity, .since_ms = clock_monotonic_ms(), .under_way = true };
 	for (uint64_t octets = 0; q->waiting.first && g->commits.count < GROUP_MAX && octets < GROUP_OCTETS_MAX;) {
 		struct commit *commit = list_take(&q->waiting);
 		octets += commit->mail->octets;

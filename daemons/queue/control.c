@@ -27,7 +27,8 @@ struct control {
 
 static void done(struct control *c, const struct fail *fail)
 {
-	struct msg_ctl_done answer = { .status = fail ? 1 + (uint32_t)fail->kind : 0, .text = str_first(str_of(fail ? fail->text : ""), 1000) };
+	struct str why = str_of(fail ? fail->text : "");
+	struct msg_ctl_done answer = { .status = fail ? 1 + (uint32_t)fail->kind : 0, .text = str_first(why, 1000) };
 	msg_ctl_done_send(&c->peer.channel, c->request, &answer, -1);
 }
 

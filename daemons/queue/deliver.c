@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 enum { OPENING = 1, OPEN = 2 };
-enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 300000, ATTEMPTS_MIN = 3, TRIMMED_EVERY_MS = 20000, TRIMMED_ROWS = 2000, START_PATIENCE_MS = 20000 };
+enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 300000, ATTEMPTS_MIN = 3, TRIMMED_EVERY_MS = 20000, TRIMMED_ROWS = 2000,
+       START_PATIENCE_MS = 20000 };
 
 /* RFC 5321 §4.5.4.1: given up after four or five days. */
 enum { LIFETIME_SECONDS = 5 * 86400 };
@@ -146,7 +147,8 @@ void deliver_give_up(struct delivery *d, const char *why, bool tell)
 	if (d->account)
 		deliver_finish(d, DELIVERY_BOUNCING);
 	d->state = DELIVERY_BOUNCING;
-	log_event(LOG_WARNING, mail->session, "given-up", LOG_TEXT("queue-id", str_of(id)), LOG_NUMBER("recipient", d->index),
+	log_event(LOG_WARNING, mail->session, "given-up", LOG_TEXT("queue-id", str_of(id)),
+	          LOG_NUMBER("recipient", d->index),
 	          LOG_NUMBER("account", d->account ? d->account->number : 0), LOG_TEXT("why", str_of(why)));
 	if (tell)
 		bounce_send(d, why);
@@ -214,7 +216,8 @@ static bool send_one(struct account *a, struct delivery *d)
 		mail_give_up_damaged(mail, fail);
 		return true;
 	}
-	log_event(LOG_WARNING, mail->session, "deferred", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
+	log_event(LOG_WARNING, mail->session, "deferred", LOG_NUMBER("account", a->number),
+	          LOG_TEXT("why", str_of(fail_text(fail))));
 	hold(a);
 	return false;
 }
@@ -374,7 +377,8 @@ static void log_result(const struct delivery *d, const char *event, struct str w
 	char id[17];
 	envelope_id_text(d->mail->id, id);
 	log_event(why.length ? LOG_WARNING : LOG_INFO, d->mail->session, event, LOG_TEXT("queue-id", str_of(id)),
-	          LOG_NUMBER("account", d->account->number), LOG_NUMBER("recipient", d->index), LOG_NUMBER("attempts", d->attempts),
+	          LOG_NUMBER("account", d->account->number), LOG_NUMBER("recipient", d->index),
+	          LOG_NUMBER("attempts", d->attempts),
 	          LOG_TEXT("why", why));
 }
 
@@ -444,7 +448,8 @@ static void mailbox_ended(struct ipc_peer *peer, const char *why)
 {
 	struct account *a = peer->owner;
 	if (why) {
-		log_event(LOG_ERROR, 0, "mailbox-channel-ended", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(why)));
+		log_event(LOG_ERROR, 0, "mailbox-channel-ended", LOG_NUMBER("account", a->number),
+		          LOG_TEXT("why", str_of(why)));
 		daemon_report(&a->queue->daemon, ROLE_MAILBOX, a->number);
 	}
 	bool was_of_use = a->opened && a->failures == 0;

@@ -15,6 +15,11 @@ static uint64_t session_of(struct str text)
 	return text_hex_decode(text, &number, sizeof number) ? be64toh(number) : 0;
 }
 
+static enum delivery_state state_of(enum envelope_state state)
+{
+	return state == ENVELOPE_APPLIED ? DELIVERY_DONE : state == ENVELOPE_FAILED ? DELIVERY_FAILED : DELIVERY_PENDING;
+}
+
 struct mail *mail_new(struct queue *q, const struct envelope *e)
 {
 	struct mail *mail = mem_alloc(sizeof *mail + e->recipient_count * sizeof mail->deliveries[0]);
@@ -34,7 +39,7 @@ struct mail *mail_new(struct queue *q, const struct envelope *e)
 		d->mail = mail;
 		d->index = i;
 		d->account = r->account ? account_get(q, r->account) : NULL;
-		d->state = r->state == ENVELOPE_APPLIED ? DELIVERY_DONE : r->state == ENVELOPE_FAILED ? DELIVERY_FAILED : DELIVERY_PENDING;
+		d->state = state_of(r->state);
 		d->logged = delivery_is_final(d);
 		mail->open += !delivery_is_final(d);
 	}
@@ -223,7 +228,8 @@ void mail_give_up_damaged(struct mail *mail, const struct fail *fail)
 {
 	char id[17];
 	envelope_id_text(mail->id, id);
-	log_event(LOG_ERROR, mail->session, "message-unreadable", LOG_TEXT("queue-id", str_of(id)), LOG_NUMBER("sequence", mail->sequence),
+	log_event(LOG_ERROR, mail->session, "message-unreadable", LOG_TEXT("queue-id", str_of(id)),
+	          LOG_NUMBER("sequence", mail->sequence),
 	          LOG_TEXT("why", str_of(fail_text(fail))));
 	bool was_busy = mail->busy;
 	mail->damaged = mail->busy = true;

@@ -95,7 +95,8 @@ static const struct ipc_permit permits[] = {
 };
 
 static const struct daemon_spec spec = {
-	.program = "queue", .role = ROLE_QUEUE, .preload = open_accounts_folder, .permits = permits, .permit_count = COUNT_OF(permits),
+	.program = "queue", .role = ROLE_QUEUE, .preload = open_accounts_folder, .permits = permits,
+	.permit_count = COUNT_OF(permits),
 };
 
 static void tick(void *owner)

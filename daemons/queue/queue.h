@@ -56,7 +56,7 @@ struct queue;
 struct account;
 struct mail;
 
-/* ---- mail.c: what is in the queue ------------------------------------------------------------- */
+/* ---- mail.c: what is in the queue ------------------------------------------------------------ */
 
 enum delivery_state {
 	DELIVERY_PENDING,
@@ -161,7 +161,7 @@ static inline bool delivery_is_final(const struct delivery *d)
 	return d->state == DELIVERY_DONE || d->state == DELIVERY_FAILED;
 }
 
-/* ---- commit.c: the journal --------------------------------------------------------------------- */
+/* ---- commit.c: the journal ------------------------------------------------------------------- */
 
 struct ring {
 	struct ring *next;
@@ -195,7 +195,7 @@ bool commit_is_idle(const struct queue *q);
 struct journal *commit_make_journal(int spool, uint64_t size, struct fail **fail);
 struct ring *commit_add_ring(struct queue *q, struct journal *journal);
 
-/* ---- resolve.c: what auth knows ------------------------------------------------------------------ */
+/* ---- resolve.c: what auth knows -------------------------------------------------------------- */
 
 struct answer {
 	uint32_t verdict;           /* enum resolve_verdict, or allowed for MAY_SEND */
@@ -227,14 +227,14 @@ bool resolve_wire(struct queue *q, int descriptor);
 void resolve_init(struct queue *q);
 void resolve_tick(struct queue *q);
 
-/* ---- transaction.c: smtpd's side ------------------------------------------------------------------ */
+/* ---- transaction.c: smtpd's side ------------------------------------------------------------- */
 bool transaction_wire(struct queue *q, const struct msg_wire *wire, int descriptor);
 void transaction_tick(struct queue *q);
 
 /* A token came in. */
 void transaction_token_known(struct queue *q);
 
-/* ---- quota.c ------------------------------------------------------------------------------------------ */
+/* ---- quota.c --------------------------------------------------------------------------------- */
 
 struct usage {
 	uint64_t used_bytes, used_messages;
@@ -252,7 +252,7 @@ void quota_load(struct queue *q);
 /* Writes what is known to a file of its own, at most twice a minute; after a crash it may be old. */
 void quota_tick(struct queue *q);
 
-/* ---- deliver.c: one account ----------------------------------------------------------------------------- */
+/* ---- deliver.c: one account ------------------------------------------------------------------ */
 
 struct account {
 	struct queue *queue;
@@ -311,12 +311,12 @@ void deliver_give_up(struct delivery *d, const char *why, bool tell);
 /* Tells mailboxes what they may forget. */
 void deliver_tell_trimmed(struct queue *q);
 
-/* ---- bounce.c --------------------------------------------------------------------------------------------- */
+/* ---- bounce.c -------------------------------------------------------------------------------- */
 
 /* Tells the sender of d, which is BOUNCING; then d is FAILED. d may be gone when it returns. */
 void bounce_send(struct delivery *d, const char *why);
 
-/* ---- spool.c: files of their own, and the start -------------------------------------------------------------- */
+/* ---- spool.c: files of their own, and the start ---------------------------------------------- */
 
 /* Copies a journal record into its own file. */
 void spool_move(struct mail *mail);
@@ -343,7 +343,7 @@ bool spool_retire_journal(struct queue *q, const struct ring *ring, struct fail 
 /* "<id>.body", for reading. */
 int spool_open_body(struct queue *q, uint64_t id, struct fail **fail);
 
-/* ---- trim.c ------------------------------------------------------------------------------------------------------ */
+/* ---- trim.c ---------------------------------------------------------------------------------- */
 
 /* The account said DELIVERED: DONE after the next sync. */
 void trim_note_applied(struct delivery *d);
@@ -355,14 +355,14 @@ void trim_hurry(struct queue *q);
 /* Statistics of file systems, at most a second old. */
 bool trim_has_headroom(struct queue *q);
 
-/* ---- control.c: posthornctl ------------------------------------------------------------------------------------------ */
+/* ---- control.c: posthornctl ------------------------------------------------------------------ */
 void control_listen(struct queue *q, int descriptor);
 
 /* mail leaves the list of all mails. */
 void control_mail_gone(struct queue *q, struct mail *mail);
 void control_load_hold(struct queue *q);
 
-/* ---- the program ------------------------------------------------------------------------------------------------------- */
+/* ---- the program ----------------------------------------------------------------------------- */
 
 /* A record or file whose message can go when the mark has passed. */
 struct gone {

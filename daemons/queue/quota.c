@@ -23,7 +23,9 @@ struct stored {
 static bool fits(uint64_t used, uint64_t coming, uint64_t more, uint64_t limit)
 {
 	uint64_t sum;
-	return limit == 0 || (!__builtin_add_overflow(used, coming, &sum) && !__builtin_add_overflow(sum, more, &sum) && sum <= limit);
+	if (limit == 0)
+		return true;
+	return !__builtin_add_overflow(used, coming, &sum) && !__builtin_add_overflow(sum, more, &sum) && sum <= limit;
 }
 
 enum verdict_kind quota_check(const struct account *a, uint64_t size)
@@ -40,7 +42,8 @@ enum verdict_kind quota_check(const struct account *a, uint64_t size)
 
 static void tell_limit(struct account *a)
 {
-	struct msg_quota quota = { .account = a->number, .limit_bytes = a->usage.limit_bytes, .limit_messages = a->usage.limit_messages };
+	struct msg_quota quota = { .account = a->number, .limit_bytes = a->usage.limit_bytes,
+	                           .limit_messages = a->usage.limit_messages };
 	msg_quota_send(&a->peer.channel, 0, &quota, -1);
 }
 

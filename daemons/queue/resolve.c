@@ -193,7 +193,8 @@ static bool targets_are_good(struct str targets)
 	struct target target;
 	size_t count = 0;
 	while (target_next(&targets, &target))
-		if (target.address.length == 0 || target.address.length > LIMIT_ADDRESS_MAX || ++count > LIMIT_ALIAS_TARGETS_MAX)
+		if (target.address.length == 0 || target.address.length > LIMIT_ADDRESS_MAX ||
+		    ++count > LIMIT_ALIAS_TARGETS_MAX)
 			return false;
 	return targets.length == 0;
 }
@@ -203,7 +204,8 @@ static bool on_resolved(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct queue *q = peer->owner;
 	struct question *question = find(&q->lookups, frame->request);
 	struct msg_resolved resolved;
-	if (!msg_resolved_read(frame, &resolved) || resolved.verdict > RESOLVE_TEMPORARY || !targets_are_good(resolved.targets))
+	if (!msg_resolved_read(frame, &resolved) || resolved.verdict > RESOLVE_TEMPORARY ||
+	    !targets_are_good(resolved.targets))
 		return false;
 	if (!question)
 		return true; /* it came too late */

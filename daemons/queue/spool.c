@@ -66,7 +66,8 @@ static void log_moved(const struct move *move)
 	char id[17];
 	envelope_id_text(mail->id, id);
 	if (move->fail)
-		log_event(LOG_ERROR, mail->session, "not-spooled", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("why", str_of(fail_text(move->fail))));
+		log_event(LOG_ERROR, mail->session, "not-spooled", LOG_TEXT("queue-id", str_of(id)),
+		          LOG_TEXT("why", str_of(fail_text(move->fail))));
 	else
 		log_event(LOG_INFO, mail->session, "spooled", LOG_TEXT("queue-id", str_of(id)), LOG_NUMBER("open", mail->open));
 }
@@ -389,7 +390,8 @@ static bool add_record(struct recovery *r, struct ring *ring, uint64_t sequence,
 	if (map_get(r->origins, MAP_KEY(key)))
 		return true; /* it has its file */
 	arena_reset(r->arena);
-	if (!journal_read(ring->journal, sequence, &record, fail) || !envelope_decode_record(buf_str(&record), r->arena, &e, &body, fail))
+	if (!journal_read(ring->journal, sequence, &record, fail) ||
+	    !envelope_decode_record(buf_str(&record), r->arena, &e, &body, fail))
 		return false;
 	e.origin = ring->uuid;
 	e.origin_sequence = sequence;
@@ -415,7 +417,8 @@ static void read_records(struct recovery *r, struct ring *ring)
 		ring->last_sequence = sequence;
 		if (add_record(r, ring, sequence, &fail))
 			continue;
-		log_event(LOG_ERROR, 0, "record-damaged", LOG_NUMBER("sequence", sequence), LOG_TEXT("why", str_of(fail_text(fail))));
+		log_event(LOG_ERROR, 0, "record-damaged", LOG_NUMBER("sequence", sequence),
+		          LOG_TEXT("why", str_of(fail_text(fail))));
 		ring->damaged = true;
 	}
 }
@@ -430,7 +433,8 @@ static void log_report(struct ring *ring, const struct journal_report *report)
 	for (size_t i = 0; i < report->gap_count && i < COUNT_OF(report->gaps); i++) {
 		if (!report->gaps[i].synced)
 			continue;
-		log_event(LOG_ERROR, 0, "records-lost", LOG_NUMBER("first", report->gaps[i].first), LOG_NUMBER("last", report->gaps[i].last));
+		log_event(LOG_ERROR, 0, "records-lost", LOG_NUMBER("first", report->gaps[i].first),
+		          LOG_NUMBER("last", report->gaps[i].last));
 		ring->damaged = true;
 	}
 }

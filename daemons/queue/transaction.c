@@ -202,7 +202,8 @@ static bool keep_envelope(struct intake *in, const struct msg_mail_begin *begin)
 		.peer = arena_copy(arena, begin->peer), .helo = arena_copy(arena, begin->helo),
 		.session = arena_printf(arena, "%016" PRIx64, begin->session), .protocol = arena_copy(arena, begin->protocol),
 		.body_type = begin->body ? ENVELOPE_8BITMIME : ENVELOPE_7BIT, .smtputf8 = begin->flags & MAIL_SMTPUTF8,
-		.require_tls = begin->flags & MAIL_REQUIRETLS, .ret = begin->return_full, .envid = arena_copy(arena, begin->envelope_id),
+		.require_tls = begin->flags & MAIL_REQUIRETLS, .ret = begin->return_full,
+		.envid = arena_copy(arena, begin->envelope_id),
 	};
 	return true;
 }
@@ -401,7 +402,8 @@ static bool on_recipient(struct ipc_peer *peer, struct ipc_frame *frame)
 		return true;
 	}
 	in->asked = (struct envelope_recipient){
-		.address = arena_copy(in->arena, read.address), .orcpt = arena_copy(in->arena, read.original), .notify = (uint8_t)read.notify,
+		.address = arena_copy(in->arena, read.address), .orcpt = arena_copy(in->arena, read.original),
+		.notify = (uint8_t)read.notify,
 	};
 	peer->state = WAITING;
 	in->waiter.answered = recipient_answered;
@@ -422,7 +424,8 @@ static bool on_from_header(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct intake *in = peer->owner;
 	struct msg_mail_from_header from;
-	if (!msg_mail_from_header_read(frame, &from) || frame->request != in->request || ++in->from_asked > LIMIT_QUEUE_FROM_MAX)
+	if (!msg_mail_from_header_read(frame, &from) || frame->request != in->request ||
+	    ++in->from_asked > LIMIT_QUEUE_FROM_MAX)
 		return false;
 	if (in->envelope.account == 0) {
 		say_verdict(in, in->may_relay ? VERDICT_OK : VERDICT_SENDER_DENIED);
@@ -461,6 +464,11 @@ static bool on_body(struct ipc_peer *peer, struct ipc_frame *frame)
 	return take_content(in, read.content);
 }
 
+static enum verdict_kind kind_of_failure(enum fail_kind kind)
+{
+	return kind == FAIL_NO_SPACE ? VERDICT_NO_SPACE : VERDICT_TEMPORARY;
+}
+
 static bool on_file(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct intake *in = peer->owner;
@@ -471,7 +479,7 @@ static bool on_file(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (file < 0)
 		log_event(LOG_ERROR, in->session, "no-body-file", LOG_TEXT("why", str_of(fail_text(fail))));
 	in->envelope.body_in_file = file >= 0;
-	enum verdict_kind kind = file >= 0 ? VERDICT_OK : fail->kind == FAIL_NO_SPACE ? VERDICT_NO_SPACE : VERDICT_TEMPORARY;
+	enum verdict_kind kind = file >= 0 ? VERDICT_OK : kind_of_failure(fail->kind);
 	msg_mail_file_answer_send(&peer->channel, in->request, &(struct msg_mail_file_answer){ .kind = kind }, file);
 	if (file >= 0)
 		peer->state = IN_FILE;
@@ -609,17 +617,14 @@ static bool on_commit(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
-static enum verdict_kind kind_of_failure(enum fail_kind kind)
-{
-	return kind == FAIL_NO_SPACE ? VERDICT_NO_SPACE : VERDICT_TEMPORARY;
-}
-
 static void log_queued(const struct intake *in, const struct mail *mail)
 {
 	char id[17];
 	envelope_id_text(mail->id, id);
-	log_event(LOG_INFO, in->session, "queued", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("from", in->envelope.reverse_path),
-	          LOG_NUMBER("size", mail->size), LOG_NUMBER("recipients", mail->count), LOG_NUMBER("sequence", mail->sequence));
+	log_event(LOG_INFO, in->session, "queued", LOG_TEXT("queue-id", str_of(id)),
+	          LOG_TEXT("from", in->envelope.reverse_path),
+	          LOG_NUMBER("size", mail->size), LOG_NUMBER("recipients", mail->count),
+	          LOG_NUMBER("sequence", mail->sequence));
 }
 
 /* Those who refused though others took it: their sender hears of it. */

@@ -79,7 +79,8 @@ static void move_marks(struct queue *q)
 static void apply_again(struct queue *q)
 {
 	struct sync *sync = &q->sync;
-	log_event(LOG_ERROR, 0, "sync-failed", LOG_TEXT("why", str_of(strerror(sync->error))), LOG_NUMBER("messages", sync->syncing.count));
+	log_event(LOG_ERROR, 0, "sync-failed", LOG_TEXT("why", str_of(strerror(sync->error))),
+	          LOG_NUMBER("messages", sync->syncing.count));
 	for (size_t i = 0; i < sync->syncing.count; i++) {
 		struct delivery *d = sync->syncing.items[i];
 		if (d->state != DELIVERY_APPLIED || d->round >= sync->round)

@@ -36,8 +36,6 @@ static const char *const other_values[][2] = {
 	{ "listen_lmtp", "/tmp/l.socket,127.0.0.1:24" },
 	{ "listen_pop3", "10.0.0.1:1100" },
 	{ "listen_pop3s", "" },
-	{ "listen_imap", "*:1430" },
-	{ "listen_imaps", "[2001:db8::1]:993" },
 	{ "tls_minimum", "1.3" },
 	{ "allow_plaintext_login", "loopback" },
 	{ "failure_delay_ms", "0" },
@@ -151,7 +149,7 @@ static void values_are_typed(void **state)
 		"hostname = mail.example.org # behind a value\n"
 		"listen_smtp = { \"127.0.0.1:2525\", # in a list\n"
 		"                [::1]:2525, }\n"
-		"listen_imap={}\n"
+		"listen_pop3={}\n"
 		"pop3_expire = 30   tls_minimum = \"1.3\"\n"
 		"trusted_networks = { 10.0.0.0/8 }\n"
 		"normalise_line_ends = { lmtp }\n"
@@ -166,7 +164,7 @@ static void values_are_typed(void **state)
 	assert_string_equal(config.hostname, "mail.example.org");
 	assert_int_equal(config.listen_smtp.count, 2);
 	assert_string_equal(config.listen_smtp.items[1], "[::1]:2525");
-	assert_int_equal(config.listen_imap.count, 0);
+	assert_int_equal(config.listen_pop3.count, 0);
 	assert_int_equal(config.pop3_expire, 30);
 	assert_int_equal(config.tls_minimum, CONFIG_TLS_1_3);
 	assert_int_equal(config.trusted_networks.items[0].bits, 8);
@@ -316,7 +314,6 @@ static void check_sees_what_does_not_fit(void **state)
 		set(&config, "hostname", "mail.example.org");
 		set(&config, "listen_submissions", "");
 		set(&config, "listen_pop3s", "");
-		set(&config, "listen_imaps", "");
 		for (size_t j = 0; j < 3 && cases[i].sets[j]; j++)
 			assert_true(config_set(&config, cases[i].sets[j], NULL));
 		bool good = config_check(&config, &fail);

@@ -10,7 +10,7 @@ static bool become(const char *user, struct fail **fail)
 {
 	const struct passwd *entry = getpwnam(user);
 	if (!entry)
-		return fail_set(fail, FAIL_NOT_FOUND, "there is no user %s; the package or 'make-users' creates it", user);
+		return fail_set(fail, FAIL_NOT_FOUND, "there is no user %s; systemd-sysusers creates it from posthorn's sysusers file", user);
 	uid_t uid = entry->pw_uid;
 	gid_t gid = entry->pw_gid;
 	if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)

@@ -66,11 +66,12 @@ static bool read_number(struct database *db, const char *sql, int64_t *number, s
 bool schema_configure(struct database *db, bool writer, struct fail **fail)
 {
 	/*
-	 * Small pages: a delivery changes a few bytes on each of some nine pages, and the WAL gets whole ones. What it wrote it
-	 * seldom reads again, so the cache is small, and grows only for a large transaction. Temporary files would need a
-	 * directory of their own.
+	 * Small pages: a delivery changes a few bytes on each of some nine pages, and the WAL gets whole ones. What it
+	 * wrote it seldom reads again, so the cache is small, and grows only for a large transaction. Temporary files
+	 * would need a directory of their own.
 	 */
-	const char *pragmas = writer ? "PRAGMA page_size=1024; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-256; PRAGMA cache_spill=1024;"
+	const char *pragmas = writer ? "PRAGMA page_size=1024; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-256;"
+	                               "PRAGMA cache_spill=1024;"
 	                               "PRAGMA journal_mode=WAL;"
 	                               "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
 	                               "PRAGMA foreign_keys=OFF"

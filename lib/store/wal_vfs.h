@@ -9,7 +9,7 @@
  *  1  Gathered is only what is appended: a frame's header that begins where the last frame ended, its page, and so on
  *     without a gap. Everything else, above all a frame that is written anew, goes through at once.
  *  2  When the write of the last page of a commit returns success, all of the commit is in the file. That page is known
- *     by the header before it, whose octets 4 to 7 are then not zero (https://www.sqlite.org/fileformat2.html#walformat).
+ *     by the header before it, whose octets 4 to 7 are then not zero (sqlite.org/fileformat2.html §4.1).
  *     So a write that fails makes the commit fail, and nobody sees a commit in the wal-index that is not in the file.
  *  3  What is gathered belongs to no commit that there is. It reaches the file before anything is written elsewhere in
  *     it, before its octets are read, and before the file's size is asked for or changed; no sync waits for it.

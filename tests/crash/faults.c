@@ -16,6 +16,8 @@
  *               removed and replaced ones give them back; a write that fits in part is short
  * FAULT_PROGRAM only processes of this name (program_invocation_short_name) are counted
  *
+ * With WITHOUT_MEMORY it is compiled for programs that have a memory of their own, such as a sanitizer's.
+ *
  * Everything is read when the library is loaded; later it needs fstat, newfstatat and lseek only.
  */
 #include "interpose.h"
@@ -63,9 +65,6 @@ static enum mode mode;
 static int error_number = EIO;
 static int64_t free_bytes = -1;
 
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *memory, size_t size);
 
 static uint64_t number_of(const char *name, uint64_t otherwise)
 {
@@ -403,7 +402,13 @@ int mkdir(const char *path, mode_t permissions)
 	return mkdirat(AT_FDCWD, path, permissions);
 }
 
+#ifndef WITHOUT_MEMORY
+
 /* ---- memory; glibc's own names, since looking them up allocates */
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *memory, size_t size);
 
 static bool memory_fails(void)
 {
@@ -429,3 +434,5 @@ void *realloc(void *memory, size_t size)
 {
 	return memory_fails() ? NULL : __libc_realloc(memory, size);
 }
+
+#endif

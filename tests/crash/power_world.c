@@ -66,17 +66,20 @@ bool complain(const char *what, struct fail **fail)
 	return false;
 }
 
-void world_enter(struct world *w, const char *tree)
+bool world_enter(struct world *w, const char *tree)
 {
 	CLEANUP(mem_free) char *spool = mem_printf("%s/spool", tree);
 	CLEANUP(mem_free) char *accounts = mem_printf("%s/accounts", tree);
 	*w = (struct world){ .tree = tree };
 	w->spool = open(spool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	w->accounts_folder = open(accounts, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	must(w->spool >= 0 && w->accounts_folder >= 0);
 	for (unsigned i = 0; i < ACCOUNTS; i++)
 		w->accounts[i] = (struct account){ .number = i + 1, .directory = -1,
 			                               .path = mem_printf("%s/%u", accounts, i + 1) };
+	if (w->spool >= 0 && w->accounts_folder >= 0)
+		return true;
+	fprintf(stderr, "%s has no spool and no accounts\n", tree);
+	return false;
 }
 
 bool world_new_journal(struct world *w)

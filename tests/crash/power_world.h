@@ -51,8 +51,8 @@ int mail_file(struct str octets);
 /* Says what failed and why; returns false and frees *fail. */
 bool complain(const char *what, struct fail **fail);
 
-/* The directories, which lie there before. */
-void world_enter(struct world *w, const char *tree);
+/* Opens the directories, which lie there before. */
+bool world_enter(struct world *w, const char *tree);
 bool world_new_journal(struct world *w);
 
 /* Opens the account, made anew when it is not there, gives it all that the journal has and finishes its recovery. */

@@ -24,6 +24,11 @@
  *	mail A N M V UID ID FLAGS MODSEQ   N 0: its octets are wrong
  *	new A M V UID MODSEQ
  *
+ * With SQLITE_MALLOC=N in the environment the N-th allocation of SQLite and the next two fail while it runs (0: none), and
+ * the number of all is said at the end.
+ *
+ * With TRIM_EARLY it makes the mistake of trimming before the flush of the file system.
+ *
  * recover recovers all, as check does, and does the care that can be done.
  *
  * Exit status 0: it came to its end; 3: it stopped because a disk failed.
@@ -36,6 +41,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,6 +244,8 @@ static bool sync_and_trim(struct office *o)
 	uint64_t applied = UINT64_MAX;
 	for (size_t i = 0; i < ACCOUNTS; i++)
 		applied = w->accounts[i].applied < applied ? w->accounts[i].applied : applied;
+	if (getenv("TRIM_EARLY"))
+		journal_trim(w->journal, applied);
 	journal_write_mark(w->journal, NULL);
 	if (syncfs(w->accounts_folder) < 0) {
 		/* nobody knows what the disk has: all is applied again */
@@ -575,6 +583,40 @@ static void step(struct office *o)
 			open_again(o, &o->world.accounts[i]);
 }
 
+/* ---- SQLite's memory ---- */
+
+static sqlite3_mem_methods memory;
+static uint64_t allocations, allocations_fail_at;
+
+static bool memory_fails(void)
+{
+	allocations++;
+	return allocations_fail_at && allocations >= allocations_fail_at && allocations < allocations_fail_at + 3;
+}
+
+static void *failing_malloc(int size)
+{
+	return memory_fails() ? NULL : memory.xMalloc(size);
+}
+
+static void *failing_realloc(void *old, int size)
+{
+	return memory_fails() ? NULL : memory.xRealloc(old, size);
+}
+
+static void count_memory(const char *fail_at)
+{
+	sqlite3_mem_methods failing;
+	must(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &memory) == SQLITE_OK);
+	failing = memory;
+	failing.xMalloc = failing_malloc;
+	failing.xRealloc = failing_realloc;
+	must(sqlite3_config(SQLITE_CONFIG_MALLOC, &failing) == SQLITE_OK);
+	store_preload();
+	allocations = 0; /* without memory at its beginning a program does not begin */
+	allocations_fail_at = strtoull(fail_at, NULL, 10);
+}
+
 static int run(const char *tree, const char *marks, unsigned steps, uint64_t seed)
 {
 	static struct office office;
@@ -582,9 +624,10 @@ static int run(const char *tree, const char *marks, unsigned steps, uint64_t see
 	office.next_number = 1;
 	office.marks = open(marks, O_WRONLY | O_APPEND | O_CLOEXEC);
 	must(office.marks >= 0);
+	if (getenv("SQLITE_MALLOC"))
+		count_memory(getenv("SQLITE_MALLOC"));
 	store_preload();
-	world_enter(&office.world, tree);
-	if (!world_new_journal(&office.world))
+	if (!world_enter(&office.world, tree) || !world_new_journal(&office.world))
 		return STOPPED;
 	for (size_t i = 0; i < ACCOUNTS; i++)
 		if (!account_open(&office.world, &office.world.accounts[i]))
@@ -595,6 +638,8 @@ static int run(const char *tree, const char *marks, unsigned steps, uint64_t see
 	for (size_t i = 0; i < ACCOUNTS; i++)
 		account_drop(&office.world.accounts[i]);
 	journal_close(office.world.journal);
+	if (getenv("SQLITE_MALLOC"))
+		fprintf(stderr, "sqlite malloc: %llu\n", U(allocations));
 	return 0;
 }
 
@@ -663,8 +708,7 @@ static int each_account(const char *tree, bool (*act)(struct world *w, struct ac
 {
 	static struct world world;
 	store_preload();
-	world_enter(&world, tree);
-	bool good = true;
+	bool good = world_enter(&world, tree);
 	for (size_t i = 0; i < ACCOUNTS; i++)
 		good = act(&world, &world.accounts[i]) && good;
 	return good ? 0 : 1;

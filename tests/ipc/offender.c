@@ -1,7 +1,7 @@
 /*
- * Stands in for one of the programs and breaks the rules, once per life: POSTHORN_OFFENCE is "TO:OFFENCE", TO the role that it
- * is done to. Its own role follows from its name. Of the two kinds of porters and smtpds only "world" offends; "users" asks
- * its peer something harmless again and again and says "probe-answered" for each answer.
+ * Stands in for one of the programs and breaks the rules, once per life: POSTHORN_OFFENCE is "FROM>TO:OFFENCE", the
+ * roles that it is done by and to. Its own role follows from its name. Of the two kinds of porters and smtpds only "world"
+ * offends; "users" asks its peer something harmless again and again and says "probe-answered" for each answer.
  *
  *	offender SOCKET ACCOUNT    asks master, at its control socket, for that account's mailbox process
  */

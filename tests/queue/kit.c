@@ -17,14 +17,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-const char *kit_program;
+const char *kit_program, *kit_faults;
 
 /* ---- the process ---- */
 
 static int config_of(const struct scene *s)
 {
-	CLEANUP(mem_free) char *text = mem_printf("hostname = \"mail.example.test\"\ndata_directory = \"%s\"\njournal_size = 16777216\n"
-	                                          "spool_headroom = 0\nlog_level = warning\n", s->folder);
+	CLEANUP(mem_free) char *text = mem_printf("hostname = \"mail.example.test\"\ndata_directory = \"%s\"\n"
+	                                          "journal_size = 16777216\nspool_headroom = 0\nlog_level = warning\n",
+	                                          s->folder);
 	int file = file_sealed_memory("configuration", str_of(text), NULL);
 	assert_true(file >= 0);
 	return file;
@@ -36,7 +37,8 @@ static void give_listener(struct scene *s)
 	snprintf(address.sun_path, sizeof address.sun_path, "%s/control", s->folder);
 	unlink(address.sun_path);
 	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	assert_true(listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 5) == 0);
+	assert_true(listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof address) == 0 &&
+	            listen(listener, 5) == 0);
 	msg_listener_send(&s->master, 0, &(struct msg_listener){ .service = SERVICE_CONTROL }, listener);
 }
 
@@ -77,6 +79,35 @@ void scene_open(struct scene *s)
 	*s = (struct scene){ .folder = "/tmp/posthorn-queue-XXXXXX", .auth = { .descriptor = -1 } };
 	assert_non_null(mkdtemp(s->folder));
 	start(s);
+}
+
+/* The library keeps its count in a file: that of what a struct state has there, all zeros. */
+static void make_state(const char *path)
+{
+	static const char zeros[24];
+	int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(file >= 0 && write(file, zeros, sizeof zeros) == (ssize_t)sizeof zeros);
+	close(file);
+}
+
+void scene_open_with_fault(struct scene *s, const char *call, unsigned at)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	skip(); /* gcc's runtimes do not bear a library that stands before malloc */
+#endif
+	static const char *const names[] = { "FAULT_STATE", "FAULT_TREE", "FAULT_CALLS", "FAULT_AT", "ASAN_OPTIONS",
+	                                     "LD_PRELOAD" };
+	*s = (struct scene){ .folder = "/tmp/posthorn-queue-XXXXXX", .auth = { .descriptor = -1 } };
+	assert_non_null(mkdtemp(s->folder));
+	CLEANUP(mem_free) char *state = mem_printf("%s/faults", s->folder);
+	CLEANUP(mem_free) char *number = mem_printf("%u", at);
+	const char *const values[] = { state, s->folder, call, number, "verify_asan_link_order=0", kit_faults };
+	make_state(state);
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		setenv(names[i], values[i], 1);
+	start(s);
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		unsetenv(names[i]);
 }
 
 static void remove_all(const char *folder)
@@ -184,7 +215,8 @@ bool await(struct scene *s, struct ipc_channel *channel, struct ipc_frame *frame
 			continue;
 		if (got != IPC_AGAIN)
 			return got == IPC_FRAME;
-		struct pollfd waits[2] = { { channel->descriptor, POLLIN, 0 }, { s->auth_is_silent ? -1 : s->auth.descriptor, POLLIN, 0 } };
+		int auth = s->auth_is_silent ? -1 : s->auth.descriptor;
+		struct pollfd waits[2] = { { channel->descriptor, POLLIN, 0 }, { auth, POLLIN, 0 } };
 		int64_t left = until - clock_monotonic_ms();
 		if (left <= 0 || poll(waits, 2, (int)left) == 0)
 			return false;
@@ -235,10 +267,12 @@ void give_token(struct scene *s, uint64_t account)
 	msg_token_send(&s->auth, 0, &token, -1);
 }
 
-void mail_begin(struct ipc_channel *smtpd, uint64_t request, const char *sender, uint64_t token_account, unsigned flags, uint64_t size)
+void mail_begin(struct ipc_channel *smtpd, uint64_t request, const char *sender, uint64_t token_account,
+                unsigned flags, uint64_t size)
 {
 	struct msg_mail_begin begin = {
-		.token = token_of(token_account), .sender = str_of(sender), .size = size, .flags = flags, .peer = STR("192.0.2.1"),
+		.token = token_of(token_account), .sender = str_of(sender), .size = size, .flags = flags,
+		.peer = STR("192.0.2.1"),
 		.helo = STR("client.test"), .protocol = STR("ESMTP"), .session = request,
 	};
 	msg_mail_begin_send(smtpd, request, &begin, -1);
@@ -254,7 +288,8 @@ enum verdict_kind verdict(struct scene *s, struct ipc_channel *smtpd, uint64_t r
 	return read.kind;
 }
 
-enum verdict_kind begin(struct scene *s, struct ipc_channel *smtpd, uint64_t request, const char *sender, uint64_t token_account)
+enum verdict_kind begin(struct scene *s, struct ipc_channel *smtpd, uint64_t request, const char *sender,
+                        uint64_t token_account)
 {
 	mail_begin(smtpd, request, sender, token_account, 0, 0);
 	return verdict(s, smtpd, request);
@@ -277,7 +312,8 @@ void send_body(struct ipc_channel *smtpd, uint64_t request, struct str body)
 		msg_mail_body_send(smtpd, request, &(struct msg_mail_body){ .content = str_first(body, 120000) }, -1);
 }
 
-enum verdict_kind commit(struct scene *s, struct ipc_channel *smtpd, uint64_t request, uint64_t size, uint64_t *queue_id)
+enum verdict_kind commit(struct scene *s, struct ipc_channel *smtpd, uint64_t request, uint64_t size,
+                         uint64_t *queue_id)
 {
 	struct ipc_frame frame;
 	struct msg_mail_done done;
@@ -307,7 +343,8 @@ uint64_t submit(struct scene *s, const char *to, const char *body)
 
 void mailbox_say_opened(struct ipc_channel *mailbox, bool unclean, uint64_t used, uint64_t limit)
 {
-	msg_mailbox_opened_send(mailbox, 0, &(struct msg_mailbox_opened){ .unclean = unclean, .used_bytes = used, .limit_bytes = limit }, -1);
+	msg_mailbox_opened_send(mailbox, 0, &(struct msg_mailbox_opened){ .unclean = unclean, .used_bytes = used,
+	                                                                  .limit_bytes = limit }, -1);
 }
 
 void mailbox_open(struct scene *s, uint64_t account, bool unclean, struct ipc_channel *mailbox)
@@ -341,7 +378,8 @@ void expect_mail(struct scene *s, struct ipc_channel *mailbox, const char *body,
 void acknowledge(struct ipc_channel *mailbox, const struct msg_deliver *mail, uint32_t result)
 {
 	struct msg_delivered delivered = {
-		.journal = mail->journal, .sequence = mail->sequence, .recipient = mail->recipient, .result = result, .text = STR("because"),
+		.journal = mail->journal, .sequence = mail->sequence, .recipient = mail->recipient, .result = result,
+		.text = STR("because"),
 	};
 	msg_delivered_send(mailbox, 0, &delivered, -1);
 }

@@ -21,8 +21,8 @@
 
 enum { ANSWER_MS = 10000, SOON_MS = 300 };
 
-/* The binary, from the command line. */
-extern const char *kit_program;
+/* The binary and tests/crash/faults.c, from the command line. */
+extern const char *kit_program, *kit_faults;
 
 struct scene {
 	char folder[64];
@@ -40,12 +40,16 @@ struct scene {
 void scene_open(struct scene *s);
 void scene_close(struct scene *s);
 
+/* The same where the at-th call of that name ("fdatasync", "syncfs") on the disk fails once. */
+void scene_open_with_fault(struct scene *s, const char *call, unsigned at);
+
 /* kill -9 and a new process on the same spool. */
 void scene_restart(struct scene *s);
 
 void wire(struct scene *s, enum ipc_role role, enum kind kind, uint64_t peer, struct ipc_channel *channel);
 
-/* The next frame on a channel, while auth's questions are answered and TRIMMED is noted; false after timeout_ms or at its end. */
+/* The next frame on a channel, while auth's questions are answered and TRIMMED is noted; false after timeout_ms or at its
+ * end. */
 bool await(struct scene *s, struct ipc_channel *channel, struct ipc_frame *frame, int timeout_ms);
 
 /* The next one is of that type. */
@@ -60,12 +64,15 @@ void expect_closed(struct scene *s, struct ipc_channel *channel);
 struct ipc_id token_of(uint64_t account);
 void give_token(struct scene *s, uint64_t account);
 
-void mail_begin(struct ipc_channel *smtpd, uint64_t request, const char *sender, uint64_t token_account, unsigned flags, uint64_t size);
+void mail_begin(struct ipc_channel *smtpd, uint64_t request, const char *sender, uint64_t token_account,
+                unsigned flags, uint64_t size);
 enum verdict_kind verdict(struct scene *s, struct ipc_channel *smtpd, uint64_t request);
-enum verdict_kind begin(struct scene *s, struct ipc_channel *smtpd, uint64_t request, const char *sender, uint64_t token_account);
+enum verdict_kind begin(struct scene *s, struct ipc_channel *smtpd, uint64_t request, const char *sender,
+                        uint64_t token_account);
 enum verdict_kind recipient(struct scene *s, struct ipc_channel *smtpd, uint64_t request, const char *address);
 void send_body(struct ipc_channel *smtpd, uint64_t request, struct str body);
-enum verdict_kind commit(struct scene *s, struct ipc_channel *smtpd, uint64_t request, uint64_t size, uint64_t *queue_id);
+enum verdict_kind commit(struct scene *s, struct ipc_channel *smtpd, uint64_t request, uint64_t size,
+                         uint64_t *queue_id);
 
 /* A whole mail from u9@example.test's outside namesake; all of it must be accepted. */
 uint64_t submit(struct scene *s, const char *recipient, const char *body);

@@ -21,10 +21,11 @@ static bool has(const struct buf *rows, const char *part)
 
 static bool same_name(const struct msg_deliver *a, const struct msg_deliver *b)
 {
-	return memcmp(&a->journal, &b->journal, sizeof a->journal) == 0 && a->sequence == b->sequence && a->recipient == b->recipient;
+	return memcmp(&a->journal, &b->journal, sizeof a->journal) == 0 && a->sequence == b->sequence &&
+	    a->recipient == b->recipient;
 }
 
-/* ---- from smtpd to the mailbox --------------------------------------------------------------------------- */
+/* ---- from smtpd to the mailbox --------------------------------------------------------------- */
 
 static void mail_is_accepted_and_delivered(void **state)
 {
@@ -173,7 +174,7 @@ static void what_is_aborted_is_gone(void **state)
 	scene_close(&s);
 }
 
-/* ---- who may do what ------------------------------------------------------------------------------------------ */
+/* ---- who may do what ------------------------------------------------------------------------- */
 
 static void recipients_are_judged(void **state)
 {
@@ -264,7 +265,7 @@ static void an_ended_token_is_worth_nothing(void **state)
 	scene_close(&s);
 }
 
-/* ---- what ends a peer ------------------------------------------------------------------------------------------------ */
+/* ---- what ends a peer ------------------------------------------------------------------------ */
 
 static void send_token_from_the_world(struct ipc_channel *c)
 {
@@ -323,8 +324,10 @@ static void send_unknown_type(struct ipc_channel *c)
 static void a_wrong_message_ends_that_peer_only(void **state)
 {
 	static void (*const wrong[])(struct ipc_channel *c) = {
-		send_token_from_the_world, send_recipient_first,     send_body_first,      send_commit_without_body, send_two_begins,
-		send_other_request,        send_line_end_in_address, send_foreign_message, send_half_a_message,      send_unknown_type,
+		send_token_from_the_world, send_recipient_first,     send_body_first,      send_commit_without_body,
+		    send_two_begins,
+		send_other_request,        send_line_end_in_address, send_foreign_message, send_half_a_message,
+		         send_unknown_type,
 	};
 	struct scene s;
 	struct ipc_channel another;
@@ -415,7 +418,7 @@ static void answers_of_auth_are_remembered(void **state)
 	scene_close(&s);
 }
 
-/* ---- quota ---------------------------------------------------------------------------------------------------------------- */
+/* ---- quota ----------------------------------------------------------------------------------- */
 
 static void a_full_account_refuses(void **state)
 {
@@ -510,7 +513,7 @@ static void a_refusal_among_others_is_bounced(void **state)
 	scene_close(&s);
 }
 
-/* ---- results ------------------------------------------------------------------------------------------------------------------ */
+/* ---- results --------------------------------------------------------------------------------- */
 
 static void a_failure_for_good_is_bounced_once(void **state)
 {
@@ -565,7 +568,7 @@ static void what_may_pass_is_tried_again(void **state)
 	scene_close(&s);
 }
 
-/* ---- crashes -------------------------------------------------------------------------------------------------------------------- */
+/* ---- crashes --------------------------------------------------------------------------------- */
 
 static void what_was_acknowledged_survives_kill_9(void **state)
 {
@@ -696,7 +699,54 @@ static void replay_ends_whatever_fails(void **state)
 	scene_close(&s);
 }
 
-/* ---- accounts that lag ------------------------------------------------------------------------------------------------------------ */
+/* ---- a disk that fails ----------------------------------------------------------------------- */
+
+/* The flush of the first group (the one before is of the journal's opening): 451, and a new journal takes what follows. */
+static void a_journal_that_failed_is_replaced(void **state)
+{
+	struct scene s;
+	struct ipc_channel mailbox;
+	struct delivered got;
+	(void)state;
+	scene_open_with_fault(&s, "fdatasync", 2);
+	assert_int_equal(begin(&s, &s.world, 1, "a@b.test", 0), VERDICT_OK);
+	assert_int_equal(recipient(&s, &s.world, 1, "u1@example.test"), VERDICT_OK);
+	send_body(&s.world, 1, STR("refused\r\n"));
+	assert_int_equal(commit(&s, &s.world, 1, 9, NULL), VERDICT_TEMPORARY);
+	expect_nothing(&s, &s.master);
+	submit(&s, "u1@example.test", "taken\r\n");
+	scene_restart(&s);
+	mailbox_start(&s, 1, true, &mailbox);
+	do { /* the disk may have the refused one all the same: its client tries again, and it comes twice */
+		expect_mail(&s, &mailbox, NULL, &got);
+		acknowledge(&mailbox, &got.mail, 0);
+	} while (str_equal(got.mail.content, STR("refused\r\n")));
+	assert_true(str_equal(got.mail.content, STR("taken\r\n")));
+	scene_close(&s);
+}
+
+static void after_a_failed_sync_all_is_applied_again(void **state)
+{
+	struct scene s;
+	struct ipc_channel mailbox;
+	struct ipc_frame frame;
+	struct delivered first, again;
+	(void)state;
+	scene_open_with_fault(&s, "syncfs", 1);
+	mailbox_open(&s, 1, false, &mailbox);
+	expect(&s, &mailbox, MSG_REPLAY_END, &frame);
+	submit(&s, "u1@example.test", "x\r\n");
+	expect_mail(&s, &mailbox, "x\r\n", &first);
+	acknowledge(&mailbox, &first.mail, 0);
+	expect_mail(&s, &mailbox, "x\r\n", &again);
+	assert_true(same_name(&first.mail, &again.mail));
+	acknowledge(&mailbox, &again.mail, 0);
+	for (int i = 0; i < 8; i++)
+		expect_nothing(&s, &mailbox);
+	scene_close(&s);
+}
+
+/* ---- accounts that lag ----------------------------------------------------------------------- */
 
 static void wait_for_row(struct scene *s, const char *words, const char *part, struct buf *rows)
 {
@@ -835,7 +885,7 @@ static void a_file_goes_when_all_have_it(void **state)
 	scene_close(&s);
 }
 
-/* ---- mail for other hosts ------------------------------------------------------------------------------------------------------------ */
+/* ---- mail for other hosts -------------------------------------------------------------------- */
 
 static void remote_mail_waits_in_its_file(void **state)
 {
@@ -864,7 +914,7 @@ static void remote_mail_waits_in_its_file(void **state)
 	scene_close(&s);
 }
 
-/* ---- posthornctl ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- posthornctl ----------------------------------------------------------------------------- */
 
 static void a_held_queue_takes_and_keeps(void **state)
 {
@@ -945,6 +995,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_is_applied_does_not_come_for_ever),
 		cmocka_unit_test(an_unclean_mailbox_gets_all_again),
 		cmocka_unit_test(replay_ends_whatever_fails),
+		cmocka_unit_test(a_journal_that_failed_is_replaced),
+		cmocka_unit_test(after_a_failed_sync_all_is_applied_again),
 		cmocka_unit_test(a_stuck_mailbox_delays_no_other),
 		cmocka_unit_test(a_full_journal_makes_room),
 		cmocka_unit_test(a_file_goes_when_all_have_it),
@@ -952,11 +1004,14 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_held_queue_takes_and_keeps),
 		cmocka_unit_test(drain_ends_it),
 	};
-	if (argc < 2)
+	if (argc < 3) {
+		fprintf(stderr, "usage: queue_test POSTHORN-QUEUE FAULTS.SO [TESTS]\n");
 		return 2;
+	}
 	kit_program = argv[1];
+	kit_faults = argv[2];
 	give_up_root();
-	if (argc > 2)
-		cmocka_set_test_filter(argv[2]);
+	if (argc > 3)
+		cmocka_set_test_filter(argv[3]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

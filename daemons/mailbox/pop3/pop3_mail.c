@@ -25,12 +25,21 @@ static bool downgrade(struct pop3_session *p, struct fail **fail)
 	return true;
 }
 
+/* A NUL, which imported mail may have, is kept in the store; mail that is lines of text has none (RFC 9051 §4.3.1), so clients get 0x80. */
+static void show_nul(struct buf *mail)
+{
+	char *at = mail->data, *end = mail->data + mail->length;
+	while (at < end && (at = memchr(at, '\0', (size_t)(end - at))))
+		*at++ = (char)0x80;
+}
+
 bool pop3_read_mail(struct pop3_session *p, size_t i, struct fail **fail)
 {
 	buf_clear(&p->mail);
 	p->mail.limit = MAIL_MEMORY_MAX;
 	if (!store_read_body(p->reader, p->drop.messages.items[i].message, &p->mail, fail))
 		return false;
+	show_nul(&p->mail);
 	return !wants_surrogate(p, i) || downgrade(p, fail);
 }
 
