@@ -121,14 +121,14 @@ class Fake:
         self.sent += len(data)
 
     def lines(self):
-        buffer = b""
+        self.buffer = b""
         while True:
             piece = self.connection.recv(65536)
             if not piece:
                 return
-            buffer += piece
-            while b"\n" in buffer:
-                line, buffer = buffer.split(b"\n", 1)
+            self.buffer += piece
+            while b"\n" in self.buffer:
+                line, self.buffer = self.buffer.split(b"\n", 1)
                 self.commands.append(line.rstrip(b"\r").decode("utf-8", "replace"))
                 yield self.commands[-1]
 
@@ -315,22 +315,17 @@ def test_many():
 
 
 def test_pipelining():
-    """With PIPELINING the questions come without waiting; without it one by one."""
-    for capabilities, together in (((b"USER", b"PIPELINING"), True), ((b"USER",), False)):
+    """With PIPELINING the questions come together; without it each waits for the answer to the one before."""
+    for capabilities, behind in (((b"USER", b"PIPELINING"), b"LIST\r\nUIDL\r\n"), ((b"USER",), b"")):
         seen = []
 
         def stat(server):
-            server.connection.settimeout(0.5)
-            with contextlib.suppress(TimeoutError):
-                seen.append(server.connection.recv(1000, socket.MSG_PEEK))
-            server.connection.settimeout(60)
+            seen.append(server.buffer)
             server.say(b"+OK 0 0\r\n")
         with Pop3({"STAT": stat}, mails=[], capabilities=capabilities) as server:
-            # What came with STAT was read with it: only what is still on its way can be seen here.
-            result = server.run("list").expect(DONE)
-        equal(result.out, "", "nothing to list")
+            server.run("list").expect(DONE)
+        equal(seen, [behind], "what came with STAT")
         equal(server.commands[-4:], ["STAT", "LIST", "UIDL", "QUIT"], "the questions")
-        check(together or seen in ([], [b""]), f"without PIPELINING came {seen}")
 
 
 def test_old_server():
@@ -438,6 +433,38 @@ def test_usage():
     for line in re.findall(r"^  posthorn (\w+(?: \w+)?)", text, re.M):
         words = line.split()[:2] if line.split()[0] in ("pop3", "account") else line.split()[:1]
         check(posthorn(*words, "--help").expect(DONE).out.startswith(f"Usage: posthorn {' '.join(words)}"), f"the help of {line}")
+
+
+def test_manual():
+    """Manual and completion have each command and option that --help has."""
+    manual = content(e2e.ROOT, "man", "posthorn.1").decode()
+    completion = content(e2e.ROOT, "clients", "cli", "posthorn.bash").decode()
+    for line in re.findall(r"^  posthorn (\w+(?: \w+)?) ", posthorn("--help").expect(DONE).out, re.M):
+        words = line.split()[:2] if line.split()[0] in ("pop3", "account") else line.split()[:1]
+        check(f".Cm {' '.join(words)}\n" in manual, f"{line} is not in the manual")
+        for option in re.findall(r"^  (?:-\w, )?--(\S+)", posthorn(*words, "--help").expect(DONE).out, re.M):
+            check(re.search(rf"^\.It .*Fl -{option}( |$)", manual, re.M), f"--{option} is not in the manual")
+            check(f"--{option}" in completion, f"--{option} is not completed")
+
+
+def complete(*words):
+    typed = " ".join(f"'{w}'" for w in words)
+    script = (r"posthorn() { printf 'home\tx\ntwo words\ty\n'; }; "
+              f"source {e2e.ROOT}/clients/cli/posthorn.bash; COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; _posthorn; "
+              r"""printf '%s\n' "${COMPREPLY[@]}" """)
+    result = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True, timeout=30)
+    equal(result.stderr, "", f"completing {words}")
+    return result.stdout.split("\n")[:-1]
+
+
+def test_completion():
+    equal(complete("posthorn", "p"), ["pop3"], "a command")
+    equal(complete("posthorn", "pop3", ""), ["list", "show", "fetch", "delete"], "a second word")
+    equal(complete("posthorn", "pop3", "list", ""), ["home", "two words"], "accounts")
+    equal(complete("posthorn", "pop3", "fetch", "--f"), ["--format"], "an option")
+    equal(complete("posthorn", "pop3", "fetch", "--format", "m"), ["maildir", "mbox"], "a value")
+    equal(complete("posthorn", "talk", ""), ["pop3", "imap", "smtp"], "a protocol")
+    equal(complete("posthorn", "account", "remove", "ho"), ["home"], "an account")
 
 
 # ---- bad servers ------------------------------------------------------------------------------------
@@ -929,6 +956,25 @@ def test_talk_smtp():
         check(secret not in out and out.count("***") == 2, out)
 
 
+def test_talk_on_a_terminal():
+    """What was typed is written over, so that a password does not stay on the screen."""
+    with Pop3() as server:
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execv(POSTHORN, [POSTHORN, "talk", "pop3", f"127.0.0.1:{server.port}"])
+        shown, typed = b"", [b"USER tim\n", f"PASS {PASSWORD}\n".encode(), b":help\n", b":quit\n"]
+        with contextlib.suppress(OSError):
+            while piece := os.read(terminal, 1000):
+                shown += piece
+                if typed and shown.endswith(b"\r\n") and shown.count(b"#") > 5 - len(typed):
+                    os.write(terminal, typed.pop(0))
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os.close(terminal)
+    equal(status, DONE, f"the status; shown: {shown}")
+    check(f"PASS {PASSWORD}\r\n\x1b[1A\x1b[2K".encode() in shown and b"C PASS ***" in shown, f"shown: {shown}")
+    check(b":starttls begins TLS" in shown and b"without QUIT" in shown, f"shown: {shown}")
+
+
 class Imap(Fake):
     def __init__(self, greeting=b"* OK ready\r\n"):
         super().__init__()
@@ -965,22 +1011,16 @@ def test_talk_imap():
 
 
 class Office:
-    """One instance for all tests that need one; they are skipped where it can't begin."""
+    """One instance for all tests that need one."""
     instance = None
-    why = None
+    password = None
 
 
 def office():
-    if Office.why:
-        skip(Office.why)
+    if not os.path.exists(os.path.join(e2e.ROOT, "tools", "instance")):
+        skip("no tools/instance")
     if not Office.instance:
-        instance = e2e.Instance()
-        try:
-            Office.instance = instance.start()
-        except (subprocess.SubprocessError, OSError) as failure:
-            Office.why = f"no instance: {failure}"
-            shutil.rmtree(instance.directory, ignore_errors=True)
-            skip(Office.why)
+        Office.instance = e2e.Instance().start()
         Office.password = file("office-password", e2e.PASSWORD + "\n")
     return Office.instance
 

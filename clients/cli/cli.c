@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <termios.h>
@@ -12,26 +13,32 @@
 
 enum {
 	SERVER = CLI_TLS | CLI_CA | CLI_PASSWORD_FILE | CLI_LOGIN | CLI_TIMEOUT,
+	SENDING = CLI_FROM | CLI_FULL_NAME | CLI_RECIPIENTS_IN_HEADER | CLI_IGNORED | CLI_PARTIAL,
 	ACCOUNT = CLI_TLS | CLI_LOGIN | CLI_SEND | CLI_SEND_TLS | CLI_FROM,
 	TIMEOUT_MAX_S = 86400,
 	LINES_DEFAULT = 20,
 };
 
 const struct cli_command cli_commands[] = {
-	{ { "pop3", "list" }, 1, 1, SERVER | CLI_JSON, cli_pop3_list, "ACCOUNT-OR-URL", "Lists the mails on a server; only headers travel." },
-	{ { "pop3", "show" }, 2, -1, SERVER | CLI_LINES | CLI_RAW, cli_pop3_show, "ACCOUNT-OR-URL UIDL...",
-	  "Shows the headers and first lines of mails." },
-	{ { "pop3", "fetch" }, 1, -1, SERVER | CLI_DIR | CLI_FORMAT | CLI_AGAIN, cli_pop3_fetch, "ACCOUNT-OR-URL [UIDL...]",
-	  "Saves mails to a folder; they stay on the server." },
-	{ { "pop3", "delete" }, 2, -1, SERVER, cli_pop3_delete, "ACCOUNT-OR-URL UIDL...", "Deletes mails on the server: all of them or none." },
-	{ { "send", NULL }, 1, -1, SERVER | CLI_FROM | CLI_FULL_NAME | CLI_RECIPIENTS_IN_HEADER | CLI_IGNORED | CLI_PARTIAL, cli_send,
+	{ { "pop3", "list" }, 1, 1, SERVER | CLI_JSON, cli_pop3_list,
+	  "ACCOUNT-OR-URL", "Lists the mails on a server; only headers travel." },
+	{ { "pop3", "show" }, 2, -1, SERVER | CLI_LINES | CLI_RAW, cli_pop3_show,
+	  "ACCOUNT-OR-URL UIDL...", "Shows the headers and first lines of mails." },
+	{ { "pop3", "fetch" }, 1, -1, SERVER | CLI_DIR | CLI_FORMAT | CLI_AGAIN, cli_pop3_fetch,
+	  "ACCOUNT-OR-URL [UIDL...]", "Saves mails to a folder; they stay on the server." },
+	{ { "pop3", "delete" }, 2, -1, SERVER, cli_pop3_delete,
+	  "ACCOUNT-OR-URL UIDL...", "Deletes mails on the server: all of them or none." },
+	{ { "send", NULL }, 1, -1, SERVER | SENDING, cli_send,
 	  "ACCOUNT-OR-URL [RECIPIENT...]", "Submits the mail on standard input." },
-	{ { "talk", NULL }, 2, 2, CLI_TLS | CLI_CA | CLI_TIMEOUT, cli_talk, "pop3|imap|smtp HOST[:PORT]",
-	  "Speaks with a server line by line and explains what it says." },
+	{ { "talk", NULL }, 2, 2, CLI_TLS | CLI_CA | CLI_TIMEOUT, cli_talk,
+	  "pop3|imap|smtp HOST[:PORT]", "Speaks with a server line by line and explains what it says." },
 	{ { "account", "list" }, 0, 0, CLI_JSON, cli_account_list, "", "Lists the accounts." },
-	{ { "account", "add" }, 2, 2, ACCOUNT, cli_account_add, "NAME POP3-URL", "Adds an account; passwords are never kept." },
-	{ { "account", "change" }, 1, 1, ACCOUNT | CLI_URL | CLI_RENAME, cli_account_change, "NAME", "Changes what is given as options." },
-	{ { "account", "remove" }, 1, 1, 0, cli_account_remove, "NAME", "Removes an account; its mails are not touched." },
+	{ { "account", "add" }, 2, 2, ACCOUNT, cli_account_add,
+	  "NAME POP3-URL", "Adds an account; passwords are never kept." },
+	{ { "account", "change" }, 1, 1, ACCOUNT | CLI_URL | CLI_RENAME, cli_account_change,
+	  "NAME", "Changes what is given as options." },
+	{ { "account", "remove" }, 1, 1, 0, cli_account_remove,
+	  "NAME", "Removes an account; its mails are not touched." },
 };
 
 const size_t cli_command_count = COUNT_OF(cli_commands);
@@ -58,7 +65,8 @@ static const struct option_row {
 	{ "raw", 0, CLI_RAW, NULL, "shows the mail as it travels" },
 	{ "from", 'f', CLI_FROM, "ADDRESS", "the sender" },
 	{ "full-name", 'F', CLI_FULL_NAME, "NAME", "the sender's name, where the mail has no From field" },
-	{ "recipients-in-header", 't', CLI_RECIPIENTS_IN_HEADER, NULL, "takes the recipients from To, Cc and Bcc; Bcc is removed" },
+	{ "recipients-in-header", 't', CLI_RECIPIENTS_IN_HEADER, NULL,
+	  "takes the recipients from To, Cc and Bcc; Bcc is removed" },
 	{ "ignore-dots", 'i', CLI_IGNORED, NULL, "accepted for sendmail's sake: a dot never ends the mail here" },
 	{ "partial", 0, CLI_PARTIAL, NULL, "sends even when some of the recipients are refused" },
 	{ "send", 0, CLI_SEND, "SMTP-URL", "the server that takes mail from this account; empty for none" },
@@ -88,7 +96,8 @@ void cli_help(const struct cli_command *command, struct buf *out)
 	if (command) {
 		buf_add_str(out, STR("Usage: "));
 		add_words(out, command);
-		buf_printf(out, "%s%s%s\n%s\n\n", command->options ? " [OPTION]..." : "", *command->form ? " " : "", command->form, command->help);
+		buf_printf(out, "%s%s%s\n%s\n\n", command->options ? " [OPTION]..." : "", *command->form ? " " : "",
+		           command->form, command->help);
 		for (size_t i = 0; i < COUNT_OF(options); i++)
 			if (options[i].option & (command->options | CLI_HELP))
 				add_option(out, &options[i]);
@@ -100,7 +109,7 @@ void cli_help(const struct cli_command *command, struct buf *out)
 		add_words(out, &cli_commands[i]);
 		buf_printf(out, " %s\n      %s\n", cli_commands[i].form, cli_commands[i].help);
 	}
-	buf_add_str(out, STR("\nA URL is pop3s://user@host[:port], or smtps:// likewise; without the s, STARTTLS is demanded.\n"
+	buf_add_str(out, STR("\nA URL is pop3s://user@host[:port], or smtps:// likewise; without the s, by STARTTLS.\n"
 	                     "posthorn COMMAND --help shows the options; posthorn(1) has all.\n"));
 }
 
@@ -123,7 +132,8 @@ static const struct cli_command *find_command(const char *first, const char *sec
 {
 	for (size_t i = 0; i < cli_command_count; i++) {
 		const struct cli_command *c = &cli_commands[i];
-		if (str_equal(str_of(first), str_of(c->words[0])) && (!c->words[1] || (second && str_equal(str_of(second), str_of(c->words[1])))))
+		if (str_equal(str_of(first), str_of(c->words[0])) &&
+		    (!c->words[1] || (second && str_equal(str_of(second), str_of(c->words[1])))))
 			return c;
 	}
 	return NULL;
@@ -210,8 +220,8 @@ bool cli_call_parse(int argc, char **argv, struct cli_call *call, struct fail **
 		return wrong(call, fail, "a command is missing; posthorn --help lists them");
 	call->command = find_command(argv[optind], left > 1 ? argv[optind + 1] : NULL);
 	if (!call->command)
-		return wrong(call, fail, "there is no command \"%s%s%s\"; posthorn --help lists them", argv[optind], left > 1 ? " " : "",
-		             left > 1 ? argv[optind + 1] : "");
+		return wrong(call, fail, "there is no command \"%s%s%s\"; posthorn --help lists them", argv[optind],
+		             left > 1 ? " " : "", left > 1 ? argv[optind + 1] : "");
 	if (call->given & CLI_HELP)
 		return true;
 	int words = call->command->words[1] ? 2 : 1;
@@ -275,13 +285,15 @@ static bool find_account(struct cli_call *call, const char *name, enum server_pr
 		return false;
 	*server = protocol == SERVER_SMTP ? account->submission : account->mailbox;
 	if (!server->host[0])
-		return fail_set(fail, FAIL_NOT_FOUND, "the account \"%s\" has no server to send by; posthorn account change --send sets one", name);
+		return fail_set(fail, FAIL_NOT_FOUND,
+		                "the account \"%s\" has no server to send by; posthorn account change --send sets one", name);
 	if (!(call->given & CLI_LOGIN))
 		call->method = account->method;
 	return true;
 }
 
-static bool parse_url(struct cli_call *call, const char *url, enum server_protocol protocol, struct server *server, struct fail **fail)
+static bool parse_url(struct cli_call *call, const char *url, enum server_protocol protocol, struct server *server,
+                      struct fail **fail)
 {
 	if (!server_parse_url(str_of(url), server, fail))
 		return false;
@@ -326,7 +338,7 @@ static bool read_line(int fd, struct buf *line, struct fail **fail)
 	while ((got = read(fd, &c, 1)) == 1 && c != '\n')
 		buf_add_char(line, c);
 	if (got < 0)
-		return fail_set_errno(fail, FAIL_IO, "the password can't be read");
+		return fail_set_errno(fail, FAIL_INVALID, "the password can't be read");
 	if (line->length && line->data[line->length - 1] == '\r')
 		buf_truncate(line, line->length - 1);
 	if (line->overflowed)
@@ -342,6 +354,24 @@ static void close_descriptor(int *fd)
 		close(*fd);
 }
 
+static void note_signal(int number)
+{
+	(void)number;
+}
+
+/* A signal ends the reading and not the program, which has to switch the echo on again first. */
+static bool read_silently(int terminal, struct buf *password, struct fail **fail)
+{
+	const struct sigaction noted = { .sa_handler = note_signal };
+	struct sigaction interrupt, terminate;
+	sigaction(SIGINT, &noted, &interrupt);
+	sigaction(SIGTERM, &noted, &terminate);
+	bool good = read_line(terminal, password, fail);
+	sigaction(SIGINT, &interrupt, NULL);
+	sigaction(SIGTERM, &terminate, NULL);
+	return good;
+}
+
 static bool ask(const struct server *server, struct buf *password, struct fail **fail)
 {
 	CLEANUP(close_descriptor) int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
@@ -355,7 +385,7 @@ static bool ask(const struct server *server, struct buf *password, struct fail *
 	silent = before;
 	silent.c_lflag &= ~(tcflag_t)ECHO;
 	tcsetattr(terminal, TCSAFLUSH, &silent);
-	bool good = write(terminal, question.data, question.length) > 0 && read_line(terminal, password, fail);
+	bool good = write(terminal, question.data, question.length) > 0 && read_silently(terminal, password, fail);
 	tcsetattr(terminal, TCSAFLUSH, &before);
 	return write(terminal, "\n", 1) == 1 && good;
 }

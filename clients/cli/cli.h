@@ -1,5 +1,6 @@
 /*
- * What the commands of posthorn(1) share: the table of commands, one call with its options, words for people, exit codes.
+ * What the commands of posthorn(1) share: the table of commands, one call with its options, words for people, exit
+ * codes.
  *
  * Nothing from a server or a file reaches the terminal as it is: warnings and errors go through display.h.
  */
@@ -88,13 +89,13 @@ void cli_say(const char *format, ...) FORMAT(1, 2);
 /* For the clients' warn. */
 void cli_warn(void *context, const char *text);
 
-/* An operand that is a URL of that protocol, or the name of an account, whose sender and log-in method it brings along. Says so
- * when the connection will not be encrypted. */
+/* An operand that is a URL of that protocol, or the name of an account, whose sender and log-in method it brings along.
+ * Says so when the connection will not be encrypted. */
 bool cli_find_server(struct cli_call *call, const char *operand, enum server_protocol protocol, struct server *server,
                      struct account *account, struct fail **fail);
 
-/* The password for a server with a user: from --password-file, or asked for on the terminal without echo. Empty without a
- * user. Wiped by cli_wipe. */
+/* The password for a server with a user: from --password-file, or asked for on the terminal without echo. Empty without
+ * a user. Wiped by cli_wipe. */
 bool cli_password(const struct cli_call *call, const struct server *server, struct buf *password, struct fail **fail);
 void cli_wipe(struct buf *secret);
 

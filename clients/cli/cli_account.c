@@ -14,8 +14,8 @@ static json_t *server_object(const struct server *server)
 {
 	if (!server->host[0])
 		return json_null();
-	return json_pack("{ss si ss ss}", "host", server->host, "port", (int)server_port(server), "tls", server_tls_name(server->tls), "user",
-	                 server->user);
+	return json_pack("{ss si ss ss}", "host", server->host, "port", (int)server_port(server), "tls",
+	                 server_tls_name(server->tls), "user", server->user);
 }
 
 static void add_server(struct buf *out, const struct server *server)
@@ -45,8 +45,9 @@ static void visit(void *context, const struct account *account)
 		print_row(account);
 		return;
 	}
-	json_t *object = json_pack("{ss so so ss ss}", "name", account->name, "pop3", server_object(&account->mailbox), "send",
-	                           server_object(&account->submission), "login", login_method_name(account->method), "from", account->address);
+	json_t *object = json_pack("{ss so so ss ss}", "name", account->name, "pop3", server_object(&account->mailbox),
+	                           "send", server_object(&account->submission), "login",
+	                           login_method_name(account->method), "from", account->address);
 	must(json_array_append_new(l->objects, object) == 0);
 }
 
@@ -91,11 +92,13 @@ static bool take_servers(const struct cli_call *call, const char *url, struct ac
 	return true;
 }
 
-static bool take(const struct cli_call *call, const char *name, const char *url, struct account *account, struct fail **fail)
+static bool take(const struct cli_call *call, const char *name, const char *url, struct account *account,
+                 struct fail **fail)
 {
 	if (call->given & CLI_LOGIN)
 		account->method = call->method;
-	return copy_text(account->name, sizeof account->name, name, "the name", fail) && take_servers(call, url, account, fail) &&
+	return copy_text(account->name, sizeof account->name, name, "the name", fail) &&
+	       take_servers(call, url, account, fail) &&
 	       (!call->from || copy_text(account->address, sizeof account->address, call->from, "the address", fail));
 }
 
@@ -114,7 +117,8 @@ bool cli_account_change(struct cli_call *call, struct fail **fail)
 	const char *name = call->operands[0];
 	CLEANUP(account_book_cleanup) struct account_book *book = cli_open_accounts(fail);
 	return book && account_find(book, name, &account, fail) &&
-	       take(call, call->rename ? call->rename : account.name, call->url, &account, fail) && account_change(book, name, &account, fail);
+	       take(call, call->rename ? call->rename : account.name, call->url, &account, fail) &&
+	       account_change(book, name, &account, fail);
 }
 
 bool cli_account_remove(struct cli_call *call, struct fail **fail)

@@ -15,7 +15,14 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { TIMEOUT_MS = 60000, FROM_COLUMNS = 28, DATE_COLUMNS = 16, SIZE_COLUMNS = 10, WIDTH_DEFAULT = 100, SHOWN_MAX = 1 << 20 };
+enum {
+	TIMEOUT_MS = 60000,
+	FROM_COLUMNS = 28,
+	DATE_COLUMNS = 16,
+	SIZE_COLUMNS = 10,
+	WIDTH_DEFAULT = 100,
+	SHOWN_MAX = 1 << 20
+};
 
 struct session {
 	struct server server;
@@ -125,23 +132,26 @@ static void print_object(struct listing *l, const struct pop3_mail *mail)
 	json_t *uid = mail->uid[0] ? json_string(mail->uid) : json_null();
 	json_t *date = s->date.length ? json_stringn(s->date.data, s->date.length) : json_null();
 	json_t *object = json_pack("{so sI sI ss% ss% so}", "uidl", uid, "number", (json_int_t)mail->number, "size",
-	                           (json_int_t)(mail->size > INT64_MAX ? INT64_MAX : mail->size), "from", s->from.data ? s->from.data : "",
-	                           s->from.length, "subject", s->subject.data ? s->subject.data : "", s->subject.length, "date", date);
+	                           (json_int_t)(mail->size > INT64_MAX ? INT64_MAX : mail->size), "from",
+	                           s->from.data ? s->from.data : "", s->from.length, "subject",
+	                           s->subject.data ? s->subject.data : "", s->subject.length, "date", date);
 	must(object != NULL);
 	fputs(l->printed ? ",\n " : "[", stdout);
 	must(json_dumpf(object, stdout, JSON_PRESERVE_ORDER) == 0 || ferror(stdout));
 	json_decref(object);
 }
 
-static void print_row(struct listing *l, const char *uid, struct str size, struct str date, struct str from, struct str subject)
+static void print_row(struct listing *l, const char *uid, struct str size, struct str date, struct str from,
+                      struct str subject)
 {
 	CLEANUP(buf_release) struct buf row = BUF_WITH_LIMIT(65536);
 	size_t used = l->uid_width + SIZE_COLUMNS + DATE_COLUMNS + FROM_COLUMNS + 8;
 	if (!l->terminal) {
-		buf_printf(&row, "%s\t%.*s\t%.*s\t%.*s\t%.*s", uid, STR_ARG(size), STR_ARG(date), STR_ARG(from), STR_ARG(subject));
+		buf_printf(&row, "%s\t%.*s\t%.*s\t%.*s\t%.*s", uid, STR_ARG(size), STR_ARG(date), STR_ARG(from),
+		           STR_ARG(subject));
 	} else {
-		buf_printf(&row, "%-*s  %*.*s  %-*.*s  ", (int)l->uid_width, uid, SIZE_COLUMNS, STR_ARG(size), DATE_COLUMNS, DATE_COLUMNS,
-		           date.data ? date.data : "");
+		buf_printf(&row, "%-*s  %*.*s  %-*.*s  ", (int)l->uid_width, uid, SIZE_COLUMNS, STR_ARG(size), DATE_COLUMNS,
+		           DATE_COLUMNS, date.data ? date.data : "");
 		display_column(&row, from, FROM_COLUMNS);
 		buf_add_str(&row, STR("  "));
 		display_column(&row, subject, l->width > used + 10 ? l->width - used : 10);
@@ -212,8 +222,9 @@ static void begin_listing(struct listing *l, const struct session *s)
 bool cli_pop3_list(struct cli_call *call, struct fail **fail)
 {
 	CLEANUP(end) struct session s = {};
-	CLEANUP(release_listing) struct listing l = { .json = call->given & CLI_JSON, .header = BUF_WITH_LIMIT(LIMIT_CLIENT_HEADER_MAX) };
+	CLEANUP(release_listing) struct listing l = { .json = call->given & CLI_JSON };
 	const struct pop3_sink sink = { begin_header, take_header, end_header, &l };
+	buf_init(&l.header, LIMIT_CLIENT_HEADER_MAX);
 	display_summary_init(&l.summary);
 	if (!open_session(call, &s, fail) || !select_mails(call, &s, fail))
 		return false;
@@ -436,7 +447,9 @@ static bool check_unique(const struct session *s, struct fail **fail)
 	for (size_t i = 0; i < s->count; i++) {
 		const struct pop3_mail *mail = pop3_client_mail(s->client, s->indexes[i]);
 		if (mail->is_repeated)
-			return fail_set(fail, FAIL_NOT_FOUND, "the unique id %s stands for several mails, so it does not say which to delete", mail->uid);
+			return fail_set(fail, FAIL_NOT_FOUND,
+			                "the unique id %s stands for several mails, so it does not say which to delete",
+			                mail->uid);
 	}
 	return true;
 }

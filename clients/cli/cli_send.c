@@ -75,7 +75,8 @@ static bool take_envelope(struct cli_call *call, struct sending *s, const char *
 		if (!sendmail_add_recipients(&s->message, str_of(call->operands[i]), fail))
 			return false;
 	struct str name = str_of(call->full_name ? call->full_name : "");
-	if (!sendmail_take_text(&s->message, buf_str(&s->text), s->message.sender, name, call->given & CLI_RECIPIENTS_IN_HEADER, fail))
+	if (!sendmail_take_text(&s->message, buf_str(&s->text), s->message.sender, name,
+	                        call->given & CLI_RECIPIENTS_IN_HEADER, fail))
 		return false;
 	return s->message.recipients.count > 0 || fail_set(fail, FAIL_INVALID, "no recipient was given");
 }
@@ -115,18 +116,28 @@ static void tell_refused(const struct sending *s)
 {
 	for (size_t i = 0; i < s->message.recipients.count; i++)
 		if (s->results[i].code >= 400)
-			cli_say("%.*s was refused: %d %s", STR_ARG(s->message.recipients.items[i]), s->results[i].code, s->results[i].text);
+			cli_say("%.*s was refused: %d %s", STR_ARG(s->message.recipients.items[i]), s->results[i].code,
+			        s->results[i].text);
 }
 
 static bool submit(struct cli_call *call, struct sending *s, struct fail **fail)
 {
 	const struct smtp_client_options options = {
-		.server = s->server, .ca_file = call->ca, .password = buf_str(&s->password), .method = call->method,
-		.timeout_ms = call->timeout_ms ? call->timeout_ms : TIMEOUT_MS, .send_to_accepted = call->given & CLI_PARTIAL, .warn = cli_warn,
+		.server = s->server,
+		.ca_file = call->ca,
+		.password = buf_str(&s->password),
+		.method = call->method,
+		.timeout_ms = call->timeout_ms ? call->timeout_ms : TIMEOUT_MS,
+		.send_to_accepted = call->given & CLI_PARTIAL,
+		.warn = cli_warn,
 	};
 	const struct smtp_submission submission = {
-		.sender = s->message.sender, .recipients = s->message.recipients.items, .recipient_count = s->message.recipients.count,
-		.content = buf_str(&s->content), .has_8bit = s->message.has_8bit, .has_utf8_header = s->message.needs_utf8,
+		.sender = s->message.sender,
+		.recipients = s->message.recipients.items,
+		.recipient_count = s->message.recipients.count,
+		.content = buf_str(&s->content),
+		.has_8bit = s->message.has_8bit,
+		.has_utf8_header = s->message.needs_utf8,
 	};
 	s->results = mem_alloc(submission.recipient_count * sizeof *s->results);
 	bool good = smtp_client_submit(&options, &submission, s->results, fail);
@@ -144,15 +155,18 @@ static bool all_accepted(const struct sending *s, struct fail **fail)
 
 bool cli_send(struct cli_call *call, struct fail **fail)
 {
-	CLEANUP(end) struct sending s = { .text = BUF_WITH_LIMIT(LIMIT_CLIENT_SEND_MAX), .domain = BUF_WITH_LIMIT(LIMIT_ADDRESS_MAX),
-		                              .content = BUF_WITH_LIMIT(2ul * LIMIT_CLIENT_SEND_MAX) };
+	CLEANUP(end) struct sending s = {};
 	struct account account;
+	buf_init(&s.text, LIMIT_CLIENT_SEND_MAX);
+	buf_init(&s.domain, LIMIT_ADDRESS_MAX);
+	buf_init(&s.content, 2ul * LIMIT_CLIENT_SEND_MAX);
 	if (!cli_find_server(call, call->operands[0], SERVER_SMTP, &s.server, &account, fail))
 		return false;
 	const char *sender = sender_of(call, &account, &s.server);
 	if (!sender)
 		return fail_set(fail, FAIL_INVALID, "the sender is not known; give --from");
-	if (!read_text(&s, fail) || !take_envelope(call, &s, sender, fail) || !cli_password(call, &s.server, &s.password, fail))
+	if (!read_text(&s, fail) || !take_envelope(call, &s, sender, fail) ||
+	    !cli_password(call, &s.server, &s.password, fail))
 		return false;
 	complete(&s);
 	return submit(call, &s, fail) && all_accepted(&s, fail);

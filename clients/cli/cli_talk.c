@@ -17,7 +17,7 @@ enum { TIMEOUT_MS = 60000, INPUT_MAX = 1 << 20, PIECE = 16384, COLUMNS_DEFAULT =
 struct talk {
 	struct connection connection;
 	struct exerciser *exerciser;
-	bool typed;               /* a person types: lines are not held back, and what was typed is overwritten by what is shown */
+	bool typed; /* a person types: lines are not held back, and what was typed is overwritten by what is shown */
 	bool listens;             /* to the person too */
 	bool input_ended;
 	bool over;
@@ -46,7 +46,8 @@ static void print_stamped(const char *who, struct str text)
 	struct tm clock;
 	display_wire(&shown, text);
 	must(clock_gettime(CLOCK_REALTIME, &now) == 0 && localtime_r(&now.tv_sec, &clock));
-	printf("%02d:%02d:%02d.%03ld %s %s\n", clock.tm_hour, clock.tm_min, clock.tm_sec, now.tv_nsec / 1000000, who, buf_text(&shown));
+	printf("%02d:%02d:%02d.%03ld %s %s\n", clock.tm_hour, clock.tm_min, clock.tm_sec, now.tv_nsec / 1000000, who,
+	       buf_text(&shown));
 }
 
 static void print_remark(const char *text, const char *rfc)
@@ -67,8 +68,8 @@ static void print_tls(const struct talk *t)
 {
 	const struct tls_facts *facts = &t->connection.facts;
 	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(1000);
-	buf_printf(&text, "%s with %s, %d bits; the certificate is valid for %s.", facts->version, facts->cipher, facts->bits,
-	           t->connection.server.host);
+	buf_printf(&text, "%s with %s, %d bits; the certificate is valid for %s.", facts->version, facts->cipher,
+	           facts->bits, t->connection.server.host);
 	print_remark(buf_text(&text), NULL);
 }
 
@@ -125,12 +126,13 @@ static bool server_line(struct talk *t, struct str behind, struct fail **fail)
 	return good;
 }
 
-static void keep(struct talk *t, struct str part)
+static bool keep(struct talk *t, struct str part, struct fail **fail)
 {
 	buf_add_str(&t->line, str_first(part, t->line.limit - t->line.length));
 	t->octets += part.length;
 	if (part.length)
 		t->last = part.data[part.length - 1];
+	return t->octets <= LIMIT_CLIENT_MAIL_MAX || fail_set(fail, FAIL_CORRUPT, "the server sends a line without end");
 }
 
 /* Where no answer is due, the end may come as it likes: not every server ends TLS before it closes. */
@@ -155,7 +157,8 @@ static bool take_server(struct talk *t, struct fail **fail)
 	for (struct str rest = str_from(room, got); rest.length;) {
 		size_t at = str_find_char(rest, '\n');
 		bool whole = at < rest.length;
-		keep(t, str_first(rest, at));
+		if (!keep(t, str_first(rest, at), fail))
+			return false;
 		rest = str_from_index(rest, at + whole);
 		if (whole && !server_line(t, rest, fail))
 			return false;
@@ -251,7 +254,8 @@ static bool wait_for_something(struct talk *t, struct fail **fail)
 	bool waiting = exerciser_is_waiting(t->exerciser);
 	bool listens = t->listens && !t->input_ended && has_turn(t);
 	fflush(stdout);
-	switch (stream_wait_readable_or(t->connection.stream, listens ? STDIN_FILENO : -1, waiting && !(t->typed && t->listens) ? t->connection.timeout_ms : -1)) {
+	switch (stream_wait_readable_or(t->connection.stream, listens ? STDIN_FILENO : -1,
+	                                waiting && !(t->typed && t->listens) ? t->connection.timeout_ms : -1)) {
 	case STREAM_READABLE:
 		return take_server(t, fail);
 	case STREAM_WOKEN:
@@ -333,7 +337,8 @@ bool cli_talk(struct cli_call *call, struct fail **fail)
 	if (t.connection.is_protected)
 		print_tls(&t);
 	else if (server.tls == SERVER_TLS_NONE)
-		print_remark("The connection is not encrypted: do not send a password that matters. :starttls begins TLS.", NULL);
+		print_remark("The connection is not encrypted: do not send a password that matters. :starttls begins TLS.",
+		             NULL);
 	print_state(&t);
 	return (server.tls != SERVER_TLS_STARTTLS || open_protected(&t, fail)) && converse(&t, fail);
 }

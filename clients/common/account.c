@@ -2,13 +2,14 @@
 
 #include "file.h"
 #include "mem.h"
+#include "smtp_path.h"
 #include "text.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { SCHEMA_VERSION = 1, APPLICATION_ID = 0x50486163, BUSY_MS = 5000 }; /* "PHac" */
+enum { SCHEMA_VERSION = 1, APPLICATION_ID = 0x50486163, BUSY_MS = 5000, ADDRESS_MEMORY = 65536 }; /* "PHac" */
 
 struct account_book {
 	sqlite3 *database;
@@ -16,8 +17,9 @@ struct account_book {
 };
 
 static const char schema[] =
-	"CREATE TABLE account (name TEXT PRIMARY KEY COLLATE NOCASE NOT NULL, mailbox TEXT NOT NULL, mailbox_tls TEXT NOT NULL,"
-	" submission TEXT NOT NULL, submission_tls TEXT NOT NULL, login TEXT NOT NULL, address TEXT NOT NULL) STRICT, WITHOUT ROWID;";
+	"CREATE TABLE account (name TEXT PRIMARY KEY COLLATE NOCASE NOT NULL, mailbox TEXT NOT NULL,"
+	" mailbox_tls TEXT NOT NULL, submission TEXT NOT NULL, submission_tls TEXT NOT NULL, login TEXT NOT NULL,"
+	" address TEXT NOT NULL) STRICT, WITHOUT ROWID;";
 
 #define COLUMNS "name, mailbox, mailbox_tls, submission, submission_tls, login, address"
 
@@ -35,12 +37,24 @@ char *account_default_path(struct fail **fail)
 	return NULL;
 }
 
+static enum fail_kind kind_of(int code)
+{
+	switch (code & 0xff) {
+	case SQLITE_BUSY:
+		return FAIL_BUSY;
+	case SQLITE_NOTADB:
+	case SQLITE_CORRUPT:
+		return FAIL_CORRUPT;
+	case SQLITE_FULL:
+		return FAIL_NO_SPACE;
+	default:
+		return FAIL_IO;
+	}
+}
+
 static bool failed(const struct account_book *b, struct fail **fail)
 {
-	int code = sqlite3_errcode(b->database) & 0xff;
-	enum fail_kind kind = code == SQLITE_BUSY ? FAIL_BUSY : code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? FAIL_CORRUPT
-	                    : code == SQLITE_FULL ? FAIL_NO_SPACE : FAIL_IO;
-	return fail_set(fail, kind, "%s: %s", b->path, sqlite3_errmsg(b->database));
+	return fail_set(fail, kind_of(sqlite3_errcode(b->database)), "%s: %s", b->path, sqlite3_errmsg(b->database));
 }
 
 static bool run(struct account_book *b, const char *sql, struct fail **fail)
@@ -77,7 +91,8 @@ static bool read_number(struct account_book *b, const char *pragma, int *number,
 
 static bool make_schema(struct account_book *b, struct fail **fail)
 {
-	CLEANUP(mem_free) char *marks = mem_printf("PRAGMA application_id=%d; PRAGMA user_version=%d;", APPLICATION_ID, SCHEMA_VERSION);
+	CLEANUP(mem_free) char *marks =
+		mem_printf("PRAGMA application_id=%d; PRAGMA user_version=%d;", APPLICATION_ID, SCHEMA_VERSION);
 	return run(b, schema, fail) && run(b, marks, fail);
 }
 
@@ -134,21 +149,33 @@ static bool is_name(struct str name)
 	for (size_t i = 0; i < name.length; i++)
 		if ((unsigned char)name.data[i] < 0x20 || name.data[i] == 0x7f)
 			return false;
-	return name.length > 0 && name.length <= ACCOUNT_NAME_MAX && text_is_utf8(name) && !server_is_url(name) && name.data[0] != '-';
+	return name.length > 0 && name.length <= ACCOUNT_NAME_MAX && text_is_utf8(name) && !server_is_url(name) &&
+	       name.data[0] != '-';
+}
+
+static bool is_address(struct str text)
+{
+	CLEANUP(arena_cleanup) struct arena *arena = arena_new(ADDRESS_MEMORY);
+	struct smtp_path path;
+	return smtp_mailbox_parse(arena, text, SMTP_PATH_UTF8 | SMTP_PATH_SLOPPY, &path);
 }
 
 static bool check(const struct account *account, struct fail **fail)
 {
 	const struct server *mailbox = &account->mailbox, *submission = &account->submission;
 	if (!is_name(str_of(account->name)))
-		return fail_set(fail, FAIL_INVALID, "the name of an account has 1 to %d octets, no control characters, no \"://\" and no "
-		                "\"-\" in front", ACCOUNT_NAME_MAX);
+		return fail_set(fail, FAIL_INVALID,
+		                "the name of an account has 1 to %d octets, no control characters, no \"://\" and no "
+		                "\"-\" in front",
+		                ACCOUNT_NAME_MAX);
 	if (mailbox->protocol != SERVER_POP3 || !mailbox->host[0])
 		return fail_set(fail, FAIL_INVALID, "an account needs a POP3 server: pop3s://user@host");
 	if (!mailbox->user[0])
 		return fail_set(fail, FAIL_INVALID, "the URL of the POP3 server lacks the user: pop3s://user@host");
 	if (submission->host[0] && submission->protocol != SERVER_SMTP)
 		return fail_set(fail, FAIL_INVALID, "the server to send by must be an SMTP server: smtps://user@host");
+	if (account->address[0] && !is_address(str_of(account->address)))
+		return fail_set(fail, FAIL_INVALID, "the sender of an account is an address like me@example.org");
 	return true;
 }
 
@@ -163,8 +190,13 @@ static void bind(sqlite3_stmt *statement, const struct account *account)
 	CLEANUP(buf_release) struct buf mailbox = BUF_WITH_LIMIT(4096), submission = BUF_WITH_LIMIT(4096);
 	add_url(&mailbox, &account->mailbox);
 	add_url(&submission, &account->submission);
-	const char *texts[COLUMN_COUNT] = { account->name, buf_text(&mailbox), server_tls_name(account->mailbox.tls), buf_text(&submission),
-		                                server_tls_name(account->submission.tls), login_method_name(account->method), account->address };
+	const char *texts[COLUMN_COUNT] = { account->name,
+		                                buf_text(&mailbox),
+		                                server_tls_name(account->mailbox.tls),
+		                                buf_text(&submission),
+		                                server_tls_name(account->submission.tls),
+		                                login_method_name(account->method),
+		                                account->address };
 	for (int i = 0; i < COLUMN_COUNT; i++)
 		must(sqlite3_bind_text(statement, i + 1, texts[i], -1, SQLITE_TRANSIENT) == SQLITE_OK);
 }
@@ -194,10 +226,12 @@ static bool load(struct account_book *b, sqlite3_stmt *statement, struct account
 	*account = (struct account){};
 	bool good = copy_text(account->name, sizeof account->name, column(statement, 0)) &&
 	            load_server(column(statement, 1), column(statement, 2), &account->mailbox) &&
-	            (column(statement, 3).length == 0 || load_server(column(statement, 3), column(statement, 4), &account->submission)) &&
+	            (column(statement, 3).length == 0 ||
+	             load_server(column(statement, 3), column(statement, 4), &account->submission)) &&
 	            login_method_find(column(statement, 5), &account->method) &&
 	            copy_text(account->address, sizeof account->address, column(statement, 6)) && check(account, NULL);
-	return good || fail_set(fail, FAIL_CORRUPT, "%s: the account \"%.*s\" is damaged", b->path, STR_ARG(column(statement, 0)));
+	return good || fail_set(fail, FAIL_CORRUPT, "%s: the account \"%.*s\" is damaged", b->path,
+	                        STR_ARG(column(statement, 0)));
 }
 
 /* ---- statements ---- */
@@ -233,7 +267,8 @@ bool account_add(struct account_book *b, const struct account *account, struct f
 {
 	if (!check(account, fail))
 		return false;
-	CLEANUP(finalize) sqlite3_stmt *statement = prepare(b, "INSERT INTO account (" COLUMNS ") VALUES (?,?,?,?,?,?,?)", fail);
+	CLEANUP(finalize) sqlite3_stmt *statement =
+		prepare(b, "INSERT INTO account (" COLUMNS ") VALUES (?,?,?,?,?,?,?)", fail);
 	if (!statement)
 		return false;
 	bind(statement, account);
@@ -242,8 +277,8 @@ bool account_add(struct account_book *b, const struct account *account, struct f
 
 bool account_change(struct account_book *b, const char *name, const struct account *account, struct fail **fail)
 {
-	static const char sql[] = "UPDATE account SET name=?, mailbox=?, mailbox_tls=?, submission=?, submission_tls=?, login=?, address=?"
-	                          " WHERE name=?";
+	static const char sql[] = "UPDATE account SET name=?, mailbox=?, mailbox_tls=?, submission=?, submission_tls=?,"
+	                          " login=?, address=? WHERE name=?";
 	if (!check(account, fail))
 		return false;
 	CLEANUP(finalize) sqlite3_stmt *statement = prepare(b, sql, fail);

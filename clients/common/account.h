@@ -1,9 +1,9 @@
 /*
  * The accounts of the person at this desk, in an SQLite database of one file: $XDG_DATA_HOME/posthorn/accounts.db.
  *
- * Invariant: there is never a password in it. Folder and file are readable by their owner only. Several programs may use
- * the database at once; each function is one transaction. What is read is checked as what is typed, since any program of
- * the user can write the file.
+ * Invariant: there is never a password in it. Folder and file are readable by their owner only. Several programs may
+ * use the database at once; each function is one transaction. What is read is checked as what is typed, since any
+ * program of the user can write the file.
  */
 #ifndef POSTHORN_COMMON_ACCOUNT_H
 #define POSTHORN_COMMON_ACCOUNT_H
@@ -14,7 +14,8 @@
 enum { ACCOUNT_NAME_MAX = 100 };
 
 struct account {
-	char name[ACCOUNT_NAME_MAX + 1];   /* UTF-8 without control characters; names that differ in ASCII case only are one */
+	/* UTF-8 without control characters; names that differ in ASCII case only are one */
+	char name[ACCOUNT_NAME_MAX + 1];
 	struct server mailbox;             /* POP3, with its user */
 	struct server submission;          /* SMTP; host "" where mail is not sent by it */
 	enum login_method method;
@@ -26,7 +27,8 @@ char *account_default_path(struct fail **fail);
 
 struct account_book;
 
-/* Makes file and folder where they are missing. FAIL_CORRUPT for a file that is something else, or of a later version. */
+/* Makes file and folder where they are missing. FAIL_CORRUPT for a file that is something else or of a later
+ * version. */
 struct account_book *account_book_open(const char *path, struct fail **fail);
 void account_book_close(struct account_book *b);
 void account_book_cleanup(struct account_book **b);

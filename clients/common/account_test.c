@@ -122,8 +122,8 @@ static void test_nonsense(void **state)
 	static const struct {
 		const char *name, *url;
 	} cases[] = {
-		{ "", "pop3s://a@h" }, { "a\nb", "pop3s://a@h" }, { "pop3s://a@h", "pop3s://a@h" }, { "-x", "pop3s://a@h" }, { "a", "pop3s://h" },
-		{ "a", "smtps://a@h" }, { "\xff", "pop3s://a@h" },
+		{ "", "pop3s://a@h" }, { "a\nb", "pop3s://a@h" }, { "pop3s://a@h", "pop3s://a@h" }, { "-x", "pop3s://a@h" },
+		{ "a", "pop3s://h" },  { "a", "smtps://a@h" },    { "\xff", "pop3s://a@h" },
 	};
 	const struct place *p = *state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -131,6 +131,17 @@ static void test_nonsense(void **state)
 		struct account account = make(cases[i].name, cases[i].url);
 		assert_false(account_add(p->book, &account, &fail));
 		assert_int_equal(fail->kind, FAIL_INVALID);
+	}
+}
+
+static void test_sender(void **state)
+{
+	static const char *const addresses[] = { "me", "me@", "a b@h", "me@h\r\nX" };
+	const struct place *p = *state;
+	for (size_t i = 0; i < COUNT_OF(addresses); i++) {
+		struct account account = make("a", "pop3s://a@h");
+		snprintf(account.address, sizeof account.address, "%s", addresses[i]);
+		assert_false(account_add(p->book, &account, NULL));
 	}
 }
 
@@ -207,9 +218,11 @@ static void test_default_path(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		IN_PLACE(test_round_trip), IN_PLACE(test_names), IN_PLACE(test_change), IN_PLACE(test_order), IN_PLACE(test_nonsense),
-		IN_PLACE(test_private), IN_PLACE(test_damaged_row), IN_PLACE(test_later_version), IN_PLACE(test_other_file),
-		cmocka_unit_test(test_default_path),
+		IN_PLACE(test_round_trip),  IN_PLACE(test_names),
+		IN_PLACE(test_change),      IN_PLACE(test_order),
+		IN_PLACE(test_nonsense),    IN_PLACE(test_private), IN_PLACE(test_sender),
+		IN_PLACE(test_damaged_row), IN_PLACE(test_later_version),
+		IN_PLACE(test_other_file),  cmocka_unit_test(test_default_path),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,8 @@ static struct addrinfo *resolve(const struct server *server, struct fail **fail)
 	int code = getaddrinfo(server->host, port, &hints, &list);
 	/* Without any address but those of loopback, ADDRCONFIG hides even these. */
 	if (code != 0)
-		code = getaddrinfo(server->host, port, &(struct addrinfo){ .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, &list);
+		code = getaddrinfo(server->host, port,
+		                   &(struct addrinfo){ .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, &list);
 	if (code == 0)
 		return list;
 	fail_set(fail, FAIL_UNAVAILABLE, "no address for %s: %s", server->host, gai_strerror(code));
@@ -49,13 +50,17 @@ static int dial(const struct server *server, int timeout_ms, struct fail **fail)
 	return fd;
 }
 
-bool connection_open(struct connection *c, const struct server *server, const char *ca_file, int timeout_ms, struct fail **fail)
+bool connection_open(struct connection *c, const struct server *server, const char *ca_file, int timeout_ms,
+                     struct fail **fail)
 {
 	*c = (struct connection){ .server = *server, .ca_file = ca_file, .timeout_ms = timeout_ms };
 	const struct stream_options options = {
 		.input_size = INPUT_SIZE,
 		.output_high = OUTPUT_HIGH,
-		.times = { .idle_ms = timeout_ms, .command_ms = timeout_ms, .write_ms = timeout_ms, .bulk_grace_ms = DRIP_GRACE_MS,
+		.times = { .idle_ms = timeout_ms,
+		           .command_ms = timeout_ms,
+		           .write_ms = timeout_ms,
+		           .bulk_grace_ms = DRIP_GRACE_MS,
 		           .bulk_rate_min = DRIP_RATE },
 	};
 	int fd = dial(server, timeout_ms, fail);
@@ -69,9 +74,9 @@ bool connection_start_tls(struct connection *c, struct fail **fail)
 {
 	must(c->stream && !c->tls);
 	CLEANUP(fail_free) struct fail *why = NULL;
-	c->tls_client = tls_client_new(TLS_MINIMUM_1_2, c->ca_file, fail);
+	c->tls_client = tls_client_new(TLS_MINIMUM_1_2, c->ca_file, &why);
 	if (!c->tls_client)
-		return false;
+		return fail_set(fail, FAIL_INVALID, "%s", fail_text(why));
 	c->tls = tls_connect(c->tls_client, stream_descriptor(c->stream), c->server.host, fail);
 	if (!c->tls)
 		return false;

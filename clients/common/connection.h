@@ -2,8 +2,8 @@
  * struct connection: a TCP connection of a client to a server, with TLS from the start, from STARTTLS on, or none.
  *
  * The name is resolved and each of its addresses tried. TLS always verifies the certificate for the host that the user
- * named; there is no way around it. Every wait is bounded by timeout_ms, a slow drip by a minimum rate. One thread uses a
- * connection; stream_interrupt may come from another.
+ * named; there is no way around it. Every wait is bounded by timeout_ms, a slow drip by a minimum rate. One thread uses
+ * a connection; stream_interrupt may come from another.
  */
 #ifndef POSTHORN_COMMON_CONNECTION_H
 #define POSTHORN_COMMON_CONNECTION_H
@@ -23,10 +23,11 @@ struct connection {
 	int timeout_ms;
 };
 
-/* Connects and, with SERVER_TLS_IMPLICIT, begins TLS. ca_file: PEM, NULL for the authorities of the system; not copied. Failures:
- * UNAVAILABLE, TIMEOUT; CORRUPT when the server can't prove to be who it should be. The caller closes the connection in
- * any case. */
-bool connection_open(struct connection *c, const struct server *server, const char *ca_file, int timeout_ms, struct fail **fail);
+/* Connects and, with SERVER_TLS_IMPLICIT, begins TLS. ca_file: PEM, NULL for the authorities of the system; not copied.
+ * Failures: UNAVAILABLE, TIMEOUT; CORRUPT when the server can't prove to be who it should be. The caller closes the
+ * connection in any case. */
+bool connection_open(struct connection *c, const struct server *server, const char *ca_file, int timeout_ms,
+                     struct fail **fail);
 
 /* After the server has agreed to STLS or STARTTLS. FAIL_CORRUPT also when it has sent more than its agreement (RFC 3207
  * §4, RFC 2595 §4): that could be anybody's. */
@@ -35,8 +36,9 @@ bool connection_start_tls(struct connection *c, struct fail **fail);
 /* Says good-bye to TLS; output that was not flushed is dropped. Nothing for one that was not opened. */
 void connection_close(struct connection *c);
 
-/* What has come, without waiting for more, when the descriptor is readable: that may be nothing, because TLS has records of
- * its own. False at the end of the connection; *fail says how it came. Not to be mixed with reads of the stream inside TLS. */
+/* What has come, without waiting for more, when the descriptor is readable: that may be nothing, because TLS has
+ * records of its own. False at the end of the connection; *fail says how it came. Not to be mixed with reads of the
+ * stream inside TLS. */
 bool connection_read_now(struct connection *c, void *room, size_t size, size_t *got, struct fail **fail);
 
 /* Why a read gave nothing; returns false. */

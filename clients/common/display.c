@@ -160,8 +160,8 @@ void display_date(struct buf *out, struct date date)
 	struct tm clock;
 	if (!gmtime_r(&local, &clock))
 		return;
-	buf_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d%c%02d:%02d", clock.tm_year + 1900, clock.tm_mon + 1, clock.tm_mday, clock.tm_hour,
-	           clock.tm_min, clock.tm_sec, zone, minutes / 60, minutes % 60);
+	buf_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d%c%02d:%02d", clock.tm_year + 1900, clock.tm_mon + 1, clock.tm_mday,
+	           clock.tm_hour, clock.tm_min, clock.tm_sec, zone, minutes / 60, minutes % 60);
 }
 
 void display_lines(struct buf *out, struct str text)
@@ -211,8 +211,9 @@ void display_column(struct buf *out, struct str text, size_t columns)
 
 void display_summary_init(struct display_summary *s)
 {
-	*s = (struct display_summary){ BUF_WITH_LIMIT(SUMMARY_MAX), BUF_WITH_LIMIT(SUMMARY_MAX), BUF_WITH_LIMIT(SUMMARY_MAX),
-		                           BUF_WITH_LIMIT(SUMMARY_MAX), BUF_WITH_LIMIT(SUMMARY_MAX) };
+	*s = (struct display_summary){ BUF_WITH_LIMIT(SUMMARY_MAX), BUF_WITH_LIMIT(SUMMARY_MAX),
+		                           BUF_WITH_LIMIT(SUMMARY_MAX), BUF_WITH_LIMIT(SUMMARY_MAX),
+		                           BUF_WITH_LIMIT(SUMMARY_MAX) };
 }
 
 void display_summary_release(struct display_summary *s)

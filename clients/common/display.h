@@ -30,7 +30,8 @@ void display_date(struct buf *out, struct date date);
 /* Several lines, whose ends become LF and whose tabs stay; otherwise as display_text, without a limit of its own. */
 void display_lines(struct buf *out, struct str text);
 
-/* A line of a protocol, as it is, tabs too: what can't be shown or would do harm stands there as \xNN, octet by octet. */
+/* A line of a protocol, as it is, tabs too: what can't be shown or would do harm stands there as \xNN, octet by
+ * octet. */
 void display_wire(struct buf *out, struct str line);
 
 /* The text cut or filled up with blanks to so many columns of a terminal. */

@@ -7,7 +7,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool is_bidi_control(uint32_t code)
 {
-	return code == 0x61c || code == 0x200e || code == 0x200f || (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+	return code == 0x61c || code == 0x200e || code == 0x200f || (code >= 0x202a && code <= 0x202e) ||
+	       (code >= 0x2066 && code <= 0x2069);
 }
 
 static void check(const struct buf *out, const char *allowed)
@@ -31,7 +32,8 @@ static void release(struct display_summary *s)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str text = str_from((const char *)data, size);
-	CLEANUP(buf_release) struct buf line = BUF_WITH_LIMIT(4 * DISPLAY_TEXT_MAX), header = BUF_WITH_LIMIT(4 * DISPLAY_TEXT_MAX);
+	CLEANUP(buf_release) struct buf line = BUF_WITH_LIMIT(4 * DISPLAY_TEXT_MAX);
+	CLEANUP(buf_release) struct buf header = BUF_WITH_LIMIT(4 * DISPLAY_TEXT_MAX);
 	CLEANUP(buf_release) struct buf lines = BUF_WITH_LIMIT(3 * size + 10), wire = BUF_WITH_LIMIT(4 * size + 10);
 	CLEANUP(buf_release) struct buf column = BUF_WITH_LIMIT(4 * size + 100);
 	CLEANUP(release) struct display_summary summary;

@@ -84,7 +84,8 @@ static void test_summary(void **state)
 	(void)state;
 	display_summary_init(&s);
 	display_summary_take(&s, STR("From: =?utf-8?q?J=C3=A1n?= <jan@example.sk>, plain@example.org\r\n"
-	                             "To: undisclosed:;\r\nSubject: one\r\n two\r\nDate: Sat, 5 Jan 2002 10:11:12 -0130\r\n\r\nFrom: body\r\n"));
+	                             "To: undisclosed:;\r\nSubject: one\r\n two\r\nDate: Sat, 5 Jan 2002 10:11:12 "
+	                             "-0130\r\n\r\nFrom: body\r\n"));
 	assert_string_equal(buf_text(&s.from), "Ján <jan@example.sk>, plain@example.org");
 	assert_string_equal(buf_text(&s.to), "");
 	assert_string_equal(buf_text(&s.subject), "one two");
@@ -145,9 +146,9 @@ static void test_columns(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_texts), cmocka_unit_test(test_nul), cmocka_unit_test(test_cut), cmocka_unit_test(test_headers),
-		cmocka_unit_test(test_summary), cmocka_unit_test(test_name_is_no_address), cmocka_unit_test(test_lines), cmocka_unit_test(test_wire),
-		cmocka_unit_test(test_columns),
+		cmocka_unit_test(test_texts),   cmocka_unit_test(test_nul),     cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_headers), cmocka_unit_test(test_summary), cmocka_unit_test(test_name_is_no_address),
+		cmocka_unit_test(test_lines),   cmocka_unit_test(test_wire),    cmocka_unit_test(test_columns),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,7 +60,8 @@ void exerciser_remove(struct exerciser *x, size_t i)
 	x->count--;
 }
 
-bool exerciser_explain_word(struct exerciser_note *note, const struct exerciser_word *words, size_t count, struct str line)
+bool exerciser_explain_word(struct exerciser_note *note, const struct exerciser_word *words, size_t count,
+                            struct str line)
 {
 	size_t end = 0;
 	while (end < line.length && line.data[end] != ' ' && line.data[end] != '=')

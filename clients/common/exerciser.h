@@ -1,10 +1,11 @@
 /*
- * struct exerciser: the understanding behind a protocol exerciser. It is told each line that a person sends and each line
- * that the server sends, and knows the state of the session, whose turn it is, what of a line must not be shown, and what an
- * answer means, in one sentence with its RFC section.
+ * struct exerciser: the understanding behind a protocol exerciser. It is told each line that a person sends and each
+ * line that the server sends, and knows the state of the session, whose turn it is, what of a line must not be shown,
+ * and what an answer means, in one sentence with its RFC section.
  *
- * It judges nothing and holds nothing back: wrong commands are as welcome as right ones. It moves no bytes itself. Lines
- * are without CRLF; memory is constant. POP3 (RFC 1939), SMTP (RFC 5321), and the dialogue of IMAP (RFC 9051) as lines.
+ * It judges nothing and holds nothing back: wrong commands are as welcome as right ones. It moves no bytes itself.
+ * Lines are without CRLF; memory is constant. POP3 (RFC 1939), SMTP (RFC 5321), and the dialogue of IMAP (RFC 9051) as
+ * lines.
  */
 #ifndef POSTHORN_COMMON_EXERCISER_H
 #define POSTHORN_COMMON_EXERCISER_H

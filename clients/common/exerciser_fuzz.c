@@ -1,5 +1,5 @@
-/* Any dialogue: the exerciser keeps its bounds, and a password that follows PASS, AUTH or LOGIN is never shown. The first
- * octet chooses the protocol; lines that begin with ">" are sent, all others come from the server. */
+/* Any dialogue: the exerciser keeps its bounds, and a password that follows PASS, AUTH or LOGIN is never shown. The
+ * first octet chooses the protocol; lines that begin with ">" are sent, all others come from the server. */
 #include "exerciser.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -7,7 +7,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const struct {
 	const char *login;
 } logins[SERVER_PROTOCOL_COUNT] = {
-	[SERVER_POP3] = { "PASS tanstaaf" }, [SERVER_IMAP] = { "a LOGIN x tanstaaf" }, [SERVER_SMTP] = { "AUTH PLAIN tanstaaf" },
+	[SERVER_POP3] = { "PASS tanstaaf" },
+	[SERVER_IMAP] = { "a LOGIN x tanstaaf" },
+	[SERVER_SMTP] = { "AUTH PLAIN tanstaaf" },
 };
 
 static void send_line(struct exerciser *x, struct str line)

@@ -4,8 +4,18 @@ enum state { NOT_AUTHENTICATED, AUTHENTICATED, SELECTED, LOGOUT };
 
 static const char *const states[] = { "NOT AUTHENTICATED", "AUTHENTICATED", "SELECTED", "LOGOUT" };
 
-enum verb { VERB_LOGIN, VERB_AUTHENTICATE, VERB_STARTTLS, VERB_SELECT, VERB_EXAMINE, VERB_CLOSE, VERB_UNSELECT, VERB_LOGOUT,
-	        VERB_IDLE, VERB_COUNT };
+enum verb {
+	VERB_LOGIN,
+	VERB_AUTHENTICATE,
+	VERB_STARTTLS,
+	VERB_SELECT,
+	VERB_EXAMINE,
+	VERB_CLOSE,
+	VERB_UNSELECT,
+	VERB_LOGOUT,
+	VERB_IDLE,
+	VERB_COUNT
+};
 
 static const char *const verbs[VERB_COUNT] = {
 	[VERB_LOGIN] = "LOGIN",   [VERB_AUTHENTICATE] = "AUTHENTICATE", [VERB_STARTTLS] = "STARTTLS",
@@ -32,7 +42,8 @@ static const struct exerciser_word untagged[] = {
 	{ "OK", "A word from the server that answers no command.", "RFC 9051 §7.1.1" },
 	{ "NO", "A warning: something did not work, though no command failed.", "RFC 9051 §7.1.2" },
 	{ "BAD", "The server did not understand something.", "RFC 9051 §7.1.3" },
-	{ "PREAUTH", "You are logged in from the start, so TLS can't begin any more: distrust it if you wanted TLS.", "RFC 9051 §7.1.4" },
+	{ "PREAUTH", "You are logged in from the start, so TLS can't begin any more: distrust it if you wanted TLS.",
+	  "RFC 9051 §7.1.4" },
 	{ "BYE", "The server is about to close the connection.", "RFC 9051 §7.1.5" },
 	{ "CAPABILITY", "What the server can do.", "RFC 9051 §7.2.2" },
 	{ "ENABLED", "These extensions are switched on.", "RFC 9051 §7.2.1" },
@@ -254,4 +265,6 @@ static void tls_started(struct exerciser *x)
 	x->state = NOT_AUTHENTICATED;
 }
 
-const struct exerciser_protocol exerciser_imap = { states, "tls STARTTLS", VERB_STARTTLS, client_line, server_line, tls_started };
+const struct exerciser_protocol exerciser_imap = {
+	states, "tls STARTTLS", VERB_STARTTLS, client_line, server_line, tls_started
+};

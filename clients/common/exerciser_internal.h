@@ -62,7 +62,8 @@ struct exerciser_word {
 };
 
 /* Explains the line by its first word; false for an unknown one. */
-bool exerciser_explain_word(struct exerciser_note *note, const struct exerciser_word *words, size_t count, struct str line);
+bool exerciser_explain_word(struct exerciser_note *note, const struct exerciser_word *words, size_t count,
+                            struct str line);
 
 /* Counts a line that the client sends, CRLF and all, against content_left. */
 void exerciser_count_content(struct exerciser *x, size_t length);

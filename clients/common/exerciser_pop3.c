@@ -11,44 +11,51 @@ static const char *const states[] = { "AUTHORIZATION", "TRANSACTION", "UPDATE", 
 static const struct {
 	const char *ok, *err, *rfc;
 } answers[POP3_VERB_COUNT] = {
-	[POP3_VERB_CAPA] = { "The capabilities follow, one per line, up to a dot.", "This server has no CAPA: what it can do must be tried.",
-		"RFC 2449 §5" },
-	[POP3_VERB_STLS] = { "The server is ready: the TLS handshake comes next.", "TLS can't begin here: it is not offered, or there already.",
-		"RFC 2595 §4" },
-	[POP3_VERB_UTF8] = { "From now on headers, names and passwords may be UTF-8.", "The server keeps to ASCII.", "RFC 6856 §2.1" },
+	[POP3_VERB_CAPA] = { "The capabilities follow, one per line, up to a dot.",
+	                     "This server has no CAPA: what it can do must be tried.", "RFC 2449 §5" },
+	[POP3_VERB_STLS] = { "The server is ready: the TLS handshake comes next.",
+	                     "TLS can't begin here: it is not offered, or there already.", "RFC 2595 §4" },
+	[POP3_VERB_UTF8] = { "From now on headers, names and passwords may be UTF-8.", "The server keeps to ASCII.",
+	                     "RFC 6856 §2.1" },
 	[POP3_VERB_LANG] = { "The server speaks this language from now on, or lists those it knows.",
-		"The server does not know this language and goes on in the one it uses.", "RFC 6856 §3.2" },
+	                     "The server does not know this language and goes on in the one it uses.", "RFC 6856 §3.2" },
 	[POP3_VERB_USER] = { "The name is noted, which does not say that there is such a mailbox; PASS comes next.",
-		"The name is refused, or passwords in clear text are: then begin TLS first.", "RFC 1939 §7" },
+	                     "The name is refused, or passwords in clear text are: then begin TLS first.",
+	                     "RFC 1939 §7" },
 	[POP3_VERB_PASS] = { "You are logged in and hold the lock of the maildrop: the TRANSACTION state begins.",
-		"The log-in failed, or another session holds the maildrop; begin again with USER.", "RFC 1939 §7" },
+	                     "The log-in failed, or another session holds the maildrop; begin again with USER.",
+	                     "RFC 1939 §7" },
 	[POP3_VERB_APOP] = { "The digest is right: you are logged in without having sent the password.",
-		"The digest is wrong, or the account has no APOP.", "RFC 1939 §7" },
-	[POP3_VERB_AUTH] = { "The SASL exchange succeeded: you are logged in.", "The SASL exchange failed; the state is as before.",
-		"RFC 5034 §4" },
+	                     "The digest is wrong, or the account has no APOP.", "RFC 1939 §7" },
+	[POP3_VERB_AUTH] = { "The SASL exchange succeeded: you are logged in.",
+	                     "The SASL exchange failed; the state is as before.", "RFC 5034 §4" },
 	[POP3_VERB_STAT] = { "The number of messages and their octets, those marked as deleted not counted.",
-		"STAT needs the TRANSACTION state: log in first.", "RFC 1939 §5" },
-	[POP3_VERB_LIST] = { "Message numbers with their sizes in octets.", "There is no such message, or it is marked as deleted.",
-		"RFC 1939 §5" },
+	                     "STAT needs the TRANSACTION state: log in first.", "RFC 1939 §5" },
+	[POP3_VERB_LIST] = { "Message numbers with their sizes in octets.",
+	                     "There is no such message, or it is marked as deleted.", "RFC 1939 §5" },
 	[POP3_VERB_UIDL] = { "Message numbers with the unique ids that stay the same from session to session.",
-		"There is no such message, or the server keeps no unique ids.", "RFC 1939 §7" },
+	                     "There is no such message, or the server keeps no unique ids.", "RFC 1939 §7" },
 	[POP3_VERB_RETR] = { "The message follows up to a line with a dot alone; dots that begin a line are doubled.",
-		"There is no such message, or it is marked as deleted.", "RFC 1939 §5" },
+	                     "There is no such message, or it is marked as deleted.", "RFC 1939 §5" },
 	[POP3_VERB_TOP] = { "The headers follow, a blank line, and as many lines of the body as you asked for.",
-		"There is no such message, or the server has no TOP.", "RFC 1939 §7" },
+	                    "There is no such message, or the server has no TOP.", "RFC 1939 §7" },
 	[POP3_VERB_DELE] = { "The message is marked; it is removed only when QUIT is answered.",
-		"There is no such message, or it is marked already.", "RFC 1939 §5" },
-	[POP3_VERB_RSET] = { "All marks of DELE are taken back.", "RSET needs the TRANSACTION state: log in first.", "RFC 1939 §5" },
+	                     "There is no such message, or it is marked already.", "RFC 1939 §5" },
+	[POP3_VERB_RSET] = { "All marks of DELE are taken back.", "RSET needs the TRANSACTION state: log in first.",
+	                     "RFC 1939 §5" },
 	[POP3_VERB_NOOP] = { "Nothing was done, and the server's inactivity timer began anew.",
-		"NOOP needs the TRANSACTION state: log in first.", "RFC 1939 §5" },
-	[POP3_VERB_QUIT] = { "The session ends.", "The session ends, but the server could not remove all that was marked.", "RFC 1939 §6" },
+	                     "NOOP needs the TRANSACTION state: log in first.", "RFC 1939 §5" },
+	[POP3_VERB_QUIT] = { "The session ends.",
+	                     "The session ends, but the server could not remove all that was marked.", "RFC 1939 §6" },
 };
 
 static const struct {
 	const char *sentence, *rfc;
 } codes[POP3_CODE_COUNT] = {
-	[POP3_IN_USE] = { "Another session holds the lock of the maildrop; try again when it has ended.", "RFC 2449 §8.1.2" },
-	[POP3_LOGIN_DELAY] = { "You have logged in a short time ago; the server wants a pause between sessions.", "RFC 2449 §8.1.1" },
+	[POP3_IN_USE] = { "Another session holds the lock of the maildrop; try again when it has ended.",
+	                  "RFC 2449 §8.1.2" },
+	[POP3_LOGIN_DELAY] = { "You have logged in a short time ago; the server wants a pause between sessions.",
+	                       "RFC 2449 §8.1.1" },
 	[POP3_SYS_TEMP] = { "The server has a trouble that will pass; try again later.", "RFC 3206 §4" },
 	[POP3_SYS_PERM] = { "The server has a trouble that somebody must mend first.", "RFC 3206 §4" },
 	[POP3_AUTH] = { "The name or the password is wrong, and nothing else is.", "RFC 3206 §5" },
@@ -108,7 +115,9 @@ static void explain_ok(struct exerciser *x, const struct exerciser_pending *p, s
 	note->begins_tls = p->verb == POP3_VERB_STLS;
 	if (p->verb == POP3_VERB_QUIT && x->state == TRANSACTION) {
 		x->state = UPDATE;
-		exerciser_explain(note, "The server has removed what was marked, released the maildrop and closes the connection.", "RFC 1939 §6");
+		exerciser_explain(note,
+		                  "The server has removed what was marked, released the maildrop and closes the connection.",
+		                  "RFC 1939 §6");
 	} else if (p->verb == POP3_VERB_QUIT) {
 		x->state = CLOSED;
 		exerciser_explain(note, "The session ends before the log-in: there was nothing to remove.", "RFC 1939 §4");
@@ -130,13 +139,15 @@ static void explain_err(const struct exerciser *x, const struct exerciser_pendin
 		exerciser_explain(note, answers[p->verb].err, answers[p->verb].rfc);
 }
 
-static void greeting(struct exerciser *x, const struct pop3_status *status, struct str line, struct exerciser_note *note)
+static void greeting(struct exerciser *x, const struct pop3_status *status, struct str line,
+                     struct exerciser_note *note)
 {
 	if (!status->ok) {
 		x->state = CLOSED;
 		exerciser_explain(note, "The server does not serve you now and closes the connection.", "RFC 1939 §4");
 	} else if (pop3_greeting_timestamp(line).length) {
-		exerciser_explain(note, "The server greets; the text in angle brackets is the timestamp for APOP.", "RFC 1939 §7");
+		exerciser_explain(note, "The server greets; the text in angle brackets is the timestamp for APOP.",
+		                  "RFC 1939 §7");
 	} else {
 		exerciser_explain(note, "The server greets: the AUTHORIZATION state begins.", "RFC 1939 §4");
 	}
@@ -191,4 +202,6 @@ static void tls_started(struct exerciser *x)
 	x->state = AUTHORIZATION;
 }
 
-const struct exerciser_protocol exerciser_pop3 = { states, "STLS", POP3_VERB_STLS, client_line, server_line, tls_started };
+const struct exerciser_protocol exerciser_pop3 = {
+	states, "STLS", POP3_VERB_STLS, client_line, server_line, tls_started
+};

@@ -16,23 +16,30 @@ static const struct {
 	const char *sentence, *rfc;
 } replies[] = {
 	{ 220, EXERCISER_GREETING, "The server greets and names itself; EHLO comes next.", "RFC 5321 §4.3.1" },
-	{ 220, SMTP_COMMAND_STARTTLS, "The server is ready: the TLS handshake comes next, then EHLO again.", "RFC 3207 §4" },
+	{ 220, SMTP_COMMAND_STARTTLS, "The server is ready: the TLS handshake comes next, then EHLO again.",
+	  "RFC 3207 §4" },
 	{ 554, EXERCISER_GREETING, "The server takes no mail from here.", "RFC 5321 §3.1" },
 	{ 250, SMTP_COMMAND_EHLO, "The server knows you now and has listed its extensions.", "RFC 5321 §4.1.1.1" },
 	{ 250, SMTP_COMMAND_LHLO, "The server knows you now and has listed its extensions.", "RFC 2033 §4.1" },
-	{ 250, SMTP_COMMAND_HELO, "The server knows you now; without EHLO there are no extensions.", "RFC 5321 §4.1.1.1" },
-	{ 250, SMTP_COMMAND_MAIL, "The sender is accepted and a transaction begins; RCPT comes next.", "RFC 5321 §4.1.1.2" },
+	{ 250, SMTP_COMMAND_HELO, "The server knows you now; without EHLO there are no extensions.",
+	  "RFC 5321 §4.1.1.1" },
+	{ 250, SMTP_COMMAND_MAIL, "The sender is accepted and a transaction begins; RCPT comes next.",
+	  "RFC 5321 §4.1.1.2" },
 	{ 250, SMTP_COMMAND_RCPT, "This recipient is accepted; more may follow, or DATA.", "RFC 5321 §4.1.1.3" },
-	{ 354, SMTP_COMMAND_DATA, "Send the mail now; a line with a dot alone ends it, and dots that begin a line are doubled.",
+	{ 354, SMTP_COMMAND_DATA,
+	  "Send the mail now; a line with a dot alone ends it, and dots that begin a line are doubled.",
 	  "RFC 5321 §4.1.1.4" },
 	{ 250, VERB_CONTENT, "The server has taken the mail: from now on it is responsible for it.", "RFC 5321 §4.2.5" },
-	{ 250, SMTP_COMMAND_BDAT, "The chunk is taken; with LAST the server is responsible for the mail now.", "RFC 3030 §2" },
+	{ 250, SMTP_COMMAND_BDAT, "The chunk is taken; with LAST the server is responsible for the mail now.",
+	  "RFC 3030 §2" },
 	{ 250, SMTP_COMMAND_RSET, "The transaction is forgotten, the session goes on.", "RFC 5321 §4.1.1.5" },
 	{ 250, SMTP_COMMAND_NOOP, "Nothing was done.", "RFC 5321 §4.1.1.9" },
 	{ 503, SMTP_COMMAND_AUTH, "You are logged in already, or a transaction is open.", "RFC 4954 §4" },
 	{ 501, SMTP_COMMAND_AUTH, "The exchange was cancelled, or the base64 is not valid.", "RFC 4954 §4" },
-	{ 550, SMTP_COMMAND_RCPT, "The server takes no mail for this recipient: it is unknown, or relaying is not allowed.", "RFC 5321 §3.3" },
-	{ 452, SMTP_COMMAND_RCPT, "Too many recipients for one transaction, or the mailbox is full: try again later.", "RFC 5321 §4.5.3.1.10" },
+	{ 550, SMTP_COMMAND_RCPT,
+	  "The server takes no mail for this recipient: it is unknown, or relaying is not allowed.", "RFC 5321 §3.3" },
+	{ 452, SMTP_COMMAND_RCPT, "Too many recipients for one transaction, or the mailbox is full: try again later.",
+	  "RFC 5321 §4.5.3.1.10" },
 	{ 211, ANY, "The state of the system, or help.", "RFC 5321 §4.2.3" },
 	{ 214, ANY, "Help for people.", "RFC 5321 §4.1.1.8" },
 	{ 220, ANY, "The server is ready.", "RFC 5321 §4.2.3" },
@@ -232,4 +239,6 @@ static void tls_started(struct exerciser *x)
 	x->state = CONNECTED;
 }
 
-const struct exerciser_protocol exerciser_smtp = { states, "STARTTLS", SMTP_COMMAND_STARTTLS, client_line, server_line, tls_started };
+const struct exerciser_protocol exerciser_smtp = {
+	states, "STARTTLS", SMTP_COMMAND_STARTTLS, client_line, server_line, tls_started
+};

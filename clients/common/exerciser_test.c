@@ -231,7 +231,10 @@ static void test_bound(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pop3), cmocka_unit_test(test_smtp), cmocka_unit_test(test_imap), cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_pop3),
+		cmocka_unit_test(test_smtp),
+		cmocka_unit_test(test_imap),
+		cmocka_unit_test(test_bound),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

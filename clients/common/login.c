@@ -72,7 +72,8 @@ static bool is_offered(const struct way *way, const struct login_offer *offer)
 	return (!(way->traits & BINDS) || offer->binding) && has_word(offer->mechanisms, str_of(way->name));
 }
 
-bool login_choose(const struct login_offer *offer, enum login_method method, struct login_plan *plan, struct fail **fail)
+bool login_choose(const struct login_offer *offer, enum login_method method, struct login_plan *plan,
+                  struct fail **fail)
 {
 	*plan = (struct login_plan){};
 	for (size_t i = 0; i < COUNT_OF(ways); i++) {
@@ -80,7 +81,8 @@ bool login_choose(const struct login_offer *offer, enum login_method method, str
 		bool second = plan->count > 0;
 		bool wanted = method == LOGIN_BEST || method == way->method;
 		/* The second try: what a server can check whatever it has stored, and where nobody listens. */
-		if (!wanted || !is_offered(way, offer) || (second && !(offer->tls && way->traits & REVEALS && method == LOGIN_BEST)))
+		if (!wanted || !is_offered(way, offer) ||
+		    (second && !(offer->tls && way->traits & REVEALS && method == LOGIN_BEST)))
 			continue;
 		if (!second)
 			plan->reveals = way->traits & REVEALS && !offer->tls;
@@ -139,7 +141,8 @@ static enum login_answer cancel(const struct login_wire *wire, const char *why, 
 	return LOGIN_BROKEN;
 }
 
-static enum login_answer converse(const struct login_wire *wire, struct sasl_exchange *x, const char *mechanism, struct fail **fail)
+static enum login_answer converse(const struct login_wire *wire, struct sasl_exchange *x, const char *mechanism,
+                                  struct fail **fail)
 {
 	CLEANUP(exchange_free) struct buf output = BUF_WITH_LIMIT(SASL_MESSAGE_MAX);
 	CLEANUP(buf_release) struct buf challenge = BUF_WITH_LIMIT(SASL_MESSAGE_MAX);
@@ -170,8 +173,9 @@ static enum login_answer converse(const struct login_wire *wire, struct sasl_exc
 	}
 }
 
-enum login_answer login_exchange(const struct login_wire *wire, const char *mechanism, const struct login_credentials *credentials,
-                                 const struct tls_facts *tls, struct fail **fail)
+enum login_answer login_exchange(const struct login_wire *wire, const char *mechanism,
+                                 const struct login_credentials *credentials, const struct tls_facts *tls,
+                                 struct fail **fail)
 {
 	struct sasl_facts facts = { .tls = tls != NULL, .cleartext_allowed = true, .scram_sha1 = true, .cram_md5 = true };
 	if (tls && tls->has_binding)

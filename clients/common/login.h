@@ -47,7 +47,8 @@ struct login_plan {
 };
 
 /* FAIL_DENIED when nothing that is offered fits. */
-bool login_choose(const struct login_offer *offer, enum login_method method, struct login_plan *plan, struct fail **fail);
+bool login_choose(const struct login_offer *offer, enum login_method method, struct login_plan *plan,
+                  struct fail **fail);
 
 /* The true octets of a log-in. The views must outlive the exchange. */
 struct login_credentials {
@@ -71,8 +72,9 @@ struct login_wire {
 };
 
 /* Runs the exchange. LOGIN_ACCEPTED only when the server has proved itself too, where the mechanism can tell. */
-enum login_answer login_exchange(const struct login_wire *wire, const char *mechanism, const struct login_credentials *credentials,
-                                 const struct tls_facts *tls, struct fail **fail);
+enum login_answer login_exchange(const struct login_wire *wire, const char *mechanism,
+                                 const struct login_credentials *credentials, const struct tls_facts *tls,
+                                 struct fail **fail);
 
 /* RFC 1939 §7: the digest for APOP, 32 hexadecimal digits. */
 void login_apop_digest(struct buf *out, struct str timestamp, struct str password);

@@ -65,9 +65,21 @@ static void test_timestamps(void **state)
 		const char *text;
 		bool good;
 	} cases[] = {
-		{ "<1896.697170952@dbc.mtview.ca.us>", true }, { "<a@b>", true }, { "<1.2@[127.0.0.1]>", true },
-		{ "", false }, { "<>", false }, { "<@b>", false }, { "<a@>", false }, { "<ab>", false }, { "<a@b@c>", false },
-		{ "<a\x80@b>", false }, { "<a\x01@b>", false }, { "a@b", false }, { "<a@b", false }, { "<a \"@b>", false }, { "<a@b\xff\xfe>", false },
+		{ "<1896.697170952@dbc.mtview.ca.us>", true },
+		{ "<a@b>", true },
+		{ "<1.2@[127.0.0.1]>", true },
+		{ "", false },
+		{ "<>", false },
+		{ "<@b>", false },
+		{ "<a@>", false },
+		{ "<ab>", false },
+		{ "<a@b@c>", false },
+		{ "<a\x80@b>", false },
+		{ "<a\x01@b>", false },
+		{ "a@b", false },
+		{ "<a@b", false },
+		{ "<a \"@b>", false },
+		{ "<a@b\xff\xfe>", false },
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++)
@@ -123,15 +135,29 @@ static const struct {
 	enum login_answer result;
 } exchanges[] = {
 	{ "PLAIN", 255, { { LOGIN_ACCEPTED, "" } }, "AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm\n", LOGIN_ACCEPTED },
-	{ "PLAIN", 20, { { LOGIN_CHALLENGE, "" }, { LOGIN_ACCEPTED, "" } }, "AUTH PLAIN\nAHRpbQB0YW5zdGFhZnRhbnN0YWFm\n", LOGIN_ACCEPTED },
+	{ "PLAIN",
+	  20,
+	  { { LOGIN_CHALLENGE, "" }, { LOGIN_ACCEPTED, "" } },
+	  "AUTH PLAIN\nAHRpbQB0YW5zdGFhZnRhbnN0YWFm\n",
+	  LOGIN_ACCEPTED },
 	{ "PLAIN", 255, { { LOGIN_REFUSED, "" } }, "AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm\n", LOGIN_REFUSED },
-	{ "PLAIN", 255, { { LOGIN_CHALLENGE, "more" }, { LOGIN_REFUSED, "" } }, "AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm\n*\n", LOGIN_BROKEN },
-	{ "LOGIN", 255, { { LOGIN_CHALLENGE, "Username:" }, { LOGIN_CHALLENGE, "Password:" }, { LOGIN_ACCEPTED, "" } },
-	  "AUTH LOGIN\ndGlt\ndGFuc3RhYWZ0YW5zdGFhZg==\n", LOGIN_ACCEPTED },
+	{ "PLAIN",
+	  255,
+	  { { LOGIN_CHALLENGE, "more" }, { LOGIN_REFUSED, "" } },
+	  "AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm\n*\n",
+	  LOGIN_BROKEN },
+	{ "LOGIN",
+	  255,
+	  { { LOGIN_CHALLENGE, "Username:" }, { LOGIN_CHALLENGE, "Password:" }, { LOGIN_ACCEPTED, "" } },
+	  "AUTH LOGIN\ndGlt\ndGFuc3RhYWZ0YW5zdGFhZg==\n",
+	  LOGIN_ACCEPTED },
 	{ "LOGIN", 255, { { LOGIN_ACCEPTED, "" } }, "AUTH LOGIN\n", LOGIN_BROKEN },
 	/* RFC 2195 §2 */
-	{ "CRAM-MD5", 255, { { LOGIN_CHALLENGE, "<1896.697170952@postoffice.reston.mci.net>" }, { LOGIN_ACCEPTED, "" } },
-	  "AUTH CRAM-MD5\ndGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw\n", LOGIN_ACCEPTED },
+	{ "CRAM-MD5",
+	  255,
+	  { { LOGIN_CHALLENGE, "<1896.697170952@postoffice.reston.mci.net>" }, { LOGIN_ACCEPTED, "" } },
+	  "AUTH CRAM-MD5\ndGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw\n",
+	  LOGIN_ACCEPTED },
 	{ "CRAM-MD5", 255, { { LOGIN_ACCEPTED, "" } }, "AUTH CRAM-MD5\n", LOGIN_BROKEN },
 };
 
@@ -170,8 +196,8 @@ static void test_scram_wants_proof(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_choices), cmocka_unit_test(test_apop), cmocka_unit_test(test_timestamps), cmocka_unit_test(test_names),
-		cmocka_unit_test(test_exchanges), cmocka_unit_test(test_scram_wants_proof),
+		cmocka_unit_test(test_choices), cmocka_unit_test(test_apop),      cmocka_unit_test(test_timestamps),
+		cmocka_unit_test(test_names),   cmocka_unit_test(test_exchanges), cmocka_unit_test(test_scram_wants_proof),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,12 +117,17 @@ static bool make_folders(const struct mail_folder *f, struct fail **fail)
 	return true;
 }
 
-struct mail_folder *mail_folder_open(const char *directory, enum mail_format format, struct str mailbox, struct fail **fail)
+struct mail_folder *mail_folder_open(const char *directory, enum mail_format format, struct str mailbox,
+                                     struct fail **fail)
 {
 	must((unsigned)format < MAIL_FORMAT_COUNT);
 	CLEANUP(mail_folder_cleanup) struct mail_folder *f = mem_alloc(sizeof *f);
-	*f = (struct mail_folder){ .directory = mem_printf("%s", directory), .format = format, .mailbox = str_copy(mailbox), .state = -1,
-		                       .file = -1, .saved = map_new() };
+	*f = (struct mail_folder){ .directory = mem_printf("%s", directory),
+		                       .format = format,
+		                       .mailbox = str_copy(mailbox),
+		                       .state = -1,
+		                       .file = -1,
+		                       .saved = map_new() };
 	return make_folders(f, fail) && load_state(f, fail) ? TAKE(f) : NULL;
 }
 
@@ -271,6 +276,14 @@ static bool sync_directory(const char *path, struct fail **fail)
 	return fd >= 0 ? sync_file(fd, path, fail) : fail_set_errno(fail, FAIL_IO, "%s", path);
 }
 
+/* Another mail must never be overwritten. File systems without RENAME_NOREPLACE have links. */
+static bool give_name(const struct mail_folder *f, const char *path)
+{
+	if (renameat2(AT_FDCWD, f->temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+		return true;
+	return (errno == EINVAL || errno == ENOSYS) && link(f->temporary, path) == 0;
+}
+
 /* ---- eml ---- */
 
 static bool is_safe(char c)
@@ -298,8 +311,7 @@ static bool commit_eml(struct mail_folder *f, struct str uid, struct fail **fail
 	for (unsigned i = 1; i < NAME_TRIES; i++) {
 		CLEANUP(mem_free) char *path = i == 1 ? mem_printf("%s/%s.eml", f->directory, buf_text(&name))
 		                                      : mem_printf("%s/%s.%u.eml", f->directory, buf_text(&name), i);
-		/* Another mail must not be overwritten. */
-		if (renameat2(AT_FDCWD, f->temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0) {
+		if (give_name(f, path)) {
 			f->path = TAKE(path);
 			return sync_directory(f->directory, fail);
 		}
@@ -326,12 +338,13 @@ static bool commit_maildir(struct mail_folder *f, struct fail **fail)
 	CLEANUP(buf_release) struct buf name = BUF_WITH_LIMIT(300);
 	CLEANUP(mem_free) char *folder = mem_printf("%s/new", f->directory);
 	int64_t now = clock_wall_us();
-	buf_printf(&name, "%lld.M%lldP%ldQ%u.", (long long)(now / 1000000), (long long)(now % 1000000), (long)getpid(), ++f->sequence);
+	buf_printf(&name, "%lld.M%lldP%ldQ%u.", (long long)(now / 1000000), (long long)(now % 1000000), (long)getpid(),
+	           ++f->sequence);
 	add_host(&name);
 	f->path = mem_printf("%s/%s", folder, buf_text(&name));
 	if (!sync_file(f->file, f->temporary, fail))
 		return false;
-	if (renameat2(AT_FDCWD, f->temporary, AT_FDCWD, f->path, RENAME_NOREPLACE) != 0)
+	if (!give_name(f, f->path))
 		return fail_set_errno(fail, FAIL_IO, "%s", f->path);
 	return sync_directory(folder, fail);
 }
@@ -346,12 +359,14 @@ static void add_sender(struct mail_folder *f, struct buf *out)
 	size_t length = f->size < LIMIT_CLIENT_HEADER_MAX ? (size_t)f->size : LIMIT_CLIENT_HEADER_MAX;
 	struct header_field field;
 	struct address_list list = {};
-	if (file_read_at(f->file, header, length, 0, NULL) && header_find(str_from(header, length), STR("Return-Path"), &field))
+	if (file_read_at(f->file, header, length, 0, NULL) &&
+	    header_find(str_from(header, length), STR("Return-Path"), &field))
 		address_parse(arena, field.value, 1, &list);
 	CLEANUP(buf_release) struct buf sender = BUF_WITH_LIMIT(LIMIT_ADDRESS_MAX);
 	if (list.first && address_is_mailbox(list.first))
 		buf_printf(&sender, "%.*s@%.*s", STR_ARG(list.first->mailbox), STR_ARG(list.first->host));
-	bool fits = sender.length > 1 && str_is_printable(buf_str(&sender)) && str_find_char(buf_str(&sender), ' ') == sender.length;
+	bool fits = sender.length > 1 && str_is_printable(buf_str(&sender)) &&
+	            str_find_char(buf_str(&sender), ' ') == sender.length;
 	buf_add_str(out, fits ? buf_str(&sender) : STR("MAILER-DAEMON"));
 }
 

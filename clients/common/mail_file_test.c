@@ -117,7 +117,8 @@ static void test_remembers(void **state)
 	assert_false(mail_folder_has(f, STR("x1"), 1));
 	save(f, "x1", 1, "two\r\n");
 	mail_folder_close(f);
-	CLEANUP(mem_free) char *first = mem_printf("%s/mail/x1.eml", p->path), *second = mem_printf("%s/mail/x1.2.eml", p->path);
+	CLEANUP(mem_free) char *first = mem_printf("%s/mail/x1.eml", p->path);
+	CLEANUP(mem_free) char *second = mem_printf("%s/mail/x1.2.eml", p->path);
 	check_file(first, "one\r\n");
 	check_file(second, "two\r\n");
 	f = open_folder(p, MAIL_MBOX, "a@h:1");
@@ -147,11 +148,22 @@ static void test_hostile_uids(void **state)
 	static const struct {
 		const char *uid, *name;
 	} cases[] = {
-		{ "../../etc/passwd", "%2E.%2F..%2Fetc%2Fpasswd" }, { ".", "%2E" }, { "..", "%2E." }, { "/", "%2F" }, { "a\\b", "a%5Cb" },
-		{ "-rf", "-rf" }, { "a%2Fb", "a%252Fb" }, { "$(x)", "%24%28x%29" },
-		{ "~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~",
-		  "%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E"
-		  "%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E" },
+		{ "../../etc/passwd", "%2E.%2F..%2Fetc%2Fpasswd" },
+		{ ".", "%2E" },
+		{ "..", "%2E." },
+		{ "/", "%2F" },
+		{ "a\\b", "a%5Cb" },
+		{ "-rf", "-rf" },
+		{ "a%2Fb", "a%252Fb" },
+		{ "$(x)", "%24%28x%29" },
+		{ "~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~", "%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%"
+		                                                                            "7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%"
+		                                                                            "7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%"
+		                                                                            "7E%7E%7E%7E%7E"
+		                                                                            "%7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%"
+		                                                                            "7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%"
+		                                                                            "7E%7E%7E%7E%7E%7E%7E%7E%7E%7E%"
+		                                                                            "7E%7E%7E%7E%7E" },
 	};
 	const struct place *p = *state;
 	CLEANUP(mail_folder_cleanup) struct mail_folder *f = open_folder(p, MAIL_EML, "a@h:1");
@@ -181,7 +193,8 @@ static void test_dropped(void **state)
 	mail_folder_close(f);
 	DIR *directory = opendir(path);
 	for (struct dirent *entry; (entry = readdir(directory));)
-		assert_true(entry->d_name[0] == '.' && !str_starts(str_of(entry->d_name), STR(".posthorn-X")) && strlen(entry->d_name) <= 13);
+		assert_true(entry->d_name[0] == '.' && !str_starts(str_of(entry->d_name), STR(".posthorn-X")) &&
+		            strlen(entry->d_name) <= 13);
 	closedir(directory);
 	assert_int_equal(count_files(path), 0);
 }
@@ -324,9 +337,19 @@ static void test_writer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		IN_PLACE(test_eml), IN_PLACE(test_remembers), IN_PLACE(test_torn_memory), IN_PLACE(test_hostile_uids), IN_PLACE(test_no_uid),
-		IN_PLACE(test_dropped), IN_PLACE(test_maildir), IN_PLACE(test_mbox), IN_PLACE(test_locked_mbox), IN_PLACE(test_fcntl_lock),
-		IN_PLACE(test_symlink), cmocka_unit_test(test_formats), cmocka_unit_test(test_writer),
+		IN_PLACE(test_eml),
+		IN_PLACE(test_remembers),
+		IN_PLACE(test_torn_memory),
+		IN_PLACE(test_hostile_uids),
+		IN_PLACE(test_no_uid),
+		IN_PLACE(test_dropped),
+		IN_PLACE(test_maildir),
+		IN_PLACE(test_mbox),
+		IN_PLACE(test_locked_mbox),
+		IN_PLACE(test_fcntl_lock),
+		IN_PLACE(test_symlink),
+		cmocka_unit_test(test_formats),
+		cmocka_unit_test(test_writer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,8 +71,8 @@ static bool broken(struct fail *why, struct fail **fail)
 }
 
 /* Uses up input; *done at the end of the answer. */
-static bool take_events(struct pop3_client *c, struct pop3_answer *a, const struct reading *reading, struct str *input, bool *done,
-                        struct fail **fail)
+static bool take_events(struct pop3_client *c, struct pop3_answer *a, const struct reading *reading,
+                        struct str *input, bool *done, struct fail **fail)
 {
 	CLEANUP(fail_free) struct fail *why = NULL;
 	struct str piece;
@@ -122,7 +122,8 @@ static bool read_answer(struct pop3_client *c, const struct reading *reading, st
 }
 
 /* The same; *status looks into c->status. */
-static bool read_status(struct pop3_client *c, const struct reading *reading, struct pop3_status *status, struct fail **fail)
+static bool read_status(struct pop3_client *c, const struct reading *reading, struct pop3_status *status,
+                        struct fail **fail)
 {
 	CLEANUP(fail_free) struct fail *why = NULL;
 	if (!read_answer(c, reading, fail))
@@ -237,7 +238,8 @@ static enum login_answer receive_auth(void *context, struct buf *challenge, stru
 	return LOGIN_BROKEN;
 }
 
-static enum login_answer login_apop(struct pop3_client *c, const struct login_credentials *credentials, struct fail **fail)
+static enum login_answer login_apop(struct pop3_client *c, const struct login_credentials *credentials,
+                                    struct fail **fail)
 {
 	CLEANUP(buf_release) struct buf digest = BUF_WITH_LIMIT(64);
 	login_apop_digest(&digest, buf_str(&c->timestamp), credentials->password);
@@ -246,7 +248,8 @@ static enum login_answer login_apop(struct pop3_client *c, const struct login_cr
 }
 
 /* PASS waits for the answer to USER: a refused user's password must not be taken for a command. */
-static enum login_answer login_user(struct pop3_client *c, const struct login_credentials *credentials, struct fail **fail)
+static enum login_answer login_user(struct pop3_client *c, const struct login_credentials *credentials,
+                                    struct fail **fail)
 {
 	send_line(c, "USER %.*s", STR_ARG(credentials->user));
 	if (!read_answer(c, &one_line, fail))
@@ -360,7 +363,8 @@ static bool take_uid(void *context, struct str line, struct fail **fail)
 		return true;
 	}
 	if (mail->uid[0])
-		return fail_set(fail, FAIL_CORRUPT, "the server gives mail number %llu two unique ids", (unsigned long long)key.number);
+		return fail_set(fail, FAIL_CORRUPT, "the server gives mail number %llu two unique ids",
+		                (unsigned long long)key.number);
 	memcpy(mail->uid, uid.data, uid.length);
 	n->uids++;
 	return true;
@@ -393,10 +397,13 @@ static void find_repeated(struct pop3_client *c)
 static void compare_counts(struct pop3_client *c, const struct numbers *n, uint64_t announced)
 {
 	if (announced != c->mails.count)
-		warn(c, "the server says that there are %llu mails, but lists %zu", (unsigned long long)announced, c->mails.count);
+		warn(c, "the server says that there are %llu mails, but lists %zu", (unsigned long long)announced,
+		     c->mails.count);
 	if (n->strangers || (c->has_uids && n->uids < c->mails.count))
-		warn(c, "the server's unique ids and its listing don't fit together: %zu of %zu mails have one, %zu are of no mail", n->uids,
-		     c->mails.count, n->strangers);
+		warn(c,
+		     "the server's unique ids and its listing don't fit together: %zu of %zu mails have one, %zu are of no "
+		     "mail",
+		     n->uids, c->mails.count, n->strangers);
 }
 
 /* The three questions leave together where the server takes them so. */
@@ -534,7 +541,8 @@ static bool end_mail(struct transfer *t, const struct pop3_status *status, struc
 static uint64_t retr_max(const struct pop3_mail *mail)
 {
 	uint64_t twice = mail->size < LIMIT_CLIENT_MAIL_MAX / 2 ? mail->size * 2 : LIMIT_CLIENT_MAIL_MAX;
-	return twice + LIMIT_HEADER_SIZE_MAX < LIMIT_CLIENT_MAIL_MAX ? twice + LIMIT_HEADER_SIZE_MAX : LIMIT_CLIENT_MAIL_MAX;
+	return twice + LIMIT_HEADER_SIZE_MAX < LIMIT_CLIENT_MAIL_MAX ? twice + LIMIT_HEADER_SIZE_MAX
+	                                                             : LIMIT_CLIENT_MAIL_MAX;
 }
 
 static bool read_mail(struct transfer *t, uint64_t body_max, struct fail **fail)
@@ -546,14 +554,15 @@ static bool read_mail(struct transfer *t, uint64_t body_max, struct fail **fail)
 	return read_status(t->c, &reading, &status, fail) && end_mail(t, &status, fail);
 }
 
-bool pop3_client_top(struct pop3_client *c, const size_t *indexes, size_t count, uint64_t lines, const struct pop3_sink *sink,
-                     struct fail **fail)
+bool pop3_client_top(struct pop3_client *c, const size_t *indexes, size_t count, uint64_t lines,
+                     const struct pop3_sink *sink, struct fail **fail)
 {
 	struct transfer t = { .c = c, .sink = sink };
 	size_t window = c->capabilities.pipelining ? PIPELINED_MAX : 1;
 	for (size_t sent = 0, read = 0; read < count; read++) {
 		for (; sent < count && sent - read < window; sent++)
-			send_line(c, "TOP %llu %llu", (unsigned long long)pop3_client_mail(c, indexes[sent])->number, (unsigned long long)lines);
+			send_line(c, "TOP %llu %llu", (unsigned long long)pop3_client_mail(c, indexes[sent])->number,
+			          (unsigned long long)lines);
 		t.mail = pop3_client_mail(c, indexes[read]);
 		if (!read_mail(&t, LIMIT_CLIENT_TOP_MAX, fail))
 			return false;
@@ -573,15 +582,16 @@ bool pop3_client_fetch(struct pop3_client *c, const size_t *indexes, size_t coun
 		if (!read_mail(&t, retr_max(t.mail), fail))
 			return false;
 		if (t.has_begun && t.octets != t.mail->size)
-			warn(c, "mail %s was announced with %llu octets and has %llu", t.mail->uid, (unsigned long long)t.mail->size,
-			     (unsigned long long)t.octets);
+			warn(c, "mail %s was announced with %llu octets and has %llu", t.mail->uid,
+			     (unsigned long long)t.mail->size, (unsigned long long)t.octets);
 	}
 	return true;
 }
 
 /* ---- deleting ---- */
 
-static bool read_deletions(struct pop3_client *c, const size_t *indexes, size_t count, size_t window, bool *all, struct fail **fail)
+static bool read_deletions(struct pop3_client *c, const size_t *indexes, size_t count, size_t window, bool *all,
+                           struct fail **fail)
 {
 	struct pop3_status status;
 	for (size_t sent = 0, read = 0; read < count; read++) {
@@ -590,8 +600,8 @@ static bool read_deletions(struct pop3_client *c, const size_t *indexes, size_t 
 		if (!read_status(c, &one_line, &status, fail))
 			return false;
 		if (!status.ok && *all)
-			fail_set(fail, FAIL_DENIED, "the server does not delete mail %s: %.*s", pop3_client_mail(c, indexes[read])->uid,
-			         STR_ARG(status.text));
+			fail_set(fail, FAIL_DENIED, "the server does not delete mail %s: %.*s",
+			         pop3_client_mail(c, indexes[read])->uid, STR_ARG(status.text));
 		*all &= status.ok;
 		c->mails.items[indexes[read]].is_marked |= status.ok;
 		c->marked += status.ok;

@@ -1,14 +1,15 @@
 /*
  * struct pop3_client: one session with a POP3 server that is not trusted (RFC 1939, 2449, 2595, 5034, 6856).
  *
- * Nothing is deleted by mistake: a server deletes only when QUIT is answered +OK, so a session that ends in any other way
- * leaves all mails where they are, and pop3_client_deletion tells which it was. Mails are named by their unique ids;
- * numbers never leave a session.
+ * Nothing is deleted by mistake: a server deletes only when QUIT is answered +OK, so a session that ends in any other
+ * way leaves all mails where they are, and pop3_client_deletion tells which it was. Mails are named by their unique
+ * ids; numbers never leave a session.
  *
  * Bounds: one line in memory, LIMIT_CLIENT_MAILS_MAX mails, LIMIT_CLIENT_TOP_MAX octets of an answer to TOP, and about
  * twice the announced size of one to RETR. Answers are taken as they come; commands are pipelined where the server says
  * that it can (RFC 2449 §6.6). What a server gets wrong without harm is told to the observer; what makes the session
- * unreliable ends it with FAIL_CORRUPT. After any failure but FAIL_NOT_FOUND the session can only be freed.
+ * unreliable ends it with FAIL_CORRUPT. After a failure the session can only be freed, unless it is a refusal
+ * (FAIL_DENIED) of pop3_client_mark.
  */
 #ifndef POSTHORN_COMMON_POP3_CLIENT_H
 #define POSTHORN_COMMON_POP3_CLIENT_H
@@ -36,8 +37,8 @@ struct pop3_client_options {
 
 struct pop3_client;
 
-/* Connects, begins TLS, logs in and reads the listing. NULL on failure: UNAVAILABLE, TIMEOUT, DENIED (the log-in), BUSY (the
- * maildrop is in use, or log-ins come too often), CORRUPT. */
+/* Connects, begins TLS, logs in and reads the listing. NULL on failure: UNAVAILABLE, TIMEOUT, DENIED (the log-in), BUSY
+ * (the maildrop is in use, or log-ins come too often), CORRUPT. */
 struct pop3_client *pop3_client_open(const struct pop3_client_options *options, struct fail **fail);
 
 /* Ends the connection without QUIT where it was not said. */
@@ -51,8 +52,8 @@ const struct pop3_mail *pop3_client_mail(const struct pop3_client *c, size_t i);
 /* False when the server has no unique ids: then nothing can be named from one session to the next. */
 bool pop3_client_has_uids(const struct pop3_client *c);
 
-/* What becomes of fetched bytes. Pieces of one mail come in order, then its end. refusal is the server's text when it said
- * -ERR (then there are no pieces), else NULL. A sink that returns false, with *fail set, ends the session. */
+/* What becomes of fetched bytes. Pieces of one mail come in order, then its end. refusal is the server's text when it
+ * said -ERR (then there are no pieces), else NULL. A sink that returns false, with *fail set, ends the session. */
 struct pop3_sink {
 	bool (*begin)(void *context, const struct pop3_mail *mail, struct fail **fail);
 	bool (*take)(void *context, const struct pop3_mail *mail, struct str piece, struct fail **fail);
@@ -61,8 +62,8 @@ struct pop3_sink {
 };
 
 /* TOP for each of the mails with these indexes: the headers and some lines of the body. */
-bool pop3_client_top(struct pop3_client *c, const size_t *indexes, size_t count, uint64_t lines, const struct pop3_sink *sink,
-                     struct fail **fail);
+bool pop3_client_top(struct pop3_client *c, const size_t *indexes, size_t count, uint64_t lines,
+                     const struct pop3_sink *sink, struct fail **fail);
 
 /* RETR likewise. */
 bool pop3_client_fetch(struct pop3_client *c, const size_t *indexes, size_t count, const struct pop3_sink *sink,

@@ -96,7 +96,8 @@ static bool parse_user(struct str text, struct server *s, struct fail **fail)
 {
 	CLEANUP(buf_release) struct buf user = BUF_WITH_LIMIT(LIMIT_ADDRESS_MAX);
 	if (str_find_char(text, ':') < text.length)
-		return fail_set(fail, FAIL_INVALID, "a password does not belong into a URL: use --password-file, or be asked for it");
+		return fail_set(fail, FAIL_INVALID,
+		                "a password does not belong into a URL: use --password-file, or be asked for it");
 	if (!decode_percent(text, &user) || !is_user(buf_str(&user)))
 		return bad(text, "this is no user name", fail);
 	memcpy(s->user, user.data, user.length);

@@ -2,8 +2,8 @@
  * struct server: where a mail server is and how to reach it, as people write it: pop3s://user@host:port.
  *
  * Plain value; hosts are kept as A-labels in lower case or as IP addresses without brackets. With the scheme of a URL
- * comes the kind of TLS: "s" behind the name means TLS from the first byte (RFC 8314 §3), without it STARTTLS or STLS is
- * demanded; only an explicit choice gives no TLS. A password in a URL is refused: other users could see it.
+ * comes the kind of TLS: "s" behind the name means TLS from the first byte (RFC 8314 §3), without it STARTTLS or STLS
+ * is demanded; only an explicit choice gives no TLS. A password in a URL is refused: other users could see it.
  */
 #ifndef POSTHORN_COMMON_SERVER_H
 #define POSTHORN_COMMON_SERVER_H

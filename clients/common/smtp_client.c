@@ -127,7 +127,9 @@ static bool log_in(struct dialogue *d, struct fail **fail)
 	const struct login_credentials credentials = { str_of(d->options->server.user), d->options->password };
 	const struct login_wire wire = { d, send_auth_line, receive_auth, LIMIT_SMTP_AUTH_LINE_MAX };
 	const struct tls_facts *facts = d->connection.is_protected ? &d->connection.facts : NULL;
-	const struct login_offer offer = { .mechanisms = str_of(d->offered.mechanisms), .tls = facts, .binding = facts && facts->has_binding };
+	const struct login_offer offer = { .mechanisms = str_of(d->offered.mechanisms),
+		                               .tls = facts,
+		                               .binding = facts && facts->has_binding };
 	struct login_plan plan;
 	enum login_answer answer = LOGIN_REFUSED;
 	CLEANUP(fail_free) struct fail *why = NULL;
@@ -161,7 +163,8 @@ static bool check_offer(struct dialogue *d, struct fail **fail)
 		return fail_set(fail, FAIL_TOO_BIG, "the message has %zu octets, and the server takes %llu", s->content.length,
 		                (unsigned long long)d->offered.size);
 	if (d->offered.recipient_max && s->recipient_count > d->offered.recipient_max)
-		return fail_set(fail, FAIL_LIMIT, "the server takes %llu recipients at a time", (unsigned long long)d->offered.recipient_max);
+		return fail_set(fail, FAIL_LIMIT, "the server takes %llu recipients at a time",
+		                (unsigned long long)d->offered.recipient_max);
 	if (is_utf8_envelope(s) && !(offered & SMTP_SMTPUTF8))
 		return fail_set(fail, FAIL_DENIED, "the server does not take addresses beyond ASCII");
 	if (s->has_utf8_header && !(offered & SMTP_SMTPUTF8))
@@ -207,8 +210,9 @@ static bool judge(struct dialogue *d, const struct smtp_result *results, size_t 
 		return true;
 	while (i < count && results[i].code < 400)
 		i++;
-	return fail_set(fail, results[i].code < 500 ? FAIL_BUSY : FAIL_NOT_FOUND, "%zu of %zu recipients %s refused; nothing was sent",
-	                count - accepted, count, count - accepted == 1 ? "was" : "were");
+	return fail_set(fail, results[i].code < 500 ? FAIL_BUSY : FAIL_NOT_FOUND,
+	                "%zu of %zu recipients %s refused; nothing was sent", count - accepted, count,
+	                count - accepted == 1 ? "was" : "were");
 }
 
 /* RFC 2920 §3.1: MAIL and all RCPT in one group, or one by one. */
@@ -265,7 +269,8 @@ static bool content(struct dialogue *d, struct fail **fail)
 		return false;
 	CLEANUP(fail_free) struct fail *why = NULL;
 	if (!read_reply(d, &why))
-		return fail_set(fail, why->kind, "%s before it answered to the message: it may or may not have been sent", why->text);
+		return fail_set(fail, why->kind, "%s before it answered to the message: it may or may not have been sent",
+		                why->text);
 	return is_positive(d) || refused(d, "message", fail);
 }
 

@@ -114,7 +114,8 @@ static bool list_backups(const char *folder, struct addresses *addresses, struct
 	for (struct dirent *entry; (entry = readdir(list));) {
 		CLEANUP(buf_release) struct buf address = BUF_WITH_LIMIT(LIMIT_ADDRESS_MAX);
 		struct str name = str_of(entry->d_name);
-		if (name.length > 7 && str_ends_nocase(name, STR(".backup")) && ctl_address_of_name(&address, str_first(name, name.length - 7)))
+		if (name.length > 7 && str_ends_nocase(name, STR(".backup")) &&
+			ctl_address_of_name(&address, str_first(name, name.length - 7)))
 			*array_add(&addresses->list) = str_copy(buf_str(&address));
 	}
 	closedir(list);
@@ -156,7 +157,8 @@ static bool fsck(struct ctl_work *work, struct fail **fail)
 	return list_accounts(work, &addresses, fail) && each_account(work, &addresses, check_one, fail);
 }
 
-/* The process that takes the request ends, and the next one answers. Until master has noticed, one may still meet the old one. */
+/* The process that takes the request ends, and the next one answers. Until master has noticed, one may still meet
+ * the old one. */
 static bool rebuild(struct ctl_work *work, struct fail **fail)
 {
 	CLEANUP(fail_free) struct fail *why = NULL;
@@ -210,7 +212,8 @@ static bool restore(struct ctl_work *work, struct fail **fail)
 	CLEANUP(addresses_release) struct addresses addresses = {};
 	if (!work->call->all)
 		return restore_one(work, fail);
-	return list_backups(work->call->arguments[0], &addresses, fail) && each_account(work, &addresses, restore_one, fail);
+	return list_backups(work->call->arguments[0], &addresses, fail) &&
+		   each_account(work, &addresses, restore_one, fail);
 }
 
 static const struct {
@@ -230,7 +233,8 @@ bool ctl_archive_run(const struct ctl_call *call, FILE *out, struct fail **fail)
 	if (!runtime_directory)
 		return false;
 	/* standard output may be where the backup goes */
-	bool to_output = str_equal(str_of(call->command->words), STR("backup")) && !call->all && strcmp(call->arguments[1], "-") == 0;
+	bool to_output =
+		str_equal(str_of(call->command->words), STR("backup")) && !call->all && strcmp(call->arguments[1], "-") == 0;
 	work.address = call->all ? NULL : call->arguments[0];
 	signal(SIGPIPE, SIG_IGN); /* a process that refuses a mail says why */
 	ctl_table_begin(&table, call->json ? CTL_FORM_JSON : CTL_FORM_TABLE, to_output ? stderr : out);

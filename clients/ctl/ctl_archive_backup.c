@@ -113,7 +113,8 @@ static bool backup_directory(const struct ctl_work *work, const char *folder, st
 	if (!new_file_begin(&file, path, fail) || !ctl_connect(work->runtime_directory, CTL_AUTH, &channel, fail))
 		return false;
 	const struct ctl_request request = { .words = str_from("backup", 7), .descriptor = copy_of(file.descriptor, fail) };
-	return request.descriptor >= 0 && ctl_ask(&channel, &request, take_nothing, NULL, fail) && new_file_end(&file, fail);
+	return request.descriptor >= 0 && ctl_ask(&channel, &request, take_nothing, NULL, fail) &&
+		   new_file_end(&file, fail);
 }
 
 static char *config_path(const struct ctl_call *call)

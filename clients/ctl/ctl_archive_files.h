@@ -1,12 +1,12 @@
 /*
  * Mailboxes as files of other programs: Maildir (with the folders of Maildir++) and mbox.
  *
- * A sink takes mailboxes one after another, each with its mails; a folder that holds anything is refused, so nothing is ever
- * overwritten. Reading walks over a source and hands out the same. Both keep one mail in memory.
+ * A sink takes mailboxes one after another, each with its mails; a folder that holds anything is refused, so nothing
+ * is ever overwritten. Reading walks over a source and hands out the same. Both keep one mail in memory.
  *
  * Maildir: flags are the info letters of the name, keywords the letters a to z that the folder's file dovecot-keywords
- * names, the date is the file's time of modification. Names that export makes have the place of the mail in them, so that
- * import brings back the order; others are taken in the order of the times in their names.
+ * names, the date is the file's time of modification. Names that export makes have the place of the mail in them, so
+ * that import brings back the order; others are taken in the order of the times in their names.
  */
 #ifndef POSTHORN_CTL_ARCHIVE_FILES_H
 #define POSTHORN_CTL_ARCHIVE_FILES_H

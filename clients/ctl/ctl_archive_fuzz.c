@@ -47,7 +47,9 @@ static void read_mbox(const uint8_t *data, size_t size)
 
 static void read_name(struct str file)
 {
-	CLEANUP(buf_release) struct buf mailbox = BUF_WITH_LIMIT(1 << 20), name = BUF_WITH_LIMIT(1 << 22), again = BUF_WITH_LIMIT(1 << 20);
+	CLEANUP(buf_release)
+	struct buf mailbox = BUF_WITH_LIMIT(1 << 20),
+			   name = BUF_WITH_LIMIT(1 << 22), again = BUF_WITH_LIMIT(1 << 20);
 	if (!ctl_mailbox_of_name(&mailbox, file) || !ctl_name_of_mailbox(&name, buf_str(&mailbox)))
 		return;
 	must(str_find_char(buf_str(&name), '/') == name.length);

@@ -66,7 +66,9 @@ static struct str sender_of(struct str text)
 		return STR("MAILER-DAEMON");
 	struct str sender = str_first(str_from_index(text, 14), LIMIT_ADDRESS_MAX);
 	sender = str_first(sender, str_find_char(sender, '>'));
-	return sender.length && str_is_printable(sender) && str_find_char(sender, ' ') == sender.length ? sender : STR("MAILER-DAEMON");
+	return sender.length && str_is_printable(sender) && str_find_char(sender, ' ') == sender.length
+			   ? sender
+			   : STR("MAILER-DAEMON");
 }
 
 static void add_separator(struct buf *out, const struct ctl_mail *mail)
@@ -148,7 +150,8 @@ static bool is_separator(struct str line)
 	if (!str_starts(line, STR("From ")))
 		return false;
 	for (size_t i = 1; i + 2 < line.length; i++)
-		if (line.data[i] == ':' && char_is_digit(line.data[i - 1]) && char_is_digit(line.data[i + 1]) && char_is_digit(line.data[i + 2]))
+		if (line.data[i] == ':' && char_is_digit(line.data[i - 1]) && char_is_digit(line.data[i + 1]) &&
+			char_is_digit(line.data[i + 2]))
 			return true;
 	return false;
 }

@@ -1,10 +1,11 @@
 /*
- * mbox files, one mailbox each: written as mboxrd (every line that begins with any number of '>' and "From " gets one '>'
- * more), read as any of mboxo, mboxrd or plain.
+ * mbox files, one mailbox each: written as mboxrd (every line that begins with any number of '>' and "From " gets one
+ * '>' more), read as any of mboxo, mboxrd or plain.
  *
- * Flags lie in three header fields before the mail's own, always all three and in this order, so that reading can take exactly
- * these away again: Status (R: seen, O), X-Status (A F T D), X-Keywords. In a file that others wrote fields of these names
- * are taken out wherever they stand in the header. The date of the separator line is the one of delivery, in UTC.
+ * Flags lie in three header fields before the mail's own, always all three and in this order, so that reading can take
+ * exactly these away again: Status (R: seen, O), X-Status (A F T D), X-Keywords. In a file that others wrote fields of
+ * these names are taken out wherever they stand in the header. The date of the separator line is the one of delivery,
+ * in UTC.
  */
 #ifndef POSTHORN_CTL_ARCHIVE_MBOX_H
 #define POSTHORN_CTL_ARCHIVE_MBOX_H

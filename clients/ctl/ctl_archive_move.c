@@ -111,8 +111,9 @@ static bool finish_export(struct exporting *e, struct fail **fail)
 	if (!ctl_sink_finish(e->sink, &left_out, fail))
 		return false;
 	if (left_out)
-		fprintf(stderr, "%s: keywords that had no letter left, 26 per mailbox is all a Maildir has, were left out %llu times\n",
-		        e->work->address, (unsigned long long)left_out);
+		fprintf(stderr,
+				"%s: keywords that had no letter left, 26 per mailbox is all a Maildir has, were left out %llu times\n",
+				e->work->address, (unsigned long long)left_out);
 	return true;
 }
 
@@ -123,7 +124,8 @@ bool ctl_export(struct ctl_work *work, struct fail **fail)
 	CLEANUP(file_close) int reads = -1;
 	int writes = -1;
 	enum ctl_format format;
-	if (!format_of(work->call, &format, fail) || !ctl_open_account(work->runtime_directory, work->address, &channel, fail))
+	if (!format_of(work->call, &format, fail) ||
+		!ctl_open_account(work->runtime_directory, work->address, &channel, fail))
 		return false;
 	CLEANUP(exporting_release) struct exporting e = { .work = work };
 	archive_read_begin(&e.reader, -1);
@@ -206,7 +208,8 @@ static bool import_mail(void *owner, const struct ctl_mail *mail, struct fail **
 	buf_clear(&i->fields);
 	archive_field_add(&i->fields, "kind", STR("mail"));
 	archive_field_add_number(&i->fields, "received", (uint64_t)mail->received);
-	archive_field_add(&i->fields, "flags", str_find_char(mail->flags, '\0') == mail->flags.length ? mail->flags : STR(""));
+	archive_field_add(&i->fields, "flags",
+					  str_find_char(mail->flags, '\0') == mail->flags.length ? mail->flags : STR(""));
 	archive_write_entry(&i->writer, buf_str(&i->fields), mail->text.length);
 	archive_write_body(&i->writer, mail->text.data, mail->text.length);
 	return take_rows(i);
@@ -245,11 +248,12 @@ bool ctl_import(struct ctl_work *work, struct fail **fail)
 	const char *source = work->call->arguments[1];
 	if (access(source, R_OK) != 0)
 		return fail_set_errno(fail, FAIL_NOT_FOUND, "%s", source);
-	if (!format_of(work->call, &format, fail) || !ctl_open_account(work->runtime_directory, work->address, &channel, fail) ||
-	    !open_pipe(&reads, &writes, fail))
+	if (!format_of(work->call, &format, fail) ||
+		!ctl_open_account(work->runtime_directory, work->address, &channel, fail) || !open_pipe(&reads, &writes, fail))
 		return false;
 	begin_request(&channel, str_from("import", 7), reads);
-	CLEANUP(importing_release) struct importing i = { .work = work, .channel = &channel, .fields = BUF_WITH_LIMIT(ARCHIVE_FIELDS_MAX) };
+	CLEANUP(importing_release)
+	struct importing i = { .work = work, .channel = &channel, .fields = BUF_WITH_LIMIT(ARCHIVE_FIELDS_MAX) };
 	archive_write_begin(&i.writer, writes);
 	const struct ctl_taker taker = { import_mailbox, import_mail, left_out, &i };
 	bool whole = ctl_source_read(source, format, &taker, &why);

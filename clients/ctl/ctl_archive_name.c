@@ -48,7 +48,8 @@ bool ctl_name_of_mailbox(struct buf *file, struct str mailbox)
 	struct bits bits = {};
 	bool shifted = false;
 	size_t length, start = file->length;
-	for (uint32_t code; mailbox.length && (length = text_utf8_next(mailbox, &code)); mailbox = str_from_index(mailbox, length)) {
+	for (uint32_t code; mailbox.length && (length = text_utf8_next(mailbox, &code));
+		 mailbox = str_from_index(mailbox, length)) {
 		bool plain = is_plain(code) || code == '/';
 		if (shifted && plain)
 			end_shift(file, &bits);

@@ -1,9 +1,9 @@
 /*
  * Names of mailboxes and accounts as names of files, and back.
  *
- * A mailbox becomes what Maildir++ uses: '.' between levels and the modified UTF-7 of RFC 3501 §5.1.3, in which '.' and '/'
- * of a level are also written as &…-, so that every name comes back as it was. An address keeps its octets, but
- * those that no file name can have become %XX.
+ * A mailbox becomes what Maildir++ uses: '.' between levels and the modified UTF-7 of RFC 3501 §5.1.3, in which '.'
+ * and '/' of a level are also written as &…-, so that every name comes back as it was. An address keeps its octets,
+ * but those that no file name can have become %XX.
  */
 #ifndef POSTHORN_CTL_ARCHIVE_NAME_H
 #define POSTHORN_CTL_ARCHIVE_NAME_H

@@ -93,7 +93,8 @@ static char flag_letter(struct ctl_sink *sink, struct str word)
 	static const struct {
 		const char *name;
 		char letter;
-	} flags[] = { { "\\Draft", 'D' }, { "\\Flagged", 'F' }, { "\\Answered", 'R' }, { "\\Seen", 'S' }, { "\\Deleted", 'T' }, { "$Forwarded", 'P' } };
+	} flags[] = { { "\\Draft", 'D' }, { "\\Flagged", 'F' }, { "\\Answered", 'R' },
+				  { "\\Seen", 'S' },  { "\\Deleted", 'T' }, { "$Forwarded", 'P' } };
 	for (size_t i = 0; i < COUNT_OF(flags); i++)
 		if (str_equal_nocase(word, str_of(flags[i].name)))
 			return flags[i].letter;
@@ -128,7 +129,8 @@ static bool write_maildir(struct ctl_sink *sink, const struct ctl_mail *mail, st
 {
 	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(mail->text.length), name = BUF_WITH_LIMIT(NAME_MAX_LENGTH);
 	ctl_text_of_mail(&text, mail->text);
-	buf_printf(&name, "%lld.Q%llu.posthorn,S=%zu:2,", (long long)mail->received, (unsigned long long)++sink->number, text.length);
+	buf_printf(&name, "%lld.Q%llu.posthorn,S=%zu:2,", (long long)mail->received, (unsigned long long)++sink->number,
+			   text.length);
 	add_info(sink, &name, mail->flags);
 	CLEANUP(mem_free) char *made = mem_printf("%s/tmp/%llu", sink->mailbox, (unsigned long long)sink->number);
 	CLEANUP(mem_free) char *place = mem_printf("%s/cur/%s", sink->mailbox, buf_text(&name));
@@ -182,7 +184,8 @@ bool ctl_sink_mailbox(struct ctl_sink *sink, struct str name, struct fail **fail
 		return false;
 	if (!ctl_name_of_mailbox(&file, name))
 		return fail_set(fail, FAIL_LIMIT, "the name of mailbox %.*s is too long for a file", STR_ARG(name));
-	return sink->format == CTL_MBOX ? begin_mbox(sink, buf_text(&file), fail) : begin_maildir(sink, name, buf_text(&file), fail);
+	return sink->format == CTL_MBOX ? begin_mbox(sink, buf_text(&file), fail)
+									: begin_maildir(sink, name, buf_text(&file), fail);
 }
 
 bool ctl_sink_mail(struct ctl_sink *sink, const struct ctl_mail *mail, struct fail **fail)
@@ -198,7 +201,8 @@ bool ctl_sink_finish(struct ctl_sink *sink, uint64_t *left_out, struct fail **fa
 		return false;
 	CLEANUP(file_close) int folder = open(sink->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	*left_out = sink->left_out;
-	return (folder >= 0 && syncfs(folder) == 0) || fail_set_errno(fail, FAIL_IO, "cannot make %s durable", sink->folder);
+	return (folder >= 0 && syncfs(folder) == 0) ||
+		   fail_set_errno(fail, FAIL_IO, "cannot make %s durable", sink->folder);
 }
 
 void ctl_sink_close(struct ctl_sink **sink)

@@ -150,11 +150,13 @@ static bool read_mail(const char *path, struct buf *mail, int64_t *received, str
 	return true;
 }
 
-static bool take_file(const char *folder, const char *name, const struct str keywords[LETTERS], const struct ctl_taker *taker,
-                      struct fail **fail)
+static bool take_file(const char *folder, const char *name, const struct str keywords[LETTERS],
+					  const struct ctl_taker *taker, struct fail **fail)
 {
 	CLEANUP(mem_free) char *path = mem_printf("%s/%s", folder, name);
-	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(2 * (size_t)LIMIT_IMPORT_MAIL_MAX), flags = BUF_WITH_LIMIT(FLAGS_MAX);
+	CLEANUP(buf_release)
+	struct buf text = BUF_WITH_LIMIT(2 * (size_t)LIMIT_IMPORT_MAIL_MAX),
+			   flags = BUF_WITH_LIMIT(FLAGS_MAX);
 	CLEANUP(fail_free) struct fail *why = NULL;
 	struct ctl_mail mail = {};
 	if (!read_mail(path, &text, &mail.received, &why)) {
@@ -225,8 +227,9 @@ static bool read_maildirs(const char *path, const struct ctl_taker *taker, struc
 	for (size_t i = 0; i < names.list.count; i++) {
 		CLEANUP(mem_free) char *folder = mem_printf("%s/%s", path, names.list.items[i]);
 		CLEANUP(buf_release) struct buf name = BUF_WITH_LIMIT(NAME_MAX_LENGTH);
-		if (names.list.items[i][0] == '.' && is_maildir(folder) && mailbox_of(&name, str_of(names.list.items[i] + 1), folder, taker) &&
-		    !take_maildir(folder, buf_str(&name), taker, fail))
+		if (names.list.items[i][0] == '.' && is_maildir(folder) &&
+			mailbox_of(&name, str_of(names.list.items[i] + 1), folder, taker) &&
+			!take_maildir(folder, buf_str(&name), taker, fail))
 			return false;
 	}
 	return true;
@@ -270,7 +273,8 @@ static bool read_mboxes(const char *path, const struct ctl_taker *taker, struct 
 		if (own.length < 6 || !str_ends_nocase(own, STR(".mbox")))
 			continue;
 		found++;
-		if (mailbox_of(&name, str_first(own, own.length - 5), file, taker) && !take_mbox(file, buf_str(&name), taker, fail))
+		if (mailbox_of(&name, str_first(own, own.length - 5), file, taker) &&
+			!take_mbox(file, buf_str(&name), taker, fail))
 			return false;
 	}
 	return found || fail_set(fail, FAIL_NOT_FOUND, "%s is no Maildir and has no files NAME.mbox", path);

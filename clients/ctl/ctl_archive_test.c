@@ -79,7 +79,9 @@ static void address_names(void **state)
 {
 	static const struct {
 		const char *address, *file;
-	} cases[] = { { "a@b.test", "a@b.test" }, { "a/b%c@d.test", "a%2Fb%25c@d.test" }, { "../x@d.test", "%2E.%2Fx@d.test" } };
+	} cases[] = { { "a@b.test", "a@b.test" },
+				  { "a/b%c@d.test", "a%2Fb%25c@d.test" },
+				  { "../x@d.test", "%2E.%2Fx@d.test" } };
 	CLEANUP(buf_release) struct buf bad = BUF_WITH_LIMIT(1000);
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -111,7 +113,9 @@ static void line_ends(void **state)
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		CLEANUP(buf_release) struct buf mail = BUF_WITH_LIMIT(100), back = BUF_WITH_LIMIT(100), again = BUF_WITH_LIMIT(100);
+		CLEANUP(buf_release)
+		struct buf mail = BUF_WITH_LIMIT(100),
+				   back = BUF_WITH_LIMIT(100), again = BUF_WITH_LIMIT(100);
 		ctl_text_to_mail(&mail, cases[i].file);
 		assert_true(str_equal(buf_str(&mail), cases[i].mail));
 		ctl_text_of_mail(&back, buf_str(&mail));
@@ -123,7 +127,9 @@ static void line_ends(void **state)
 
 static const struct ctl_mail mails[] = {
 	{ STR("Subject: a\r\n\r\nbody\r\n"), STR("\\Seen work"), 1000000000 },
-	{ STR("Return-Path: <a@b.test>\r\nStatus: own\r\nX-Status: A\r\nX-Keywords: own\r\n\r\nFrom here\r\n>From there\r\n\r\n"), STR(""), 0 },
+	{ STR("Return-Path: <a@b.test>\r\nStatus: own\r\nX-Status: A\r\nX-Keywords: own\r\n\r\nFrom here\r\n>From "
+		  "there\r\n\r\n"),
+	  STR(""), 0 },
 	{ STR("\r\n\r\n\r\n"), STR("\\Answered \\Flagged \\Draft \\Deleted"), 1 },
 	{ STR("Subject: bare\r\n\r\na\rb\r\n\r\n"), STR("a b c"), 2000000000 },
 	{ STR(""), STR("\\Seen"), 5 },
@@ -155,8 +161,9 @@ static void what_is_written_is_read(void **state)
 
 static void files_of_others(void **state)
 {
-	static const char text[] = "From x y Sat Jan  3 01:05:34 1996 +0100\r\nSubject: a\r\nX-Status: F\r\nStatus: RO\r\n folded\r\nTo: b\r\n\r\n"
-							   "text\r\n>From quoted\r\n\r\nFrom me to you\r\n\r\nFrom - Sat Jan  3 01:05:34 1996\nbroken\n";
+	static const char text[] =
+		"From x y Sat Jan  3 01:05:34 1996 +0100\r\nSubject: a\r\nX-Status: F\r\nStatus: RO\r\n folded\r\nTo: b\r\n\r\n"
+		"text\r\n>From quoted\r\n\r\nFrom me to you\r\n\r\nFrom - Sat Jan  3 01:05:34 1996\nbroken\n";
 	CLEANUP(ctl_mbox_release) struct ctl_mbox mbox;
 	struct ctl_mail got;
 	FILE *in = fmemopen((char *)text, sizeof text - 1, "r");

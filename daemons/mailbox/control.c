@@ -125,25 +125,37 @@ static void act(struct control *c, struct str verb, struct fail **fail)
 	fail_set(fail, FAIL_INVALID, "unknown request");
 }
 
+/* At most max octets and no half character: the message must be UTF-8. */
+static struct str cut_text(struct str text, size_t max)
+{
+	size_t length = text.length < max ? text.length : max;
+	while (length < text.length && length > 0 && ((unsigned char)text.data[length] & 0xc0) == 0x80)
+		length--;
+	return str_first(text, length);
+}
+
 /* False when what came is no request. */
 static bool serve_request(struct control *c, struct ipc_frame *frame)
 {
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	struct msg_ctl_request request;
 	struct str verb;
-	if (frame->type != MSG_CTL_REQUEST || !msg_ctl_request_read(frame, &request) || !str_take_until(&request.words, '\0', &verb))
+	if (frame->type != MSG_CTL_REQUEST || !msg_ctl_request_read(frame, &request) ||
+		!str_take_until(&request.words, '\0', &verb))
 		return false;
 	/* what was received lives until the next receive: nothing is received while it is served */
 	c->words = request.words;
 	c->descriptor = frame->descriptor_count ? frame->descriptors[0] : -1;
 	act(c, verb, &fail);
-	struct msg_ctl_done done = { .status = fail ? 1 + (uint32_t)fail->kind : 0, .text = str_first(str_of(fail ? fail->text : ""), 1000) };
+	struct msg_ctl_done done = { .status = fail ? 1 + (uint32_t)fail->kind : 0,
+								 .text = cut_text(str_of(fail ? fail->text : ""), 1000) };
 	if (!c->restarts)
 		msg_ctl_done_send(&c->channel, 0, &done, -1);
 	return true;
 }
 
-/* Until master knows that this process ends: whoever asks for the account after the channel has closed gets the next one. */
+/* Until master knows that this process ends: whoever asks for the account after the channel has closed gets the
+ * next one. */
 static void restart(struct control *c)
 {
 	struct pollfd nothing = { .fd = -1 };

@@ -1,9 +1,10 @@
 /*
  * posthornctl's requests for this account: what the files control*.c share.
  *
- * A request is words and at most one descriptor: a file or a pipe that posthornctl opened, to write an archive into or to read
- * one from (lib/archive). This process opens nothing outside the account's directory. Everything runs in the thread
- * of posthornctl's session with blocking reads and writes, never in a transaction; memory is bounded by one mail and a batch.
+ * A request is words and at most one descriptor: a file or a pipe that posthornctl opened, to write an archive into or
+ * to read one from (lib/archive). This process opens nothing outside the account's directory. Everything runs in the
+ * thread of posthornctl's session with blocking reads and writes, never in a transaction; memory is bounded by one
+ * mail and a batch.
  */
 #ifndef POSTHORN_MAILBOX_CONTROL_H
 #define POSTHORN_MAILBOX_CONTROL_H
@@ -28,7 +29,8 @@ void control_tell_progress(struct control *c, uint64_t mails);
 /* One mail or file that is not as it should be, told as a row. */
 void control_tell_damage(struct control *c, struct str where, enum fail_kind kind, const char *what);
 
-/* Every longer work asks now and then: false with FAIL_UNAVAILABLE when the process is to end or posthornctl is gone. */
+/* Every longer work asks now and then: false with FAIL_UNAVAILABLE when the process is to end or posthornctl is
+ * gone. */
 bool control_may_go_on(struct control *c, struct fail **fail);
 
 /* FAIL_INVALID without a descriptor. */

@@ -1,6 +1,6 @@
 /*
- * A backup: the store's own consistent copy, made in the folder `backup` of the account's directory while all goes on, written
- * as an archive and removed again. docs/backup.md has the entries.
+ * A backup: the store's own consistent copy, made in the folder `backup` of the account's directory while all goes on,
+ * written as an archive and removed again. docs/backup.md has the entries.
  */
 #include "control.h"
 

@@ -66,7 +66,8 @@ static void write_mail(struct exporting *e, const struct store_entry *entry)
 }
 
 /* A damaged mail is told and left out; one that was expunged meanwhile is just gone. */
-static bool export_mail(struct exporting *e, const struct store_mailbox *box, const struct store_entry *entry, struct fail **fail)
+static bool export_mail(struct exporting *e, const struct store_mailbox *box, const struct store_entry *entry,
+						struct fail **fail)
 {
 	CLEANUP(fail_free) struct fail *why = NULL;
 	buf_clear(&e->mail);
@@ -78,7 +79,8 @@ static bool export_mail(struct exporting *e, const struct store_mailbox *box, co
 	return control_may_go_on(e->control, fail) && !archive_write_failed(&e->writer);
 }
 
-static bool export_stretch(struct exporting *e, const struct store_mailbox *box, struct store_range range, struct fail **fail)
+static bool export_stretch(struct exporting *e, const struct store_mailbox *box, struct store_range range,
+						   struct fail **fail)
 {
 	const struct store_selection selection = { box->id, &range, 1 };
 	e->entries.list.count = e->entries.keywords.count = 0;
@@ -99,7 +101,8 @@ static bool export_mailbox(struct exporting *e, const struct store_mailbox *box,
 	archive_field_add(&e->fields, "subscribed", box->subscribed ? STR("yes") : STR("no"));
 	archive_write_entry(&e->writer, buf_str(&e->fields), 0);
 	for (uint64_t first = 1; first < box->uidnext; first += UIDS_AT_A_TIME)
-		if (!export_stretch(e, box, (struct store_range){ (uint32_t)first, (uint32_t)(first + UIDS_AT_A_TIME - 1) }, fail))
+		if (!export_stretch(e, box, (struct store_range){ (uint32_t)first, (uint32_t)(first + UIDS_AT_A_TIME - 1) },
+							fail))
 			return false;
 	return true;
 }
@@ -110,8 +113,8 @@ static void send_exported(struct exporting *e)
 	archive_field_add_number(&row, "mails", e->mails);
 	archive_field_add_number(&row, "octets", e->octets);
 	control_send_row(e->control, &row);
-	log_event(LOG_INFO, 0, "exported", LOG_NUMBER("account", e->control->account->number), LOG_NUMBER("mails", e->mails),
-	          LOG_NUMBER("damaged", e->damaged));
+	log_event(LOG_INFO, 0, "exported", LOG_NUMBER("account", e->control->account->number),
+			  LOG_NUMBER("mails", e->mails), LOG_NUMBER("damaged", e->damaged));
 }
 
 bool control_export(struct control *c, struct fail **fail)
@@ -131,7 +134,8 @@ bool control_export(struct control *c, struct fail **fail)
 	if (!archive_write_end(&e.writer, fail))
 		return false;
 	send_exported(&e);
-	return e.damaged == 0 || fail_set(fail, FAIL_CORRUPT, "%llu mails are damaged and were left out", (unsigned long long)e.damaged);
+	return e.damaged == 0 ||
+		   fail_set(fail, FAIL_CORRUPT, "%llu mails are damaged and were left out", (unsigned long long)e.damaged);
 }
 
 /* ---- import ---- */
@@ -159,7 +163,8 @@ static enum store_special_use use_named(struct str name)
 static bool import_mailbox(struct importing *i, struct str fields, struct fail **fail)
 {
 	bool subscribed = str_equal(archive_field(fields, "subscribed"), STR("yes"));
-	return intake_mailbox(&i->intake, archive_field(fields, "name"), use_named(archive_field(fields, "use")), subscribed, &i->mailbox, fail);
+	return intake_mailbox(&i->intake, archive_field(fields, "name"), use_named(archive_field(fields, "use")),
+						  subscribed, &i->mailbox, fail);
 }
 
 /* One mail that is too large does not stop the others. */

@@ -1,6 +1,6 @@
 /*
- * Restore: a backup is unpacked into the folder `restore` of the account's directory and checked to its end; only then is
- * anything of it brought in (merge.h). The folder goes in any case.
+ * Restore: a backup is unpacked into the folder `restore` of the account's directory and checked to its end; only then
+ * is anything of it brought in (merge.h). The folder goes in any case.
  */
 #include "control.h"
 
@@ -118,8 +118,9 @@ static void tell(struct control *c, const struct merged *merged)
 	archive_field_add_number(&row, "removed", merged->removed);
 	archive_field_add_number(&row, "damaged", merged->damaged);
 	control_send_row(c, &row);
-	log_event(LOG_INFO, 0, "restored", LOG_NUMBER("account", c->account->number), LOG_NUMBER("restored", merged->restored),
-	          LOG_NUMBER("there", merged->there), LOG_NUMBER("removed", merged->removed));
+	log_event(LOG_INFO, 0, "restored", LOG_NUMBER("account", c->account->number),
+			  LOG_NUMBER("restored", merged->restored), LOG_NUMBER("there", merged->there),
+			  LOG_NUMBER("removed", merged->removed));
 }
 
 bool control_restore(struct control *c, struct fail **fail)
@@ -134,6 +135,6 @@ bool control_restore(struct control *c, struct fail **fail)
 	    !merge_store(c, r.store, replace, &merged, fail))
 		return false;
 	tell(c, &merged);
-	return merged.damaged == 0 ||
-	       fail_set(fail, FAIL_CORRUPT, "%llu mails are damaged in the backup and were left out", (unsigned long long)merged.damaged);
+	return merged.damaged == 0 || fail_set(fail, FAIL_CORRUPT, "%llu mails are damaged in the backup and were left out",
+										   (unsigned long long)merged.damaged);
 }

@@ -14,7 +14,7 @@ static const struct {
 	uint32_t flag;
 	struct str name;
 } flag_names[] = {
-	{ STORE_SEEN, { "\\Seen", 5 } },       { STORE_ANSWERED, { "\\Answered", 9 } }, { STORE_FLAGGED, { "\\Flagged", 8 } },
+	{ STORE_SEEN, { "\\Seen", 5 } },   { STORE_ANSWERED, { "\\Answered", 9 } }, { STORE_FLAGGED, { "\\Flagged", 8 } },
 	{ STORE_DRAFT, { "\\Draft", 6 } }, { STORE_DELETED, { "\\Deleted", 8 } },
 };
 
@@ -53,7 +53,8 @@ static bool find_mailbox(struct store *store, struct str name, uint64_t *id)
 	return true;
 }
 
-bool intake_mailbox(struct intake *in, struct str name, enum store_special_use use, bool subscribed, uint64_t *id, struct fail **fail)
+bool intake_mailbox(struct intake *in, struct str name, enum store_special_use use, bool subscribed, uint64_t *id,
+					struct fail **fail)
 {
 	struct store *store = in->control->store;
 	bool there = find_mailbox(store, name, id);

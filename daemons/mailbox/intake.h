@@ -1,10 +1,10 @@
 /*
  * Many mails into an account: from an import, or from a backup.
  *
- * Mails gather in memory (a bounded batch) and go in by one durable transaction each batch, so that the writer lock is never
- * held while somebody is waited for, deliveries pass, and a thousand mails cost one flush. The first transaction
- * leaves the gap of docs/store.md. Quota is not asked: what an administrator brings in is meant. What was stored before
- * a failure stays.
+ * Mails gather in memory (a bounded batch) and go in by one durable transaction each batch, so that the writer lock is
+ * never held while somebody is waited for, deliveries pass, and a thousand mails cost one flush. The first transaction
+ * leaves the gap of docs/store.md. Quota is not asked: what an administrator brings in is meant. What was stored
+ * before a failure stays.
  */
 #ifndef POSTHORN_MAILBOX_INTAKE_H
 #define POSTHORN_MAILBOX_INTAKE_H
@@ -40,9 +40,11 @@ void intake_begin(struct intake *in, struct control *control);
 void intake_release(struct intake *in); /* for CLEANUP too; what has not been flushed is dropped */
 
 /* The mailbox of that name, made if need be. */
-bool intake_mailbox(struct intake *in, struct str name, enum store_special_use use, bool subscribed, uint64_t *id, struct fail **fail);
+bool intake_mailbox(struct intake *in, struct str name, enum store_special_use use, bool subscribed, uint64_t *id,
+					struct fail **fail);
 
-/* Flags as IMAP writes them, "\Seen $Forwarded work", into the mail; what is no flag is left out, as is a keyword too many. */
+/* Flags as IMAP writes them, "\Seen $Forwarded work", into the mail; what is no flag is left out, as is a keyword
+ * too many. */
 bool intake_flags(struct intake *in, struct str names, struct intake_mail *mail, struct fail **fail);
 
 /* Takes the text out of mail; stores the batch when it is large enough. */

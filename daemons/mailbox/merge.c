@@ -137,8 +137,8 @@ static void tell_unreadable(struct merge *m, const struct source *source, uint32
 	m->merged->damaged++;
 }
 
-static bool put_in(struct merge *m, const struct source *source, const struct store_entry *entry, const struct store_id *id,
-                   struct str flags, struct fail **fail)
+static bool put_in(struct merge *m, const struct source *source, const struct store_entry *entry,
+				   const struct store_id *id, struct str flags, struct fail **fail)
 {
 	CLEANUP(fail_free) struct fail *why = NULL;
 	struct known *known = find(m, id);
@@ -162,8 +162,8 @@ static bool put_in(struct merge *m, const struct source *source, const struct st
 	return intake_add(&m->intake, &mail, fail);
 }
 
-static bool merge_mail(struct merge *m, const struct source *source, const struct store_entry *entry, const struct store_id *id,
-                       struct fail **fail)
+static bool merge_mail(struct merge *m, const struct source *source, const struct store_entry *entry,
+					   const struct store_id *id, struct fail **fail)
 {
 	CLEANUP(buf_release) struct buf flags = BUF_WITH_LIMIT(FLAGS_MAX);
 	struct known *known = find(m, id);
@@ -188,7 +188,8 @@ static bool merge_mailbox(struct merge *m, const struct store_mailbox *box, stru
 	CLEANUP(source_release) struct source source = { .box = *box };
 	const struct store_selection all = { box->id, &(struct store_range){ 1, UINT32_MAX }, 1 };
 	if (!intake_mailbox(&m->intake, box->name, box->use, box->subscribed, &source.mailbox, fail) ||
-	    !store_read_ids(m->there, box->id, &source.ids, fail) || !store_read_entries(m->there, &all, 0, &source.entries, fail))
+		!store_read_ids(m->there, box->id, &source.ids, fail) ||
+		!store_read_entries(m->there, &all, 0, &source.entries, fail))
 		return false;
 	mark_wanted(m, source.mailbox);
 	/* both are by UID; a placement without a body, which a damaged store may have, has no id */
@@ -325,7 +326,8 @@ static bool give_all_places(struct merge *m, struct fail **fail)
 
 /* ---- what goes ---- */
 
-static bool remove_ranges(struct merge *m, uint64_t mailbox, const struct store_range *ranges, size_t count, struct fail **fail)
+static bool remove_ranges(struct merge *m, uint64_t mailbox, const struct store_range *ranges, size_t count,
+						  struct fail **fail)
 {
 	const struct store_selection selection = { mailbox, ranges, count };
 	struct store_uids gone = {};

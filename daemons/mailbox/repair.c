@@ -27,7 +27,8 @@ static bool is_marked(const struct account *a)
 static bool mark(const struct account *a, struct fail **fail)
 {
 	CLEANUP(file_close) int file = openat(a->directory, marker, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return (file >= 0 && fsync(file) == 0 && fsync(a->directory) == 0) || fail_set_errno(fail, FAIL_IO, "cannot mark the account for its rebuild");
+	return (file >= 0 && fsync(file) == 0 && fsync(a->directory) == 0) ||
+		   fail_set_errno(fail, FAIL_IO, "cannot mark the account for its rebuild");
 }
 
 static bool unmark(const struct account *a, struct fail **fail)
@@ -56,8 +57,8 @@ static void parse(void *context, struct str mail, struct store_message_columns *
 static void found(void *context, enum fail_kind kind, const char *what)
 {
 	const struct account *a = context;
-	log_event(LOG_WARNING, 0, "rebuild-found", LOG_NUMBER("account", a->number), LOG_TEXT("kind", str_of(fail_kind_name(kind))),
-	          LOG_TEXT("what", str_of(what)));
+	log_event(LOG_WARNING, 0, "rebuild-found", LOG_NUMBER("account", a->number),
+			  LOG_TEXT("kind", str_of(fail_kind_name(kind))), LOG_TEXT("what", str_of(what)));
 }
 
 static bool rebuild(struct account *a, const struct store_options *options, struct fail **fail)

@@ -14,8 +14,10 @@
 
 enum { BACKLOG = 1024 };
 
+/* Services that have no key of the configuration listen nowhere. */
 static const struct config_listeners *configured(const struct config *config, enum service service)
 {
+	static const struct config_listeners none;
 	switch (service) {
 	case SERVICE_SMTP: return &config->listen_smtp;
 	case SERVICE_LMTP: return &config->listen_lmtp;
@@ -23,7 +25,7 @@ static const struct config_listeners *configured(const struct config *config, en
 	case SERVICE_SUBMISSIONS: return &config->listen_submissions;
 	case SERVICE_POP3: return &config->listen_pop3;
 	case SERVICE_POP3S: return &config->listen_pop3s;
-	default: return NULL;
+	default: return &none;
 	}
 }
 

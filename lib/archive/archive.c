@@ -171,7 +171,9 @@ bool archive_write_end(struct archive_writer *w, struct fail **fail)
 
 void archive_read_begin(struct archive_reader *r, int descriptor)
 {
-	*r = (struct archive_reader){ .descriptor = descriptor, .input = BUF_WITH_LIMIT(BLOCK), .fields = BUF_WITH_LIMIT(ARCHIVE_FIELDS_MAX) };
+	*r = (struct archive_reader){ .descriptor = descriptor,
+								  .input = BUF_WITH_LIMIT(BLOCK),
+								  .fields = BUF_WITH_LIMIT(ARCHIVE_FIELDS_MAX) };
 	r->hash = XXH3_createState();
 	must(r->hash);
 	XXH3_64bits_reset(r->hash);

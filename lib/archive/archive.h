@@ -9,13 +9,13 @@
  *	…
  *	end   NNNNNNNNNNNNNNNN KKKKKKKKKKKKKKKK LF              (number of entries, check)
  *
- * A check is XXH3-64 and begins with the check before it, so that a damaged, missing, doubled or cut-off entry is noticed at
- * once; it is no signature. docs/backup.md says what the entries of a backup are.
+ * A check is XXH3-64 and begins with the check before it, so that a damaged, missing, doubled or cut-off entry is
+ * noticed at once; it is no signature. docs/backup.md says what the entries of a backup are.
  *
- * Both sides are blocking and stream: memory does not depend on what is in an archive. Neither owns its descriptor. The writer
- * is sticky: after a failure every call does nothing, and archive_write_end tells. The reader trusts nothing; what is
- * wrong gives FAIL_CORRUPT, and then it is not to be used any more. The fields of an entry are never doubted by the reader
- * beyond their form: what they mean is the caller's affair.
+ * Both sides are blocking and stream: memory does not depend on what is in an archive. Neither owns its descriptor.
+ * The writer is sticky: after a failure every call does nothing, and archive_write_end tells. The reader trusts
+ * nothing; what is wrong gives FAIL_CORRUPT, and then it is not to be used any more. The fields of an entry are never
+ * doubted by the reader beyond their form: what they mean is the caller's affair.
  */
 #ifndef POSTHORN_ARCHIVE_H
 #define POSTHORN_ARCHIVE_H

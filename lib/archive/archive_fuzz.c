@@ -59,7 +59,8 @@ static void must_be_equal(int a, int b, off_t length)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	int input = memfd_create("input", 0), output = memfd_create("output", 0), made = memfd_create("made", 0), again = memfd_create("again", 0);
+	int input = memfd_create("input", 0), output = memfd_create("output", 0), made = memfd_create("made", 0),
+		again = memfd_create("again", 0);
 	must(input >= 0 && output >= 0 && made >= 0 && again >= 0);
 	must(write(input, data, size) == (ssize_t)size);
 	lseek(input, 0, SEEK_SET);

@@ -236,6 +236,17 @@ static void a_mail_put_back_keeps_its_id(void **state)
 	assert_int_equal(ids.list.items[1].size, 6);
 }
 
+static void a_large_body_passes_over_a_number_that_a_crash_left(void **state)
+{
+	struct account *account = *state;
+	int left = openat(account->directory, "seg/0001", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_true(left >= 0);
+	close(left);
+	struct store_placed placed = deliver_file(account, 1, STR("large\r\n"));
+	assert_body(account, placed.message, STR("large\r\n"));
+	assert_int_equal(number_of(account, "SELECT segment FROM body"), 2);
+}
+
 static void a_roll_back_leaves_nothing(void **state)
 {
 	struct account *account = *state;
@@ -355,6 +366,7 @@ int main(void)
 		store_test(recovery_leaves_a_gap),
 		store_test(an_import_leaves_the_same_gap),
 		store_test(a_mail_put_back_keeps_its_id),
+		store_test(a_large_body_passes_over_a_number_that_a_crash_left),
 		store_test(a_roll_back_leaves_nothing),
 		store_test(the_first_failure_stays),
 		store_test(quota_binds_an_append_but_no_delivery),

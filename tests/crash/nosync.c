@@ -3,9 +3,9 @@
  *
  *	LD_PRELOAD=…/nosync.so:…/powerloss.so NOSYNC=wal program
  *
- * The kinds are journal, segment, wal, database (meta.db), version, syncfs, and of directories spool, accounts, seg and
- * account (one of them): the call returns success and does nothing, and since this library stands first, powerloss.so
- * does not see it either. What a descriptor stands for is asked of /proc/self/fd, so this is nothing for a sandbox.
+ * The kinds are journal, segment, wal, database (meta.db), version, body (a long one in the spool), syncfs, and of
+ * directories spool, accounts, account (one of them) and seg. The call returns success and does nothing, and since this
+ * library stands first, powerloss.so does not see it either. What a descriptor stands for is asked of /proc/self/fd.
  */
 #include "interpose.h"
 
@@ -39,13 +39,13 @@ static const char *kind_of(int fd)
 	if (S_ISDIR(status.st_mode))
 		return ends(path, "/spool") ? "spool" : ends(path, "/accounts") ? "accounts" : ends(path, "/seg") ? "seg" : "account";
 	return strstr(path, "/journal-") ? "journal" : strstr(path, "/seg/") ? "segment" : ends(path, "-wal") ? "wal"
-	     : ends(path, "meta.db") ? "database" : ends(path, "/version") ? "version" : "";
+	     : ends(path, "meta.db") ? "database" : ends(path, "/version") ? "version" : ends(path, ".body.part") ? "body" : "";
 }
 
 static bool is_out(const char *kind)
 {
 	const char *out = getenv("NOSYNC");
-	return out && strcmp(out, kind) == 0;
+	return out && *out && strcmp(out, kind) == 0;
 }
 
 int fsync(int fd)

@@ -55,6 +55,10 @@ def is_journal_name(o):
     return o.type == powerlog.RENAME and o.name2.startswith(b"journal-")
 
 
+def is_segment_name(o):
+    return o.type == powerlog.CREATE and o.name.isdigit() and len(o.name) == 4
+
+
 def is_flush(o):
     return o.type == powerlog.SYNC_ALL
 
@@ -64,8 +68,8 @@ def is_account_name(o):
 
 
 # What is at stake for a short time only is looked at in that time: after which operations, and for how long.
-FOCUS = {"version": (is_open_word, 80), "spool": (is_journal_name, 600), "accounts": (is_account_name, 600),
-         "trim-order": (is_flush, 1)}
+FOCUS = {"version": (is_open_word, 600), "spool": (is_journal_name, 600), "accounts": (is_account_name, 600),
+         "seg": (is_segment_name, 100), "trim-order": (is_flush, 1)}
 
 
 def points(log, count, seed, case=""):
