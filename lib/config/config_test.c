@@ -64,7 +64,6 @@ static const char *const other_values[][2] = {
 	{ "recipients_max", "100" },
 	{ "received_max", "10" },
 	{ "command_timeout_seconds", "1" },
-	{ "data_timeout_seconds", "3600" },
 	{ "data_rate_minimum", "0" },
 	{ "normalise_line_ends", "submission,lmtp" },
 	{ "subaddress_separator", "" },
