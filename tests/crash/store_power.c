@@ -494,8 +494,10 @@ static void create_mailbox(struct office *o, struct account *a)
 		return;
 	}
 	commit_or_complain(a, &txn, &done);
-	for (size_t i = 0; done && i < count_mailboxes(a) && list_mailbox(a, i, &l, &(struct fail *){ NULL }); i++) {
-		if (l.mailbox.id == id)
+	for (size_t i = 0; done && i < count_mailboxes(a); i++) {
+		CLEANUP(fail_free) struct fail *fail = NULL;
+		done = list_mailbox(a, i, &l, &fail);
+		if (done && l.mailbox.id == id)
 			mark(o, "created %u %llu %u %s", a->number, U(id), l.mailbox.uidvalidity, name);
 		listing_release(&l);
 	}

@@ -59,7 +59,7 @@ class Office:
             if AS_NOBODY:
                 shutil.chown(self.folder / name, "nobody", "nogroup")
         listeners = "".join(f"listen_{service} = {{}}\n" for service in
-                            ("submission", "submissions", "lmtp", "pop3s", "imap", "imaps"))
+                            ("submission", "submissions", "lmtp", "pop3s"))
         (self.folder / "posthorn.conf").write_text(
             f'hostname = "mail.example.test"\ndata_directory = "{self.folder}/data"\nruntime_directory = "{self.folder}/run"\n'
             f'{listeners}listen_pop3 = {{ "{address}:{self.pop3[1]}" }}\nlisten_smtp = {{ "{address}:{self.smtp[1]}" }}\n'

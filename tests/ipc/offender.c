@@ -93,7 +93,7 @@ static void offend(struct ipc_channel *to)
 		for (int i = 0; i < 1000 && !to->broken; i++)
 			send_empty(to, MSG_READY, 0, STR(""));
 	else
-		must(!"known offence");
+		must(false); /* its caller names only what stands above */
 }
 
 /* The offences that lie in the greeting itself. */
