@@ -250,6 +250,19 @@ class Tests:
             e2e.until(lambda: self.waiting() == 0, "an empty queue")
             equal(sorted(e2e.body_of(m) for m in self.instance.mails(user)), sorted(bodies), f"mails after the kill of {program}")
 
+    def lost_account(self):
+        """The journal has mail for an account whose folder a power loss took: the first session begins when the mail is
+        there. The queue is held, so that nothing but that wait brings it."""
+        user = self.instance.fresh_user()
+        self.instance.ctl("queue", "hold")
+        try:
+            for i in range(3):
+                self.send(user, f"Subject: {i}\r\n\r\n".encode())
+            self.start_again()
+            equal(len(self.instance.mails(user)), 3, "mails that the first session sees")
+        finally:
+            self.instance.ctl("queue", "release")
+
     def waiting(self):
         """How many mails the queue holds; a queue that is not there yet holds some."""
         listed = self.instance.ctl("--json", "queue", "list", check=False)
@@ -305,6 +318,7 @@ def main():
         named = [(f"kill -9 of {program} {kind or ''}".strip(), lambda p=program, k=kind: tests.kill_under_load(p, k)) for program, kind in kills]
         named += [("kill -9 of master", tests.master), ("kill -9 of three at a time", tests.everything),
                   ("a stopped account", tests.hung_account), ("mail on its way", tests.mail_on_its_way),
+                  ("a lost account", tests.lost_account),
                   ("sessions survive", tests.session_survives)]
         if not e2e.LONG:
             named.append(("15 kills of each program", lambda: e2e.long_only(f"15 kills of each program instead of {KILLS}")))

@@ -159,7 +159,7 @@ static void open_store(struct account *a)
 	const struct store_options options = { .path = a->path, .create = true };
 	if (!repair_and_open(a, &options, &fail))
 		daemon_die("cannot-open-store", fail);
-	a->replaying = store_needs_recovery(a->store);
+	a->replaying = store_needs_recovery(a->store) || store_was_created(a->store);
 }
 
 static void close_store(struct account *a)

@@ -137,9 +137,11 @@ static bool on_replay_end(struct ipc_peer *peer, struct ipc_frame *frame)
 	commit_batch(a);
 	if (!a->replaying)
 		return true;
-	if (!store_finish_recovery(a->store, &fail))
-		daemon_die("recovery-failed", fail);
-	log_event(LOG_INFO, 0, "recovered", LOG_NUMBER("account", a->number));
+	if (store_needs_recovery(a->store)) {
+		if (!store_finish_recovery(a->store, &fail))
+			daemon_die("recovery-failed", fail);
+		log_event(LOG_INFO, 0, "recovered", LOG_NUMBER("account", a->number));
+	}
 	a->replaying = false;
 	session_start_waiting(a);
 	return true;

@@ -73,7 +73,8 @@ bool store_open_database(struct store *store, const struct store_options *option
 	    !schema_open(&store->writer, create, options->uidvalidity ? options->uidvalidity : 1, &created, fail))
 		return false;
 	if (created)
-		store->recovering = false; /* nothing was ever here */
+		store->recovering = false; /* no UID was ever given: no gap is needed */
+	store->created = created;
 	store->writer_durable = true;
 	sqlite3_wal_hook(store->writer.handle, on_wal_commit, store);
 	return true;
@@ -224,6 +225,11 @@ struct store *store_open(int account_directory, const struct store_options *opti
 bool store_needs_recovery(const struct store *store)
 {
 	return store->recovering;
+}
+
+bool store_was_created(const struct store *store)
+{
+	return store->created;
 }
 
 bool store_leave_gap(struct store_txn *txn)

@@ -101,6 +101,10 @@ void store_cleanup(struct store **store);
 bool store_needs_recovery(const struct store *store);
 bool store_finish_recovery(struct store *store, struct fail **fail);
 
+/* True when this open made the store. A power loss may have taken an account that the journal has mail for: here, too,
+ * sessions begin only when that was replayed. */
+bool store_was_created(const struct store *store);
+
 /* The jump of invariant 8, for mail that is imported or restored: the first thing in its transaction. */
 bool store_leave_gap(struct store_txn *txn);
 

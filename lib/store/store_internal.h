@@ -57,6 +57,7 @@ struct store {
 	char *path; /* of meta.db */
 	struct version version;
 	bool recovering;
+	bool created; /* by this open */
 	atomic_bool broken;   /* the WAL could not be synced: nothing may be committed any more */
 	atomic_bool deferred; /* something committed may not be durable */
 
