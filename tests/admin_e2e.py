@@ -466,6 +466,157 @@ def backup_of_all(admin):
     equal(admin.instance.mails(user), [letter(1)], "octets")
 
 
+def everything_from_nothing(admin):
+    """backup --all, the loss of all data, restore --all: passwords, aliases and mail are back, and nothing is overwritten later."""
+    folder = admin.path()
+    alice, bob = f"alice@{e2e.DOMAIN}", f"bob@{e2e.DOMAIN}"
+    with e2e.Instance(accounts=()) as instance:
+        instance.ctl("domain", "add", e2e.DOMAIN)
+        for user in (alice, bob):
+            instance.ctl("account", "add", user, text_input="old password\n")
+        instance.ctl("optin", "add", bob, "apop", text_input="old password\n")
+        instance.ctl("alias", "add", f"sales@{e2e.DOMAIN}", bob)
+        token = rows(instance.ctl("--json", "app-password", "add", bob, "phone"))[0]["password"]
+        instance.deliver(f"sales@{e2e.DOMAIN}", "Subject: kept\n\ntext\n")
+        with instance.pop3(bob, password="old password") as client:
+            mails, uids = client.all(), client.uids()
+            client.ok("QUIT")
+        instance.ctl("backup", "--all", folder)
+        instance.stop()
+        shutil.rmtree(os.path.join(instance.directory, "data"))
+        instance.start()
+        equal(instance.ctl("account", "list").stdout, "", "accounts after the loss")
+        restored = instance.ctl("--json", "restore", "--all", folder)
+        equal((restored.stderr, len(rows(restored))), ("", 2), "the restore")
+        for password in ("old password", token):
+            with instance.pop3(bob, password=password) as client:
+                equal((client.all(), client.uids()), (mails, uids), "the mail")
+                client.ok("QUIT")
+        with e2e.Pop3(instance.connect("pop3").connection) as client:
+            check("<" in client.line(), "APOP is offered")
+        instance.deliver(f"sales@{e2e.DOMAIN}", "Subject: new\n\ntext\n")
+        instance.ctl("account", "add", f"carol@{e2e.DOMAIN}", text_input="a third password\n")
+        again = instance.ctl("--json", "restore", "--all", folder)
+        check("already: they stay" in again.stderr, f"a second restore: {again.stderr}")
+        equal(len(rows(instance.ctl("--json", "account", "list"))), 3, "the directory after a second restore")
+        with instance.pop3(bob, password="old password") as client:
+            equal(len(client.uids()), 2, "mails after a second restore")
+            client.ok("QUIT")
+
+
+def sessions_of(admin, user):
+    return [row for row in rows(admin.ctl("sessions")) if row["account"] == user]
+
+
+def sessions_are_listed(admin):
+    """Until they end, also where porter has given the socket away, and when the process that serves them is killed."""
+    instance, user = admin.instance, admin.instance.fresh_user()
+    for service, begin in (("pop3", lambda: instance.pop3(user)), ("pop3s", lambda: instance.pop3(user, service="pop3s")),
+                           ("submission", lambda: instance.smtp("submission", user=user)),
+                           ("submissions", lambda: instance.smtp("submissions", user=user))):
+        with begin() as client:
+            if service.startswith("submission"):
+                client.say(f"MAIL FROM:<{user}>", "250")  # from here on an smtpd serves it
+            found = sessions_of(admin, user)
+            equal([(row["service"], row["peer"]) for row in found], [(service, "127.0.0.1")], f"a session of {service}")
+            equal(int(found[0]["since"]) > 1700000000, True, "when it began")
+            client.send("QUIT")
+            client.rest()
+        e2e.until(lambda: not sessions_of(admin, user), f"the end of a session of {service}")
+    with instance.pop3(user) as client:
+        equal(len(sessions_of(admin, user)), 1, "one session")
+        e2e.kill(admin.pid(user))
+        client.rest()
+        e2e.until(lambda: not sessions_of(admin, user), "the end of a session whose process was killed")
+
+
+def one_session_is_dropped(admin):
+    """That one and no other, wherever it is served."""
+    instance, user = admin.instance, admin.instance.fresh_user()
+    for service in ("pop3", "pop3s", "submission", "submission with MAIL"):
+        begin = instance.pop3 if service.startswith("pop3") else lambda user, service: instance.smtp(service, user=user)
+        with begin(user, service=service.split()[0]) as client, instance.smtp("submissions", user=user) as other:
+            if service.endswith("MAIL"):
+                client.say(f"MAIL FROM:<{user}>", "250")
+            ids = {row["service"]: row["session"] for row in sessions_of(admin, user)}
+            equal(set(ids), {service.split()[0], "submissions"}, "both sessions")
+            admin.ctl("session", "drop", ids[service.split()[0]].lstrip("0"))
+            client.rest()
+            other.say("NOOP", "250")
+            e2e.until(lambda: [row["service"] for row in sessions_of(admin, user)] == ["submissions"], f"the end of {service} alone")
+            other.say("QUIT", "221")
+        e2e.until(lambda: not sessions_of(admin, user), "the end of both")
+    admin.refused("no session", "session", "drop", "12ab")
+    admin.refused("no session", "session", "drop", "twelve")
+
+
+def log_of_sessions(admin):
+    """By account with all that its session did, by session, program, event and time; escaped for people, not for programs."""
+    user, stranger = admin.instance.fresh_user(), admin.instance.fresh_user()
+    with admin.instance.pop3(user) as client:
+        client.ok("QUIT")
+    admin.instance.deliver(user, "Subject: for the log\n\ntext\n", sender="a=b@elsewhere.test")
+    with admin.instance.pop3(stranger) as client:
+        client.ok("QUIT")
+    found = rows(admin.ctl("log", f"account={user}"))
+    events = [row["event"] for row in found]
+    for event in ("logged-in", "pop3-begin", "pop3-end", "delivered"):
+        check(event in events, f"{event} is in {events}")
+    check(all(stranger not in json.dumps(row) for row in found), f"only of {user}: {found}")
+    begin = [row for row in found if row["event"] == "pop3-begin"][0]
+    of_session = rows(admin.ctl("log", f"session={begin['session'].lstrip('0')}"))
+    check({"porter", "mailbox"} <= {row["program"] for row in of_session}, f"programs of a session: {of_session}")
+    equal({row["session"] for row in of_session}, {begin["session"]}, "its session")
+    delivered = [row for row in found if row["event"] == "delivered"][0]
+    of_mail = rows(admin.ctl("log", f"queue-id={delivered['queue-id']}", "program=queue", "--since", "1h"))
+    equal({row["event"] for row in of_mail} & {"queued", "delivered"}, {"queued", "delivered"}, "what became of a mail")
+    equal(rows(admin.ctl("log", "--since", "2099-01-01")), [], "the log of the future")
+    equal(rows(admin.ctl("log", "from=a=b@elsewhere.test"))[-1]["from"], "a=b@elsewhere.test", "octets for programs")
+    check("from=a\\x3db@elsewhere.test" in admin.instance.ctl("log", f"queue-id={delivered['queue-id']}").stdout, "octets for people")
+    admin.refused("no KEY=VALUE", "log", user)
+    admin.refused("--since", "log", "--since", "yesterday")
+
+
+def log_is_followed(admin):
+    user = admin.instance.fresh_user()
+    environment = dict(os.environ, POSTHORN_DIR=admin.instance.directory)
+    with subprocess.Popen([admin.instance.facts["ctl"], "log", "--follow", "--since", "2000-01-01", "event=account-disabled"],
+                          env=environment, stdout=subprocess.PIPE, text=True) as follower:
+        try:
+            for number in range(3):
+                admin.ctl("account", "disable", user)
+                line = follower.stdout.readline()
+                check(f"account-disabled account={user}" in line, f"line {number}: {line}")
+                admin.ctl("account", "enable", user)
+        finally:
+            follower.terminate()
+
+
+def log_of_journald(admin):
+    """An installed post office logs to journald; here a program of this name stands for journalctl."""
+    folder = admin.path()
+    os.mkdir(folder)
+    program = os.path.join(folder, "journalctl")
+    with open(program, "w", encoding="utf-8") as file:
+        file.write('#!/bin/sh\nprintf "%s\\n" "$*" >"$0.arguments"\n'
+                   'echo "2026-11-22T06:30:00.123Z master - running pid=1"\n'
+                   'printf "what a library says \\033[1m\\n"\nexit ${FAILS:-0}\n')
+    os.chmod(program, 0o755)
+
+    def log(*words, **more):
+        environment = dict(os.environ, PATH=folder + ":" + os.environ["PATH"], **more)
+        environment.pop("POSTHORN_DIR", None)
+        return subprocess.run([admin.instance.facts["ctl"], "log", *words], env=environment, text=True, timeout=60, capture_output=True, check=False)
+    equal(log().stdout, "2026-11-22T06:30:00.123Z master - running pid=1\nwhat a library says \\x1b[1m\n", "the journal")
+    with open(program + ".arguments", encoding="utf-8") as file:
+        equal(file.read(), "--unit=posthorn --output=cat --quiet --all --no-pager --since=@0\n", "what journalctl is asked")
+    equal(log("program=porter", "--since", "2026-11-22Z").stdout, "", "another program")
+    with open(program + ".arguments", encoding="utf-8") as file:
+        check("--since=@1795305600" in file.read(), "the time goes to journalctl")
+    failed = log(FAILS="1")
+    check(failed.returncode != 0 and "journalctl cannot" in failed.stderr, f"its failure: {failed}")
+
+
 def mistakes_are_told(admin):
     user = admin.imported(letter(1))
     admin.refused("maildir or mbox", "export", user, admin.path(), "--format", "pst")
@@ -486,7 +637,7 @@ def mistakes_are_told(admin):
 def main():
     tests = [maildrop_of_rfc1939, import_keeps_octets, nul_is_kept_and_not_shown, export_to_maildir, export_to_mbox, foreign_mbox, large_import, backup_and_restore,
              restore_of_folders_and_flags, damaged_backup_changes_nothing, backup_while_mail_comes, killed_work_is_repeated, fsck_finds_damage,
-             rebuild_without_index, backup_of_all, mistakes_are_told]
+             rebuild_without_index, backup_of_all, everything_from_nothing, sessions_are_listed, one_session_is_dropped, log_of_sessions, log_is_followed, log_of_journald, mistakes_are_told]
     with e2e.Instance() as instance, tempfile.TemporaryDirectory(prefix="posthorn-admin-") as folder:
         admin = Admin(instance, folder)
         e2e.run([(test.__name__.replace("_", " "), lambda test=test: test(admin)) for test in tests])

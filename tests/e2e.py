@@ -111,6 +111,8 @@ class Instance:
     def __exit__(self, *_):
         self.stop()
         problems = self.problems()
+        if self in instances:
+            instances.remove(self)
         if not os.environ.get("POSTHORN_KEEP"):
             shutil.rmtree(self.directory, ignore_errors=True)
         check(not problems, "a program crashed or complained: " + problems)

@@ -17,8 +17,9 @@ import e2e
 from e2e import check, equal, skip
 
 INSTANCE = os.path.join(e2e.ROOT, "tools", "instance")
-KEYS = ["smtp", "submission", "submissions", "lmtp", "pop3", "pop3s", "ca", "ctl"]
-GREETINGS = {"smtp": b"220 ", "submission": b"220 ", "submissions": b"220 ", "lmtp": b"220 ", "pop3": b"+OK", "pop3s": b"+OK"}
+KEYS = ["smtp", "submission", "submissions", "lmtp", "pop3", "pop3s", "imap", "imaps", "ca", "ctl"]
+GREETINGS = {"smtp": b"220 ", "submission": b"220 ", "submissions": b"220 ", "lmtp": b"220 ", "pop3": b"+OK", "pop3s": b"+OK", "imap": b"* OK",
+             "imaps": b"* OK"}
 
 
 def call(*command, **options):

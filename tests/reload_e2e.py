@@ -157,8 +157,15 @@ class Tests:
             answer = self.instance.ctl("reload", check=False)
             check(answer.returncode != 0, f"configuration {number} was taken")
             check(word in answer.stderr, f"configuration {number}: {answer.stderr}")
+            checked = self.instance.ctl("check-config", check=False)
+            equal((checked.returncode != 0, checked.stderr), (True, answer.stderr), f"what check-config says of configuration {number}")
             equal(self.seen("pop3s", "localhost"), old, f"the certificate after configuration {number}")
             equal({pid for program in ("porter", "smtpd") for pid in self.instance.pids(program)}, processes, "porters and smtpds")
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write('hostname = "mail.example.test"\n# a comment\nrecipients_max = "unfinished\n')
+        for command in ("check-config", "reload"):
+            told = self.instance.ctl(command, check=False).stderr
+            check("posthorn.conf:3: the closing quotation mark is missing" in told, f"{command} names line and reason: {told}")
         self.restore()
 
     def reloads_under_load(self):

@@ -212,8 +212,9 @@ static bool restore(struct ctl_work *work, struct fail **fail)
 	CLEANUP(addresses_release) struct addresses addresses = {};
 	if (!work->call->all)
 		return restore_one(work, fail);
-	return list_backups(work->call->arguments[0], &addresses, fail) &&
-		   each_account(work, &addresses, restore_one, fail);
+	const char *folder = work->call->arguments[0];
+	return list_backups(folder, &addresses, fail) && ctl_restore_directory(work, folder, fail) &&
+	       each_account(work, &addresses, restore_one, fail);
 }
 
 static const struct {

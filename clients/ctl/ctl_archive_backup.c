@@ -137,3 +137,27 @@ bool ctl_backup_rest(struct ctl_work *work, const char *folder, struct fail **fa
 {
 	return backup_directory(work, folder, fail) && backup_config(work, folder, fail);
 }
+
+bool ctl_restore_directory(struct ctl_work *work, const char *folder, struct fail **fail)
+{
+	CLEANUP(mem_free) char *path = mem_printf("%s/directory.db", folder);
+	CLEANUP(ipc_channel_release) struct ipc_channel channel = { .descriptor = -1 };
+	CLEANUP(fail_free) struct fail *why = NULL;
+	struct ctl_request request = { .words = str_from("restore", 8), .descriptor = open(path, O_RDONLY | O_CLOEXEC) };
+	if (request.descriptor < 0 && errno != ENOENT)
+		return fail_set_errno(fail, FAIL_IO, "%s", path);
+	if (request.descriptor < 0) {
+		fprintf(stderr, "%s has no directory.db: domains, accounts and passwords stay as they are\n", folder);
+		return true;
+	}
+	if (!ctl_connect(work->runtime_directory, CTL_AUTH, &channel, fail)) {
+		close(request.descriptor);
+		return false;
+	}
+	if (ctl_ask(&channel, &request, take_nothing, NULL, &why))
+		return true;
+	if (why->kind != FAIL_EXISTS)
+		return fail_set(fail, why->kind, "%s: %s", path, why->text);
+	fprintf(stderr, "%s: %s: they stay as they are\n", path, why->text);
+	return true;
+}

@@ -13,6 +13,8 @@ static const struct ctl_command commands[] = {
 	{ "status", "", 0, 0, CTL_MASTER, 0, NULL, "Lists the processes." },
 	{ "reload", "", 0, 0, CTL_MASTER, 0, NULL, "Reads configuration and certificates again; sessions go on." },
 	{ "check-config", "[FILE]", 0, 1, CTL_LOCAL, CTL_SETTINGS, NULL, "Says whether a configuration file is right." },
+	{ "log", "[KEY=VALUE]...", 0, ARGUMENTS_ANY, CTL_LOG, CTL_TIMES, NULL,
+	  "Shows the log: of a session, program, account, queue-id or any other key." },
 	{ "print-config", "[FILE]", 0, 1, CTL_LOCAL, CTL_SETTINGS, NULL, "Prints every key with the value it has." },
 
 	{ "domain add", "DOMAIN", 1, 1, CTL_AUTH, 0, NULL, "Adds a domain whose mail is ours." },
@@ -67,6 +69,7 @@ static const struct ctl_command commands[] = {
 	  "Takes that back and removes what was stored for it." },
 
 	{ "sessions", "", 0, 0, CTL_AUTH, 0, NULL, "Lists who is logged in." },
+	{ "session drop", "ID", 1, 1, CTL_AUTH, 0, NULL, "Ends one of them." },
 	{ "failures list", "", 0, 0, CTL_AUTH, 0, NULL, "Lists addresses and accounts with failed log-ins." },
 	{ "failures clear", "[ADDRESS]", 0, 1, CTL_AUTH, 0, NULL, "Forgets these, or those of a peer or an account." },
 
@@ -78,7 +81,7 @@ static const struct ctl_command commands[] = {
 	{ "backup", "ADDRESS FILE | --all DIR", 2, 2, CTL_ARCHIVE, CTL_ALL, NULL,
 	  "Writes all that an account has kept into a file, while it goes on." },
 	{ "restore", "ADDRESS FILE | --all DIR", 2, 2, CTL_ARCHIVE, CTL_ALL | CTL_REPLACE, NULL,
-	  "Puts mails of a backup back; those that are there stay, but for --replace." },
+	  "Puts mails of a backup back; those that are there stay, but for --replace. All: accounts too, if there are none." },
 	{ "export", "ADDRESS DIR", 2, 2, CTL_ARCHIVE, CTL_FORMAT, NULL,
 	  "Writes the mails as a Maildir, or as mbox files." },
 	{ "import", "ADDRESS SOURCE", 2, 2, CTL_ARCHIVE, CTL_FORMAT | CTL_FOLDER, NULL,
@@ -103,6 +106,8 @@ static const char options_text[] =
 	"  -r, --replace             for restore: the account then has what the backup has\n"
 	"  -f, --format FORMAT       for export and import: maildir or mbox\n"
 	"  -F, --folder NAME         for import: the mailbox that takes the place of INBOX\n"
+	"      --since TIME          for log: what came since 2026-11-22, \"2026-11-22 06:30\", or 90s, 10m, 2h, 3d ago\n"
+	"      --follow              for log: what comes from now on, or since that time\n"
 	"  -h, --help                show this, or what a command takes\n"
 	"  -V, --version\n";
 
@@ -182,6 +187,7 @@ static bool check_options(const struct ctl_call *call, struct fail **fail)
 	} options[] = {
 		{ call->all, CTL_ALL, "all" },        { call->replace, CTL_REPLACE, "replace" },
 		{ call->format, CTL_FORMAT, "format" }, { call->folder, CTL_FOLDER, "folder" },
+		{ call->since, CTL_TIMES, "since" },  { call->follow, CTL_TIMES, "follow" },
 	};
 	for (size_t i = 0; i < COUNT_OF(options); i++)
 		if (options[i].given && !(call->command->traits & options[i].trait))
@@ -203,7 +209,8 @@ static bool take_options(int argc, char **argv, struct ctl_call *call, struct fa
 		{ "version", no_argument, NULL, 'V' },      { "commands", no_argument, NULL, 'l' },
 		{ "no-password", no_argument, NULL, 'n' },  { "all", no_argument, NULL, 'a' },
 		{ "replace", no_argument, NULL, 'r' },      { "format", required_argument, NULL, 'f' },
-		{ "folder", required_argument, NULL, 'F' }, {},
+		{ "folder", required_argument, NULL, 'F' }, { "since", required_argument, NULL, 'S' },
+		{ "follow", no_argument, NULL, 'o' },       {},
 	};
 	int option;
 	opterr = 0;
@@ -220,6 +227,8 @@ static bool take_options(int argc, char **argv, struct ctl_call *call, struct fa
 		case 'r': call->replace = true; break;
 		case 'f': call->format = optarg; break;
 		case 'F': call->folder = optarg; break;
+		case 'S': call->since = optarg; break;
+		case 'o': call->follow = true; break;
 		case 'h': call->help = true; break;
 		case 'V': call->version = true; break;
 		case 'l': call->commands = true; break;

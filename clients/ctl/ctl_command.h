@@ -18,7 +18,8 @@ enum ctl_peer {
 	CTL_QUEUE,
 	CTL_PASSWORD, /* auth, at the door that is open to every local user */
 	CTL_MAILBOX,  /* the mailbox process of the account that the first argument names */
-	CTL_ARCHIVE,  /* the same, but posthornctl reads or writes files for it: ctl_archive.h */
+	CTL_LOG,      /* nobody: posthornctl reads the log, ctl_log.h */
+	CTL_ARCHIVE,  /* as CTL_MAILBOX, but posthornctl reads or writes files for it: ctl_archive.h */
 	CTL_PEER_COUNT
 };
 
@@ -35,6 +36,7 @@ enum ctl_traits {
 	CTL_REPLACE = 1 << 9,    /* takes --replace */
 	CTL_FORMAT = 1 << 10,    /* takes --format */
 	CTL_FOLDER = 1 << 11,    /* takes --folder */
+	CTL_TIMES = 1 << 12,     /* takes --since and --follow */
 };
 
 struct ctl_command {
@@ -61,7 +63,8 @@ struct ctl_call {
 	const char *password_file; /* "-": standard input; NULL: ask */
 	bool no_password;
 	bool all, replace;
-	const char *format, *folder; /* or NULL */
+	bool follow;
+	const char *format, *folder, *since; /* or NULL */
 	char **settings;           /* --set; free the array */
 	size_t setting_count;
 };

@@ -108,7 +108,7 @@ static void take_account_number(void *owner, struct str row)
 			str_to_u64(value, UINT64_MAX, account);
 }
 
-static bool find_account(const char *runtime_directory, const char *address, uint64_t *account, struct fail **fail)
+bool ctl_account_number(const char *runtime_directory, const char *address, uint64_t *account, struct fail **fail)
 {
 	CLEANUP(ipc_channel_release) struct ipc_channel auth = { .descriptor = -1 };
 	CLEANUP(buf_release) struct buf words = BUF_WITH_LIMIT(LIMIT_ADDRESS_MAX + 100);
@@ -128,7 +128,7 @@ bool ctl_open_account(const char *runtime_directory, const char *address, struct
                       struct fail **fail)
 {
 	uint64_t account;
-	if (!find_account(runtime_directory, address, &account, fail) ||
+	if (!ctl_account_number(runtime_directory, address, &account, fail) ||
 	    !ctl_connect(runtime_directory, CTL_MASTER, channel, fail))
 		return false;
 	msg_ctl_account_send(channel, 0, &(struct msg_ctl_account){ .account = account }, -1);

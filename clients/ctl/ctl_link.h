@@ -17,6 +17,9 @@ char *ctl_runtime_directory(const char *directory, const char *config, struct fa
 /* FAIL_UNAVAILABLE when nobody listens there, FAIL_DENIED when the socket is not for this user. */
 bool ctl_connect(const char *runtime_directory, enum ctl_peer peer, struct ipc_channel *channel, struct fail **fail);
 
+/* Asks auth for the number of the account at this address. */
+bool ctl_account_number(const char *runtime_directory, const char *address, uint64_t *account, struct fail **fail);
+
 /* Connects to the mailbox process of the account at this address, starting it if need be: auth tells the account's
  * number, master joins. */
 bool ctl_open_account(const char *runtime_directory, const char *address, struct ipc_channel *channel,

@@ -2,6 +2,7 @@
 
 #include "config.h"
 #include "mem.h"
+#include "tls_files.h"
 
 /* FILE, --config, the file of --directory, or the one of the system. */
 static char *path_of(const struct ctl_call *call)
@@ -23,6 +24,19 @@ static bool load(const struct ctl_call *call, const char *path, struct config *c
 	return true;
 }
 
+/* As master does at a start and at reload. */
+static bool check_certificates(const struct config *config, struct fail **fail)
+{
+	CLEANUP(tls_server_cleanup) struct tls_server *server = tls_server_new((enum tls_minimum)config->tls_minimum);
+	for (size_t i = 0; i < config->certificates.count; i++) {
+		const struct config_certificate *certificate = &config->certificates.items[i];
+		CLEANUP(tls_files_release) struct tls_files files;
+		if (!tls_files_load(server, certificate->chain, certificate->key, &files, fail))
+			return fail_prefix(fail, "certificate \"%s\"", certificate->title);
+	}
+	return true;
+}
+
 bool ctl_local_run(const struct ctl_call *call, FILE *out, struct fail **fail)
 {
 	CLEANUP(mem_free) char *path = path_of(call);
@@ -31,7 +45,7 @@ bool ctl_local_run(const struct ctl_call *call, FILE *out, struct fail **fail)
 	if (!load(call, path, &config, fail))
 		return false;
 	if (str_equal(str_of(call->command->words), STR("check-config"))) {
-		if (!config_check(&config, fail))
+		if (!config_check(&config, fail) || !check_certificates(&config, fail))
 			return false;
 		buf_printf(&text, call->json ? "[]\n" : "%s is right\n", path);
 	} else if (call->json) {

@@ -83,10 +83,13 @@ static void command_lines(void **state)
 		{ "status --password-file x", NULL },
 		{ "status --set a=b", NULL },
 		{ "password set a@b.test --no-password", NULL },
+		{ "log --since 10m account=a@b.test --follow", "log|account=a@b.test|" },
 		{ "fsck --all", "fsck|" },
 		{ "backup a@b.test /file", "backup|a@b.test|/file|" },
 		{ "restore --all /folder --replace", "restore|/folder|" },
 		{ "import a@b.test /folder --format=mbox -F Old", "import|a@b.test|/folder|" },
+		{ "status --follow", NULL },
+		{ "queue list --since 10m", NULL },
 		{ "fsck", NULL },
 		{ "fsck --all a@b.test", NULL },
 		{ "backup a@b.test", NULL },
@@ -516,7 +519,7 @@ static void configuration(void **state)
 		bool good;
 		const char *says; /* found in what is printed, or in why it failed */
 	} cases[] = {
-		{ "check-config -s listen_submissions= -s listen_pop3s=", "hostname = mail.test\n", true, "is right" },
+		{ "check-config -s listen_submissions= -s listen_pop3s= -s listen_imaps=", "hostname = mail.test\n", true, "is right" },
 		{ "check-config", "hostname = mail.test\n", false, "certificate" },
 		{ "check-config", "hostnmae = mail.test\n", false, "hostname" },
 		{ "print-config", "hostname = mail.test\n", true, "mail.test" },

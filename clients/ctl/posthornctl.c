@@ -2,6 +2,7 @@
 #include "ctl_archive.h"
 #include "ctl_link.h"
 #include "ctl_local.h"
+#include "ctl_log.h"
 #include "ctl_secret.h"
 #include "ctl_table.h"
 #include "file.h"
@@ -101,6 +102,8 @@ static bool run(const struct ctl_call *call, struct fail **fail)
 	CLEANUP(wipe) struct buf words = BUF_WITH_LIMIT(WORDS_MAX);
 	if (call->command->peer == CTL_LOCAL)
 		return ctl_local_run(call, stdout, fail);
+	if (call->command->peer == CTL_LOG)
+		return ctl_log_run(call, stdout, fail);
 	if (call->command->peer == CTL_ARCHIVE)
 		return ctl_archive_run(call, stdout, fail);
 	ctl_call_words(call, &words);

@@ -203,6 +203,12 @@ static const struct daemon_spec spec = {
 	.preload = preload, .permits = permits, .permit_count = COUNT_OF(permits),
 };
 
+void auth_directory_replaced(struct auth *auth)
+{
+	directory_key(auth->directory, "fake SCRAM salts", auth->secrets.fake_key);
+	set_separator(auth);
+}
+
 static void open_directory(struct auth *auth)
 {
 	struct fail *fail = NULL;
@@ -212,8 +218,7 @@ static void open_directory(struct auth *auth)
 		daemon_die("cannot-open-directory", fail);
 	auth->generation_told = directory_generation(auth->directory);
 	auth->secrets = (struct sasl_directory){ .find = login_find_secret, .context = auth };
-	directory_key(auth->directory, "fake SCRAM salts", auth->secrets.fake_key);
-	set_separator(auth);
+	auth_directory_replaced(auth);
 	find_offer(auth);
 }
 

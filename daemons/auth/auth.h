@@ -91,6 +91,9 @@ struct recent_key auth_key(const struct auth *auth, const char *kind, struct str
 /* After a change of the directory: tells porters what is offered and queue what to forget, if anything is different. */
 void auth_directory_changed(struct auth *auth);
 
+/* After another directory took its place: what is kept of it here. */
+void auth_directory_replaced(struct auth *auth);
+
 /* The account must prove itself anew everywhere: sessions, tokens and remembered log-ins end. */
 void auth_revoke(struct auth *auth, uint64_t account);
 

@@ -52,7 +52,9 @@ static const struct {
 	{ STR("optin"), STR("add"), 3, 3, optin_add, "ADDRESS apop|cram-md5|scram-sha-1 PASSWORD" },
 	{ STR("optin"), STR("remove"), 2, 2, optin_remove, "ADDRESS apop|cram-md5|scram-sha-1" },
 	{ STR("backup"), STR(""), 0, 0, backup, "" },
+	{ STR("restore"), STR(""), 0, 0, restore, "" },
 	{ STR("sessions"), STR(""), 0, 0, sessions, "" },
+	{ STR("session"), STR("drop"), 1, 1, session_drop, "ID" },
 	{ STR("failures"), STR("list"), 0, 0, failures_list, "" },
 	{ STR("failures"), STR("clear"), 0, 1, failures_clear, "[PEER|ADDRESS]" },
 };
@@ -236,6 +238,26 @@ bool backup(struct call *call, struct fail **fail)
 	done = done && copy_file(copy, call->descriptor, fail);
 	unlink(path);
 	return done;
+}
+
+/* The same back, into a directory that has nothing yet. */
+bool restore(struct call *call, struct fail **fail)
+{
+	struct auth *auth = call->auth;
+	CLEANUP(mem_free) char *path = mem_printf("%s/restore.db", auth->daemon.folder);
+	struct stat facts;
+	if (call->descriptor < 0 || fstat(call->descriptor, &facts) != 0 || !S_ISREG(facts.st_mode))
+		return fail_set(fail, FAIL_INVALID, "restore needs a file to read from");
+	unlink(path);
+	CLEANUP(file_close) int copy = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	bool done = copy >= 0 || fail_set_errno(fail, FAIL_IO, "cannot make %s", path);
+	done = done && copy_file(call->descriptor, copy, fail) && directory_restore(auth->directory, path, fail);
+	unlink(path);
+	if (!done)
+		return false;
+	log_event(LOG_INFO, 0, "directory-restored");
+	auth_directory_replaced(auth);
+	return true;
 }
 
 /* ---- connections --------------------------------------------------------------------------- */

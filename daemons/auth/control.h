@@ -126,7 +126,9 @@ VERB(app_password_list);
 VERB(app_password_remove);
 VERB(optin_add);
 VERB(optin_remove);
+VERB(restore);
 VERB(sessions);
+VERB(session_drop);
 VERB(failures_list);
 VERB(failures_clear);
 

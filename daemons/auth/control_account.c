@@ -1,7 +1,6 @@
-/* posthornctl account, sender, sessions, failures. */
+/* posthornctl account, sender. */
 #include "control.h"
 
-#include "clock.h"
 #include "directory_domain.h"
 #include "directory_secret.h"
 #include "directory_sender.h"
@@ -408,65 +407,4 @@ bool sender_list(struct call *call, struct fail **fail)
 		row_send(&row, call->control);
 	}
 	return !fail || !*fail;
-}
-
-/* ---- sessions and failures ----------------------------------------------------------------- */
-
-static void describe_session(struct connection *c, void *control)
-{
-	CLEANUP(row_release) struct row row = ROW;
-	CLEANUP(mem_free) char *id = mem_printf("%016llx", (unsigned long long)c->id);
-	if (!c->account)
-		return;
-	row_text(&row, "session", str_of(id));
-	row_text(&row, "account", str_of(c->address));
-	row_text(&row, "service", str_of(service_name(c->service)));
-	row_text(&row, "peer", str_of(c->source.text));
-	row_number(&row, "since", c->since);
-	row_send(&row, control);
-}
-
-bool sessions(struct call *call, struct fail **fail)
-{
-	(void)fail;
-	connection_each(call->auth, describe_session, call->control);
-	return true;
-}
-
-/* Names that are nobody's are counted too, but kept only as a hash. */
-bool failures_list(struct call *call, struct fail **fail)
-{
-	struct auth *auth = call->auth;
-	CLEANUP(row_release) struct row row = ROW;
-	int64_t now = clock_monotonic_ms();
-	unsigned most = auth->daemon.config.block_after_failures;
-	(void)fail;
-	for (struct recent_entry *e = recent_next(auth->failures, NULL); e; e = recent_next(auth->failures, e)) {
-		if (e->until_ms <= now)
-			continue;
-		bool is_name = e->account || !e->label[0];
-		row_text(&row, "kind", is_name ? STR("account") : STR("peer"));
-		row_text(&row, "name", e->label[0] ? str_of(e->label) : STR("(unknown)"));
-		row_number(&row, "failures", e->count);
-		row_text(&row, "blocked", !is_name && most && e->count >= most ? STR("yes") : STR("no"));
-		row_number(&row, "forgotten-in", (e->until_ms - now + 999) / 1000);
-		row_send(&row, call->control);
-	}
-	return true;
-}
-
-bool failures_clear(struct call *call, struct fail **fail)
-{
-	struct recent *failures = call->auth->failures;
-	struct recent_entry *older;
-	(void)fail;
-	if (call->count == 0)
-		recent_forget_all(failures);
-	for (struct recent_entry *e = recent_next(failures, NULL); call->count && e; e = older) {
-		older = recent_next(failures, e);
-		struct recent_key key = e->key;
-		if (str_equal_nocase(str_of(e->label), call->words[0]))
-			recent_forget(failures, &key);
-	}
-	return true;
 }

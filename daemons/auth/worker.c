@@ -3,8 +3,10 @@
 #include "mem.h"
 
 #include <pthread.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { THREADS = 2, WAITING_MAX = 128 };
@@ -69,12 +71,22 @@ void hashing_set_typed(struct hashing *h, struct str typed)
 		memcpy(h->typed, typed.data, h->typed_length);
 }
 
+/* A failure is answered at a time counted in whole milliseconds from its check's end. The part below one would tell how long the
+ * check took, and so of which kind the stored hash is, or that there is one: a random part takes its place. */
+static void blur_end(void)
+{
+	const struct timespec part = { .tv_nsec = (long)randombytes_uniform(1000000) };
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &part, NULL);
+}
+
 static void carry_out(struct hashing *h)
 {
 	if (h->checks)
 		h->result = directory_credential_check(&h->stored, &h->cost, h->parts, str_from(h->typed, h->typed_length));
 	if (h->makes && !(h->checks && h->result == DIRECTORY_WRONG))
 		directory_credential_make(&h->cost, &h->password, h->make_parts, &h->made);
+	if (h->checks && h->result == DIRECTORY_WRONG)
+		blur_end();
 }
 
 static void *serve(void *argument)

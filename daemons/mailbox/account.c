@@ -71,8 +71,13 @@ static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
 
 static bool on_drop_sessions(struct ipc_peer *peer, struct ipc_frame *frame)
 {
-	(void)frame;
-	session_interrupt_all(account_of(peer));
+	struct msg_drop_sessions drop;
+	if (!msg_drop_sessions_read(frame, &drop))
+		return false;
+	if (drop.connection)
+		session_interrupt_one(account_of(peer), drop.connection);
+	else
+		session_interrupt_all(account_of(peer));
 	return true;
 }
 
@@ -109,6 +114,9 @@ static void on_session_ended(void *owner, uint32_t events)
 	(void)events;
 	if (read(a->session_ended, &count, sizeof count) == (ssize_t)sizeof count)
 		account_note_work(a);
+	session_forget_over(a);
+	if (session_count(a) == 0 && !a->waiting)
+		delivery_unwatch(a);
 	if (atomic_exchange(&a->rest, false))
 		loop_start_timer(a->daemon.loop, &a->quiet_timer, 0, ask_to_end, a);
 	if (!atomic_load(&a->restart) || a->asked_to_end)
@@ -153,10 +161,34 @@ static void open_directory(struct account *a)
 		daemon_die("cannot-start", fail);
 }
 
+enum { FIRST_MAILBOXES = 5 };
+
+/* RFC 6154: what clients look for. A name that is given twice has the first use. */
+static size_t first_mailboxes(const struct config *config, struct store_first_mailbox first[FIRST_MAILBOXES])
+{
+	const struct store_first_mailbox wanted[FIRST_MAILBOXES] = {
+		{ str_of(config->folder_drafts), STORE_USE_DRAFTS }, { str_of(config->folder_sent), STORE_USE_SENT },
+		{ str_of(config->folder_trash), STORE_USE_TRASH },   { str_of(config->folder_junk), STORE_USE_JUNK },
+		{ str_of(config->folder_archive), STORE_USE_ARCHIVE },
+	};
+	size_t count = 0;
+	for (size_t i = 0; i < FIRST_MAILBOXES; i++) {
+		bool known = str_is_empty(wanted[i].name);
+		for (size_t k = 0; k < count; k++)
+			known = known || str_equal(first[k].name, wanted[i].name);
+		if (!known)
+			first[count++] = wanted[i];
+	}
+	return count;
+}
+
 static void open_store(struct account *a)
 {
 	struct fail *fail = NULL;
-	const struct store_options options = { .path = a->path, .create = true };
+	struct store_first_mailbox first[FIRST_MAILBOXES];
+	const struct store_options options = {
+		.path = a->path, .create = true, .first = first, .first_count = first_mailboxes(&a->daemon.config, first),
+	};
 	if (!repair_and_open(a, &options, &fail))
 		daemon_die("cannot-open-store", fail);
 	a->replaying = store_needs_recovery(a->store) || store_was_created(a->store);

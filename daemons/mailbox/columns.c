@@ -8,8 +8,8 @@ enum { PACKED_MAX = 16 << 20, REENCODING_MAX = 1 << 20 };
 static uint32_t count_lines(struct str text)
 {
 	uint32_t lines = 0;
-	for (size_t end; (end = str_find_char(text, '\n')) < text.length; text = str_from_index(text, end + 1))
-		lines++;
+	for (size_t i = 0; i < text.length; i++)
+		lines += text.data[i] == '\n';
 	return lines;
 }
 
@@ -48,6 +48,19 @@ static bool has_utf8_header(const struct message *message, struct str text)
 	return false;
 }
 
+/* The blank line behind it says that the subset lacks none of the fields of its names, so that it can answer for the header. */
+static struct str complete_subset(struct arena *arena, const struct message *message, struct str text)
+{
+	struct str header = mime_header(message->root, text);
+	bool complete = message->flags & MESSAGE_SUBSET_COMPLETE && str_ends_nocase(header, STR("\n\r\n"));
+	if (!complete || !str_ends_nocase(message->subset, STR("\r\n")))
+		return message->subset;
+	char *copy = arena_alloc(arena, message->subset.length + 2);
+	memcpy(copy, message->subset.data, message->subset.length);
+	memcpy(copy + message->subset.length, "\r\n", 2);
+	return str_from(copy, message->subset.length + 2);
+}
+
 bool columns_fill(struct arena *arena, struct buf *text, struct store_message_columns *columns)
 {
 	CLEANUP(buf_release) struct buf packed = BUF_WITH_LIMIT(PACKED_MAX);
@@ -56,7 +69,7 @@ bool columns_fill(struct arena *arena, struct buf *text, struct store_message_co
 	if (!make_lines(arena, text, &message))
 		return false;
 	*columns = (struct store_message_columns){
-		.headers = message.subset, .subject = message.base_subject, .message_id = message.id,
+		.headers = complete_subset(arena, &message, buf_str(text)), .subject = message.base_subject, .message_id = message.id,
 		.references = message.references, .reference_count = message.reference_count,
 		.sent = message.flags & MESSAGE_HAS_DATE ? message.date.seconds : 0, .lines = count_lines(buf_str(text)),
 		.traits = message.flags & MESSAGE_HAS_8BIT_HEADER && has_utf8_header(&message, buf_str(text)) ? STORE_HAS_8BIT_HEADER : 0,

@@ -10,13 +10,12 @@
 
 #include <stdlib.h>
 
-enum { BATCH_MAX = 64, FRONT_MAX = 2048 };
+enum { BATCH_MAX = LIMIT_DELIVERY_BATCH_MAX, FRONT_MAX = 2048, CATCH_UP_PATIENCE_MS = 2000 };
 #define MAIL_MAX (UINT64_C(1) << 31)
 
 struct delivered_item {
 	struct ipc_id journal;
-	uint64_t sequence;
-	uint32_t recipient;
+	struct delivery_place place;
 };
 
 /* The open transaction of this round and what is acknowledged when it commits. */
@@ -26,17 +25,35 @@ struct delivery_batch {
 	struct delivered_item items[BATCH_MAX];
 };
 
-static void acknowledge(struct account *a, const struct delivered_item *item, const struct fail *fail)
+static void report_failed(struct account *a, const struct delivered_item *item, const struct fail *fail)
 {
 	struct store_usage usage;
 	store_usage(a->store, &usage);
 	struct msg_delivered answer = {
-		.journal = item->journal, .sequence = item->sequence, .recipient = item->recipient,
-		.result = fail ? 1 + (uint32_t)fail->kind : 0, .text = str_first(str_of(fail ? fail->text : ""), 300),
+		.journal = item->journal, .sequence = item->place.sequence, .recipient = item->place.recipient,
+		.result = 1 + (uint32_t)fail->kind, .text = str_first(str_of(fail->text), 300),
 		.used_bytes = usage.bytes, .used_messages = usage.messages, .limit_bytes = usage.bytes_max, .limit_messages = usage.messages_max,
 	};
 	if (a->has_queue)
 		msg_delivered_send(&a->queue.channel, 0, &answer, -1);
+}
+
+/* Neighbours of one journal in one frame. */
+static void report_stored(struct account *a, const struct delivery_batch *batch)
+{
+	struct store_usage usage;
+	store_usage(a->store, &usage);
+	for (size_t i = 0; a->has_queue && i < batch->count;) {
+		CLEANUP(buf_release) struct buf places = BUF_WITH_LIMIT(BATCH_MAX * sizeof(struct delivery_place));
+		const struct ipc_id journal = batch->items[i].journal;
+		for (; i < batch->count && memcmp(&batch->items[i].journal, &journal, sizeof journal) == 0; i++)
+			delivery_place_add(&places, &batch->items[i].place);
+		struct msg_stored stored = {
+			.journal = journal, .places = buf_str(&places), .used_bytes = usage.bytes, .used_messages = usage.messages,
+			.limit_bytes = usage.bytes_max, .limit_messages = usage.messages_max,
+		};
+		msg_stored_send(&a->queue.channel, 0, &stored, -1);
+	}
 }
 
 static void commit_batch(void *owner)
@@ -50,8 +67,10 @@ static void commit_batch(void *owner)
 	loop_stop_timer(a->daemon.loop, &a->batch_timer);
 	if (!store_commit(&batch->txn, &fail))
 		log_event(LOG_ERROR, 0, "delivery-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
-	for (size_t i = 0; i < batch->count; i++)
-		acknowledge(a, &batch->items[i], fail);
+	if (!fail)
+		report_stored(a, batch);
+	for (size_t i = 0; fail && i < batch->count; i++)
+		report_failed(a, &batch->items[i], fail);
 	free(batch);
 	account_note_work(a);
 }
@@ -118,14 +137,62 @@ static bool on_deliver(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (!msg_deliver_read(frame, &mail) || (file < 0 && mail.size != mail.content.length) || mail.size > MAIL_MAX)
 		return false;
 	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(mail.size + FRONT_MAX);
-	struct delivered_item item = { mail.journal, mail.sequence, mail.recipient };
+	struct delivered_item item = { mail.journal, { mail.sequence, mail.recipient } };
+	buf_reserve(&text, mail.size + FRONT_MAX);
 	if (!compose(&text, &mail, file, &fail)) {
-		acknowledge(a, &item, fail);
+		report_failed(a, &item, fail);
 		return true;
 	}
 	struct delivery_batch *batch = open_batch(a);
 	batch->items[batch->count++] = item;
 	store_mail(a, batch, &mail, &text);
+	return true;
+}
+
+/* ---- clients ---- */
+
+static void start_sessions(struct account *a)
+{
+	if (!a->replaying && !a->catching_up)
+		session_start_waiting(a);
+}
+
+static void caught_up(struct account *a)
+{
+	loop_stop_timer(a->daemon.loop, &a->catch_up_timer);
+	a->catching_up = false;
+	commit_batch(a);
+	start_sessions(a);
+}
+
+/* A queue that hangs delays the mail, not the clients. */
+static void catch_up_is_overdue(void *owner)
+{
+	struct account *a = owner;
+	log_event(LOG_WARNING, 0, "queue-does-not-answer", LOG_NUMBER("account", a->number));
+	caught_up(a);
+}
+
+void delivery_watch(struct account *a)
+{
+	if (a->watched || !a->has_queue)
+		return;
+	a->watched = a->catching_up = true;
+	msg_clients_send(&a->queue.channel, 0, &(struct msg_clients){ .present = 1 }, -1);
+	loop_start_timer(a->daemon.loop, &a->catch_up_timer, CATCH_UP_PATIENCE_MS, catch_up_is_overdue, a);
+}
+
+void delivery_unwatch(struct account *a)
+{
+	if (a->watched && a->has_queue)
+		msg_clients_send(&a->queue.channel, 0, &(struct msg_clients){}, -1);
+	a->watched = false;
+}
+
+static bool on_up_to_date(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	(void)frame;
+	caught_up(peer->owner);
 	return true;
 }
 
@@ -143,7 +210,7 @@ static bool on_replay_end(struct ipc_peer *peer, struct ipc_frame *frame)
 		log_event(LOG_INFO, 0, "recovered", LOG_NUMBER("account", a->number));
 	}
 	a->replaying = false;
-	session_start_waiting(a);
+	start_sessions(a);
 	return true;
 }
 
@@ -162,6 +229,21 @@ static bool on_trimmed(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
+static bool on_journals(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct account *a = peer->owner;
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	struct msg_journals journals;
+	if (!msg_journals_read(frame, &journals) || journals.ids.length % sizeof(struct ipc_id))
+		return false;
+	commit_batch(a);
+	struct store_txn *txn = store_begin_deferred(a->store);
+	store_trim_journals(txn, (const uint8_t *)journals.ids.data, journals.ids.length / sizeof(struct ipc_id));
+	if (!store_commit(&txn, &fail))
+		log_event(LOG_WARNING, 0, "trim-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
+	return true;
+}
+
 static bool on_quota(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct account *a = peer->owner;
@@ -175,7 +257,9 @@ static bool on_quota(struct ipc_peer *peer, struct ipc_frame *frame)
 static const struct ipc_permit permits[] = {
 	{ MSG_DELIVER, (unsigned)IPC_ANY_STATE, 0, on_deliver },
 	{ MSG_REPLAY_END, (unsigned)IPC_ANY_STATE, 0, on_replay_end },
+	{ MSG_UP_TO_DATE, (unsigned)IPC_ANY_STATE, 0, on_up_to_date },
 	{ MSG_TRIMMED, (unsigned)IPC_ANY_STATE, 0, on_trimmed },
+	{ MSG_JOURNALS, (unsigned)IPC_ANY_STATE, 0, on_journals },
 	{ MSG_QUOTA, (unsigned)IPC_ANY_STATE, 0, on_quota },
 };
 
@@ -185,9 +269,9 @@ static void queue_ended(struct ipc_peer *peer, const char *why)
 	struct account *a = peer->owner;
 	if (why)
 		log_event(LOG_ERROR, 0, "queue-channel-ended", LOG_TEXT("why", str_of(why)));
-	a->has_queue = false;
+	a->has_queue = a->watched = false;
 	ipc_peer_release(peer);
-	commit_batch(a);
+	caught_up(a);
 }
 
 bool delivery_wire(struct account *a, struct ipc_frame *frame)
@@ -208,5 +292,7 @@ bool delivery_wire(struct account *a, struct ipc_frame *frame)
 		.limit_bytes = usage.bytes_max, .limit_messages = usage.messages_max,
 	};
 	msg_mailbox_opened_send(&a->queue.channel, 0, &opened, -1);
+	if (session_count(a) || a->waiting)
+		delivery_watch(a);
 	return true;
 }

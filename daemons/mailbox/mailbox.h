@@ -34,6 +34,9 @@ struct account {
 	bool asked_to_end;           /* IDLE was sent: work that comes now is for the next process */
 	struct ipc_peer queue;
 	bool has_queue;
+	bool watched;                /* queue was told that there are clients */
+	bool catching_up;            /* and has not said UP_TO_DATE: no session begins */
+	struct timer catch_up_timer;
 	struct delivery_batch *batch; /* deliveries of this round of the loop */
 	struct timer batch_timer;
 	struct timer quiet_timer;
@@ -41,6 +44,7 @@ struct account {
 	struct session *waiting;     /* came while replaying */
 	pthread_mutex_t sessions_lock;
 	struct session *sessions;    /* running; under the lock */
+	struct session *over;        /* have ended; under the lock */
 	unsigned session_count;      /* under the lock */
 	int session_ended;           /* eventfd: a session's thread ended */
 	struct watch session_ended_watch;
@@ -61,10 +65,13 @@ struct session {
 	unsigned flags;       /* enum session_flags */
 	uint64_t connection;
 	uint64_t porter;
-	char address[321];    /* the account's */
+	char address[LIMIT_ADDRESS_MAX + 1];    /* the account's */
 	char peer[64];
 	char language[17];
+	char tag[LIMIT_IMAP_TAG_MAX + 1]; /* of the IMAP command that logged in */
+	char client_id[1025]; /* what the client said of itself before log-in (ID), escaped for logs */
 	struct buf leftover;
+	int returned;         /* descriptor that goes back to porter; -1: none */
 };
 
 /* ---- zygote.c ---- */
@@ -92,14 +99,34 @@ bool delivery_wire(struct account *a, struct ipc_frame *frame);
 /* Commits and acknowledges what has come in this round. */
 void delivery_commit(struct account *a);
 
+/* Sees to it that queue holds no mail back while there are sessions: the first one begins (catching_up says whether it must
+ * wait until what queue has is here), the last one ended. */
+void delivery_watch(struct account *a);
+void delivery_unwatch(struct account *a);
+
 /* ---- session.c ---- */
 bool session_begin(struct account *a, struct ipc_frame *frame);
 void session_start_waiting(struct account *a);
 void session_interrupt_all(struct account *a);
+
+/* The one of this connection, if it still goes on. */
+void session_interrupt_one(struct account *a, uint64_t connection);
+
+/* Tells master of those that are over and frees them; for the main thread. */
+void session_forget_over(struct account *a);
 unsigned session_count(struct account *a);
 
 /* Gives the session its stream, with the leftover of the dialogue before; NULL when it was interrupted already. */
 struct stream *session_open_stream(struct session *s, size_t input_size, const struct stream_times *times);
+
+/* Gives the connection back to porter, which goes on with the dialogue before log-in, and what was read ahead with it. All output must
+ * have been sent. Nothing may be read or written after it: the caller returns from serving. */
+void session_return(struct session *s);
+
+/* ---- imap/ ---- */
+
+/* From the answer to the log-in to the end of the connection; runs in the session's thread. */
+void imap_serve(struct session *s);
 
 /* ---- pop3/ ---- */
 

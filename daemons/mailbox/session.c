@@ -1,6 +1,7 @@
 /* Sessions: from the hand-over to a thread of their own, and their end. */
 #include "mailbox.h"
 
+#include "file.h"
 #include "log.h"
 #include "mem.h"
 
@@ -13,18 +14,9 @@ enum { STACK_SIZE = 256 * 1024 };
 static void session_free(struct session *s)
 {
 	stream_free(s->stream);
-	if (s->descriptor >= 0)
-		close(s->descriptor);
+	file_close(&s->descriptor);
 	buf_release(&s->leftover);
 	free(s);
-}
-
-static void keep_text(char *field, size_t size, struct str text)
-{
-	size_t length = text.length < size ? text.length : size - 1;
-	if (length)
-		memcpy(field, text.data, length);
-	field[length] = '\0';
 }
 
 static struct session *session_new(struct account *a, int descriptor)
@@ -32,20 +24,68 @@ static struct session *session_new(struct account *a, int descriptor)
 	struct session *s = mem_alloc(sizeof *s);
 	s->account = a;
 	s->descriptor = descriptor;
+	s->returned = -1;
 	buf_init(&s->leftover, LIMIT_LEFTOVER_MAX);
 	return s;
 }
 
 static void take_off_list(struct session *s)
 {
-	struct account *a = s->account;
-	pthread_mutex_lock(&a->sessions_lock);
-	struct session **at = &a->sessions;
+	struct session **at = &s->account->sessions;
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
-	a->session_count--;
+	s->account->session_count--;
+}
+
+/* The connection is closed before anybody hears that the session is over. */
+static void finish(struct session *s)
+{
+	struct account *a = s->account;
+	pthread_mutex_lock(&a->sessions_lock);
+	take_off_list(s);
 	pthread_mutex_unlock(&a->sessions_lock);
+	stream_cleanup(&s->stream);
+	file_close(&s->descriptor);
+	pthread_mutex_lock(&a->sessions_lock);
+	s->next = a->over;
+	a->over = s;
+	pthread_mutex_unlock(&a->sessions_lock);
+}
+
+void session_return(struct session *s)
+{
+	struct str ahead = stream_buffered(s->stream);
+	if (ahead.length > LIMIT_LEFTOVER_MAX)
+		return; /* more than can travel: the connection just ends */
+	buf_clear(&s->leftover);
+	buf_add_str(&s->leftover, ahead);
+	s->returned = dup(stream_descriptor(s->stream));
+}
+
+static void tell_master(struct session *s)
+{
+	struct ipc_channel *master = &s->account->daemon.master.channel;
+	struct msg_session_return back = {
+		.porter = s->porter, .flags = s->flags & ~(unsigned)SESSION_LOGGED_IN, .leftover = buf_str(&s->leftover),
+	};
+	if (s->returned >= 0)
+		msg_session_return_send(master, s->connection, &back, s->returned);
+	else if (s->service != SERVICE_CONTROL)
+		msg_session_closed_send(master, s->connection, &(struct msg_session_closed){ .porter = s->porter }, -1);
+}
+
+void session_forget_over(struct account *a)
+{
+	pthread_mutex_lock(&a->sessions_lock);
+	struct session *over = TAKE(a->over);
+	pthread_mutex_unlock(&a->sessions_lock);
+	while (over) {
+		struct session *s = over;
+		over = s->next;
+		tell_master(s);
+		session_free(s);
+	}
 }
 
 static void *run(void *argument)
@@ -55,10 +95,11 @@ static void *run(void *argument)
 	uint64_t one = 1;
 	if (s->service == SERVICE_CONTROL)
 		control_serve(s);
+	else if (s->service == SERVICE_IMAP || s->service == SERVICE_IMAPS)
+		imap_serve(s);
 	else
 		pop3_serve(s);
-	take_off_list(s);
-	session_free(s);
+	finish(s);
 	ssize_t written = write(ended, &one, sizeof one);
 	(void)written; /* the counter can't overflow: main reads it */
 	return NULL;
@@ -79,8 +120,8 @@ static void start(struct session *s)
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	if (pthread_create(&thread, &attributes, run, s) != 0) {
 		log_event(LOG_ERROR, s->connection, "no-thread");
-		take_off_list(s);
-		session_free(s);
+		finish(s);
+		session_forget_over(a);
 	}
 	pthread_attr_destroy(&attributes);
 }
@@ -94,9 +135,11 @@ static bool fill_from_message(struct session *s, const struct ipc_frame *frame)
 	s->flags = message.flags;
 	s->connection = message.connection;
 	s->porter = message.porter;
-	keep_text(s->address, sizeof s->address, message.account);
-	keep_text(s->peer, sizeof s->peer, message.peer);
-	keep_text(s->language, sizeof s->language, message.language);
+	str_copy_to_array(message.account, s->address, sizeof s->address);
+	str_copy_to_array(message.peer, s->peer, sizeof s->peer);
+	str_copy_to_array(message.language, s->language, sizeof s->language);
+	str_copy_to_array(message.tag, s->tag, sizeof s->tag);
+	str_copy_to_array(message.client_id, s->client_id, sizeof s->client_id);
 	buf_add_str(&s->leftover, message.leftover);
 	return true;
 }
@@ -105,7 +148,8 @@ static void start_or_wait(struct session *s)
 {
 	struct account *a = s->account;
 	account_note_work(a);
-	if (!a->replaying) {
+	delivery_watch(a);
+	if (!a->replaying && !a->catching_up) {
 		start(s);
 		return;
 	}
@@ -141,15 +185,31 @@ void session_start_waiting(struct account *a)
 	}
 }
 
+static void interrupt(struct session *s)
+{
+	s->interrupted = true;
+	if (s->stream)
+		stream_interrupt(s->stream);
+}
+
 void session_interrupt_all(struct account *a)
 {
 	pthread_mutex_lock(&a->sessions_lock);
-	for (struct session *s = a->sessions; s; s = s->next) {
-		s->interrupted = true;
-		if (s->stream)
-			stream_interrupt(s->stream);
-	}
+	for (struct session *s = a->sessions; s; s = s->next)
+		interrupt(s);
 	pthread_mutex_unlock(&a->sessions_lock);
+}
+
+void session_interrupt_one(struct account *a, uint64_t connection)
+{
+	pthread_mutex_lock(&a->sessions_lock);
+	for (struct session *s = a->sessions; s; s = s->next)
+		if (s->connection == connection)
+			interrupt(s);
+	pthread_mutex_unlock(&a->sessions_lock);
+	for (struct session *s = a->waiting; s; s = s->next)
+		if (s->connection == connection)
+			interrupt(s);
 }
 
 unsigned session_count(struct account *a)

@@ -3,12 +3,9 @@
 #include "master.h"
 
 #include "file.h"
-#include "mem.h"
-#include "tls.h"
+#include "tls_files.h"
 
 #include <unistd.h>
-
-enum { PEM_MAX = 1 << 18 };
 
 void certificates_release(struct certificates *certificates)
 {
@@ -19,18 +16,14 @@ void certificates_release(struct certificates *certificates)
 	array_release(certificates);
 }
 
-static bool load_one(struct tls_server *server, const struct config_certificate *files, struct certificate *loaded, struct fail **fail)
+static bool load_one(struct tls_server *server, const struct config_certificate *from, struct certificate *loaded, struct fail **fail)
 {
-	CLEANUP(buf_release) struct buf chain = BUF_WITH_LIMIT(PEM_MAX), key = BUF_WITH_LIMIT(PEM_MAX);
-	bool done = file_load(files->chain, &chain, fail) && file_load(files->key, &key, fail);
-	if (done && !tls_server_add(server, buf_str(&chain), buf_str(&key), fail))
-		done = fail_prefix(fail, "certificate \"%s\" of %s and %s", files->title, files->chain, files->key);
-	if (done)
-		done = (loaded->chain = file_sealed_memory("chain", buf_str(&chain), fail)) >= 0 &&
-		       (loaded->key = file_sealed_memory("key", buf_str(&key), fail)) >= 0;
-	if (key.data)
-		mem_wipe(key.data, key.capacity);
-	return done;
+	CLEANUP(tls_files_release) struct tls_files files;
+	if (!tls_files_load(server, from->chain, from->key, &files, fail))
+		return fail_prefix(fail, "certificate \"%s\"", from->title);
+	loaded->chain = file_sealed_memory("chain", buf_str(&files.chain), fail);
+	loaded->key = loaded->chain < 0 ? -1 : file_sealed_memory("key", buf_str(&files.key), fail);
+	return loaded->key >= 0;
 }
 
 bool certificates_load(const struct config *config, struct certificates *fresh, struct fail **fail)

@@ -50,8 +50,9 @@ static void send_process(struct ipc_peer *peer, const struct process *p)
 static bool status(struct master *m, struct ipc_peer *peer, struct fail **fail)
 {
 	(void)fail;
-	for (struct process *p = m->processes; p; p = p->next)
-		send_process(peer, p);
+	for (enum ipc_role role = 0; role < ROLE_COUNT; role++)
+		for (struct process *p = m->processes[role]; p; p = p->next)
+			send_process(peer, p);
 	return true;
 }
 

@@ -14,7 +14,7 @@
 
 enum { BACKLOG = 1024 };
 
-/* Services that have no key of the configuration listen nowhere. */
+/* What is no client's service listens elsewhere. */
 static const struct config_listeners *configured(const struct config *config, enum service service)
 {
 	static const struct config_listeners none;
@@ -25,6 +25,8 @@ static const struct config_listeners *configured(const struct config *config, en
 	case SERVICE_SUBMISSIONS: return &config->listen_submissions;
 	case SERVICE_POP3: return &config->listen_pop3;
 	case SERVICE_POP3S: return &config->listen_pop3s;
+	case SERVICE_IMAP: return &config->listen_imap;
+	case SERVICE_IMAPS: return &config->listen_imaps;
 	default: return &none;
 	}
 }

@@ -140,6 +140,8 @@ void mailbox_pass_session(struct master *m, uint64_t account, struct process *po
 	struct mailbox *box = find_or_add(m, account);
 	int descriptor = ipc_take_descriptor(frame);
 	if (box->process && !box->ending && box->process->has_said_hello) {
+		if (porter)
+			session_passed(box->process, porter->peer.id, frame->request);
 		ipc_send(&box->process->peer.channel, frame->type, frame->request, frame->payload, &descriptor, 1);
 		tell_taken(porter, frame->request);
 		return;
@@ -163,6 +165,8 @@ void mailbox_hello(struct process *p)
 	for (size_t i = 0; i < box->waiting.count; i++) {
 		struct waiting_session *waiting = &box->waiting.items[i];
 		struct str payload = str_from(waiting->payload, waiting->length);
+		if (waiting->porter)
+			session_passed(p, waiting->porter, waiting->connection);
 		ipc_send(&p->peer.channel, waiting->type, waiting->connection, payload, &waiting->descriptor, 1);
 		if (waiting->porter)
 			tell_taken(process_find(p->master, ROLE_PORTER, waiting->porter), waiting->connection);
@@ -178,7 +182,7 @@ bool mailbox_idle(struct process *p)
 	if (!box || box->process != p)
 		return true;
 	box->ending = true;
-	p->state = PROCESS_DRAINING;
+	process_set_state(p, PROCESS_DRAINING);
 	msg_drain_send(&p->peer.channel, 0, &(struct msg_drain){}, -1);
 	return true;
 }
@@ -187,6 +191,7 @@ void mailbox_ended(struct process *p)
 {
 	struct master *m = p->master;
 	struct mailbox *box = find(m, p->account);
+	session_all_closed(p);
 	if (!box || box->process != p)
 		return;
 	bool failed = p->state != PROCESS_DRAINING && loop_now_ms(m->loop) - p->started_ms < FAILURE_FORGOTTEN_MS;
@@ -209,6 +214,27 @@ void mailbox_drop_sessions(struct master *m, uint64_t account)
 		msg_drop_sessions_send(&box->process->peer.channel, 0, &(struct msg_drop_sessions){}, -1);
 }
 
+static void refuse_one(struct master *m, struct mailbox *box, uint64_t porter, uint64_t connection)
+{
+	for (size_t i = box->waiting.count; i-- > 0;)
+		if (box->waiting.items[i].porter == porter && box->waiting.items[i].connection == connection) {
+			refuse(m, &box->waiting.items[i]);
+			array_remove(&box->waiting, i);
+		}
+}
+
+void mailbox_drop_session(struct master *m, uint64_t porter, uint64_t connection)
+{
+	const struct msg_drop_sessions drop = { .connection = connection };
+	size_t position = 0;
+	void *value;
+	while (map_next(m->mailboxes, &position, NULL, &value))
+		refuse_one(m, value, porter, connection);
+	for (struct process *p = m->processes[ROLE_MAILBOX]; p; p = p->next)
+		if (session_is_at(p, porter, connection))
+			msg_drop_sessions_send(&p->peer.channel, 0, &drop, -1);
+}
+
 static void forget_failures(struct master *m)
 {
 	size_t position = 0;
@@ -224,9 +250,8 @@ static void forget_failures(struct master *m)
 void mailbox_heartbeat(struct master *m)
 {
 	forget_failures(m);
-	for (struct process *p = m->processes, *next; p; p = next) {
-		next = p->next;
-		if (p->peer.role != ROLE_MAILBOX || p->state == PROCESS_STARTING)
+	for (struct process *p = m->processes[ROLE_MAILBOX]; p; p = p->next) {
+		if (p->state == PROCESS_STARTING)
 			continue;
 		if (!p->answered_ping) {
 			/* Only the kill is done here: its channel closes then, and peer_ended does the rest. */

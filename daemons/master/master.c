@@ -53,8 +53,8 @@ static bool make_accounts_folder(const struct config *config, struct fail **fail
 
 static void send_config(struct master *m, enum ipc_role role)
 {
-	for (struct process *p = m->processes; p; p = p->next)
-		if (p->peer.role == role && p->has_said_hello)
+	for (struct process *p = m->processes[role]; p; p = p->next)
+		if (p->has_said_hello)
 			msg_reconfigure_send(&p->peer.channel, 0, &(struct msg_reconfigure){}, dup(m->config_memory));
 }
 
@@ -81,6 +81,7 @@ bool master_reload(struct master *m, struct fail **fail)
 	process_drain_all(m, ROLE_PORTER);
 	process_drain_all(m, ROLE_SMTPD);
 	process_drain_all(m, ROLE_ZYGOTE);
+	process_drain_all(m, ROLE_RESOLVER);
 	send_config(m, ROLE_AUTH);
 	send_config(m, ROLE_QUEUE);
 	send_config(m, ROLE_MAILBOX);
@@ -111,7 +112,7 @@ static void begin_stop(struct master *m)
 	log_event(LOG_INFO, 0, "stopping");
 	for (enum ipc_role role = 1; role < ROLE_COUNT; role++)
 		process_drain_all(m, role);
-	loop_start_timer(m->loop, &m->stop_timer, m->processes ? STOP_PATIENCE_MS : 0, stop_now, m);
+	loop_start_timer(m->loop, &m->stop_timer, map_count(m->by_id) ? STOP_PATIENCE_MS : 0, stop_now, m);
 }
 
 static void reap(struct master *m)
@@ -222,7 +223,7 @@ static bool start(struct master *m, struct fail **fail)
 int main(int argc, char **argv)
 {
 	CLEANUP(fail_free) struct fail *fail = NULL;
-	struct master m = { .mailboxes = map_new(), .joining = map_new() };
+	struct master m = { .mailboxes = map_new(), .joining = map_new(), .by_id = map_new(), .by_pid = map_new() };
 	log_init("master", LOG_INFO);
 	parse_arguments(&m, argc, argv);
 	raise_descriptor_limit();

@@ -26,18 +26,25 @@ struct mailbox;
 
 struct process {
 	struct master *master;
-	struct process *next;
+	struct process *next, **link; /* of its role */
 	struct ipc_peer peer; /* peer.id names it in WIRE, peer.kind is its pool */
-	pid_t pid;
-	enum process_state state;
+	pid_t pid;                /* 0: not known yet, or reaped */
+	enum process_state state; /* process_set_state */
 	bool has_said_hello;
 	bool busy;               /* smtpd: serves this session: */
 	uint64_t session_porter;
 	uint64_t session_connection;
 	uint64_t account;        /* mailbox */
+	struct map *sessions;    /* mailbox: the porter's sessions that it has */
 	bool answered_ping;      /* mailbox */
+	unsigned joining;        /* porter: its connections in master.joining */
 	int64_t started_ms;
-	int64_t draining_since_ms;
+};
+
+/* Processes of a role and kind that do not drain. */
+struct tally {
+	unsigned all;
+	unsigned idle;
 };
 
 struct listener {
@@ -68,7 +75,10 @@ struct master {
 	char **overrides; /* --set */
 	size_t override_count;
 	char *program_folder;
-	struct process *processes;
+	struct process *processes[ROLE_COUNT];
+	struct tally tallies[ROLE_COUNT][KIND_COUNT];
+	struct map *by_id;  /* peer.id → struct process */
+	struct map *by_pid; /* pid → struct process */
 	ARRAY(struct listener) listeners;
 	int pool_write[KIND_COUNT];
 	int pool_read[KIND_COUNT];
@@ -95,6 +105,10 @@ struct master {
 /* Starts what should run and does not: one auth, queue and zygote, the porters, enough smtpds. */
 void process_start_missing(struct master *m);
 
+/* Changes of what is counted in master.tallies. */
+void process_set_state(struct process *p, enum process_state state);
+void process_set_busy(struct process *p, bool busy);
+
 /* Ends the process: closes its channel, kills it, tells those who must know; frees it. */
 void process_end(struct process *p, const char *why);
 
@@ -104,6 +118,7 @@ void process_reaped(struct master *m, enum ipc_role role, pid_t pid, int status)
 /* Asks every process of these roles that was started before now to drain; used by a reload. */
 void process_drain_all(struct master *m, enum ipc_role role);
 
+/* By its number, or with 0 the one of its role that does not drain. NULL: there is none. */
 struct process *process_find(struct master *m, enum ipc_role role, uint64_t id);
 
 /* A mailbox process forked by the zygote begins here: its control channel is known, its pid comes later. */
@@ -128,14 +143,31 @@ bool mailbox_idle(struct process *p);
 void mailbox_hello(struct process *p);
 void mailbox_ended(struct process *p);
 void mailbox_drop_sessions(struct master *m, uint64_t account);
+
+/* The session that waits for its mailbox process, or is there. */
+void mailbox_drop_session(struct master *m, uint64_t porter, uint64_t connection);
 void mailbox_heartbeat(struct master *m);
 
-/* ---- session.c: joining connections to accounts --------------------------------------------------- */
+/* ---- session.c: joining connections to accounts, and where they then are ---------------------------- */
 
 /* False for a second one of the same connection: porter replays. */
 bool session_from_porter(struct process *porter, struct ipc_frame *frame);
 void session_account_from_auth(struct master *m, uint64_t porter, uint64_t connection, uint64_t account);
 void session_forget_old(struct master *m);
+
+/* The mailbox process has it from now on. */
+void session_passed(struct process *mailbox, uint64_t porter, uint64_t connection);
+bool session_is_at(const struct process *mailbox, uint64_t porter, uint64_t connection);
+
+/* It went back to its porter, which knows. */
+void session_left(struct process *mailbox, uint64_t porter, uint64_t connection);
+
+/* It is over: porter is told, and tells auth. */
+void session_closed(struct process *mailbox, uint64_t porter, uint64_t connection);
+void session_all_closed(struct process *mailbox);
+
+/* Ends it wherever it is. */
+void session_drop(struct master *m, uint64_t porter, uint64_t connection);
 
 /* ---- listener.c ------------------------------------------------------------------------------------- */
 

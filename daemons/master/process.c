@@ -31,6 +31,7 @@ static const struct {
 } programs[ROLE_COUNT] = {
 	[ROLE_AUTH] = { "posthorn-auth", false },
 	[ROLE_QUEUE] = { "posthorn-queue", false },
+	[ROLE_RESOLVER] = { "posthorn-resolver", false },
 	[ROLE_ZYGOTE] = { "posthorn-mailbox", false },
 	[ROLE_PORTER] = { "posthorn-porter", true },
 	[ROLE_SMTPD] = { "posthorn-smtpd", true },
@@ -38,32 +39,81 @@ static const struct {
 
 static const char *const kind_names[KIND_COUNT] = { [KIND_WORLD] = "world", [KIND_USERS] = "users" };
 
-/* Which two roles talk to each other. */
-static const enum ipc_role wired[][2] = {
-	{ ROLE_PORTER, ROLE_AUTH },
-	{ ROLE_QUEUE, ROLE_AUTH },
-	{ ROLE_SMTPD, ROLE_QUEUE },
-	{ ROLE_MAILBOX, ROLE_QUEUE },
+enum { OF_ANY_KIND = 1 << KIND_WORLD | 1 << KIND_USERS };
+
+/* Which two roles talk to each other; of the first only these kinds. */
+static const struct {
+	enum ipc_role roles[2];
+	unsigned kinds;
+} wired[] = {
+	{ { ROLE_PORTER, ROLE_AUTH }, OF_ANY_KIND },
+	{ { ROLE_QUEUE, ROLE_AUTH }, OF_ANY_KIND },
+	{ { ROLE_SMTPD, ROLE_QUEUE }, OF_ANY_KIND },
+	{ { ROLE_SMTPD, ROLE_RESOLVER }, 1 << KIND_WORLD },
+	{ { ROLE_MAILBOX, ROLE_QUEUE }, OF_ANY_KIND },
 };
 
-static bool are_wired(enum ipc_role a, enum ipc_role b)
+static bool are_wired(const struct process *a, const struct process *b)
 {
 	for (size_t i = 0; i < COUNT_OF(wired); i++)
-		if ((wired[i][0] == a && wired[i][1] == b) || (wired[i][0] == b && wired[i][1] == a))
-			return true;
+		for (size_t k = 0; k < 2; k++) {
+			const struct process *first = k ? b : a;
+			const struct process *second = k ? a : b;
+			if (first->peer.role == wired[i].roles[0] && second->peer.role == wired[i].roles[1])
+				return wired[i].kinds >> first->peer.kind & 1;
+		}
 	return false;
 }
 
 struct process *process_find(struct master *m, enum ipc_role role, uint64_t id)
 {
-	for (struct process *p = m->processes; p; p = p->next)
-		if (p->peer.role == role && (id == 0 || p->peer.id == id) && p->state != PROCESS_DRAINING)
-			return p;
-	/* One that drains still has its old sessions. */
-	for (struct process *p = m->processes; id != 0 && p; p = p->next)
-		if (p->peer.role == role && p->peer.id == id)
-			return p;
-	return NULL;
+	struct process *p = m->processes[role];
+	if (id) {
+		/* One that drains still has its old sessions. */
+		p = map_get(m->by_id, MAP_KEY(id));
+		return p && p->peer.role == role ? p : NULL;
+	}
+	while (p && p->state == PROCESS_DRAINING)
+		p = p->next;
+	return p;
+}
+
+/* Adds it to its tally, or takes it out. */
+static void count(struct process *p, bool add)
+{
+	struct tally *tally = &p->master->tallies[p->peer.role][p->peer.kind];
+	if (p->state == PROCESS_DRAINING)
+		return;
+	tally->all = add ? tally->all + 1 : tally->all - 1;
+	if (!p->busy)
+		tally->idle = add ? tally->idle + 1 : tally->idle - 1;
+}
+
+void process_set_state(struct process *p, enum process_state state)
+{
+	count(p, false);
+	p->state = state;
+	count(p, true);
+}
+
+void process_set_busy(struct process *p, bool busy)
+{
+	count(p, false);
+	p->busy = busy;
+	count(p, true);
+}
+
+static void set_pid(struct process *p, pid_t pid)
+{
+	p->pid = pid;
+	map_set(p->master->by_pid, MAP_KEY(p->pid), p);
+}
+
+static void forget_pid(struct process *p)
+{
+	if (p->pid > 0)
+		map_remove(p->master->by_pid, MAP_KEY(p->pid));
+	p->pid = 0;
 }
 
 void process_wire(struct process *a, struct process *b)
@@ -87,9 +137,10 @@ void process_wire(struct process *a, struct process *b)
 
 static void wire_to_all(struct process *p)
 {
-	for (struct process *other = p->master->processes; other; other = other->next)
-		if (other != p && other->has_said_hello && other->state != PROCESS_DRAINING && are_wired(p->peer.role, other->peer.role))
-			process_wire(p, other);
+	for (enum ipc_role role = 0; role < ROLE_COUNT; role++)
+		for (struct process *other = p->master->processes[role]; other; other = other->next)
+			if (are_wired(p, other) && other->has_said_hello && other->state != PROCESS_DRAINING)
+				process_wire(p, other);
 }
 
 /* The pool's socket: porters of the kind write, its smtpds read. */
@@ -148,7 +199,7 @@ static bool on_ready(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct process *p = peer->owner;
 	(void)frame;
 	if (p->state == PROCESS_STARTING)
-		p->state = PROCESS_READY;
+		process_set_state(p, PROCESS_READY);
 	if (peer->role == ROLE_PORTER || peer->role == ROLE_SMTPD)
 		return true;
 	log_event(LOG_INFO, 0, "started", LOG_TEXT("role", str_of(ipc_role_name(peer->role))), LOG_NUMBER("pid", p->pid));
@@ -181,7 +232,7 @@ static bool on_load(struct ipc_peer *peer, struct ipc_frame *frame)
 		return false;
 	if (!load.busy)
 		tell_session_ended(p);
-	p->busy = load.busy != 0;
+	process_set_busy(p, load.busy != 0);
 	p->session_porter = load.porter;
 	p->session_connection = load.connection;
 	if (!p->master->stopping)
@@ -193,7 +244,7 @@ static bool on_retire(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct process *p = peer->owner;
 	(void)frame;
-	p->state = PROCESS_DRAINING;
+	process_set_state(p, PROCESS_DRAINING);
 	process_start_missing(p->master);
 	return true;
 }
@@ -213,6 +264,10 @@ static bool on_session_return(struct ipc_peer *peer, struct ipc_frame *frame)
 	memcpy(&porter_id, frame->payload.data, sizeof porter_id); /* the first field; the rest is porter's to read */
 	struct process *porter = process_find(p->master, ROLE_PORTER, porter_id);
 	unsigned kind = peer->role == ROLE_MAILBOX ? KIND_USERS : peer->kind;
+	if (peer->role == ROLE_MAILBOX && !session_is_at(p, porter_id, frame->request))
+		return false;
+	if (peer->role == ROLE_MAILBOX)
+		session_left(p, porter_id, frame->request);
 	if (!porter || porter->peer.kind != kind)
 		return true; /* it retired meanwhile: the session ends with the descriptor */
 	int descriptor = ipc_take_descriptor(frame);
@@ -227,6 +282,25 @@ static bool on_session_account(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (!msg_session_account_read(frame, &named) || named.account == 0)
 		return false;
 	session_account_from_auth(p->master, named.porter, frame->request, named.account);
+	return true;
+}
+
+static bool on_session_closed(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct msg_session_closed closed;
+	if (!msg_session_closed_read(frame, &closed))
+		return false;
+	session_closed(peer->owner, closed.porter, frame->request);
+	return true;
+}
+
+static bool on_session_drop(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *p = peer->owner;
+	struct msg_session_drop drop;
+	if (!msg_session_drop_read(frame, &drop))
+		return false;
+	session_drop(p->master, drop.porter, frame->request);
 	return true;
 }
 
@@ -256,16 +330,16 @@ static bool on_idle(struct ipc_peer *peer, struct ipc_frame *frame)
 	return mailbox_idle(peer->owner);
 }
 
-/* Whom auth or queue ended for what it sent. The account is what queue knows a mailbox by. */
+/* Whom auth, queue or resolver ended for what it sent. The account is what queue knows a mailbox by. */
 static bool on_offender(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct process *reporter = peer->owner;
 	struct msg_offender offender;
-	if (!msg_offender_read(frame, &offender) || offender.role == peer->role)
+	if (!msg_offender_read(frame, &offender) || offender.role == peer->role || offender.role >= ROLE_COUNT)
 		return false;
-	for (struct process *p = reporter->master->processes; p; p = p->next) {
+	for (struct process *p = reporter->master->processes[offender.role]; p; p = p->next) {
 		bool named = p->peer.role == ROLE_MAILBOX ? p->account == offender.peer : offender.peer == 0 || p->peer.id == offender.peer;
-		if ((uint32_t)p->peer.role != offender.role || !named || !are_wired(p->peer.role, peer->role))
+		if (!named || !are_wired(reporter, p))
 			continue;
 		ipc_peer_end(&p->peer, "reported for what it sent");
 		return true;
@@ -303,9 +377,10 @@ static bool on_forked(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (!msg_forked_read(frame, &forked))
 		return false;
 	struct process *p = process_find(zygote->master, ROLE_MAILBOX, frame->request);
+	pid_t pid = (pid_t)forked.pid;
 	/* Otherwise it ended before we heard of it, or the zygote lies: closing its channel must do then. */
-	if (p && p->account == forked.account && is_child_of((pid_t)forked.pid, zygote->pid))
-		p->pid = (pid_t)forked.pid;
+	if (p && p->account == forked.account && p->pid == 0 && !map_get(p->master->by_pid, MAP_KEY(pid)) && is_child_of(pid, zygote->pid))
+		set_pid(p, pid);
 	return true;
 }
 
@@ -329,11 +404,14 @@ static const struct ipc_permit permits_porter[] = {
 static const struct ipc_permit permits_auth[] = {
 	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready },
 	{ MSG_SESSION_ACCOUNT, GREETED, 0, on_session_account }, { MSG_ACCOUNT_DROP, GREETED, 0, on_account_drop },
-	{ MSG_OFFENDER, GREETED, 0, on_offender },
+	{ MSG_OFFENDER, GREETED, 0, on_offender },           { MSG_SESSION_DROP, GREETED, 0, on_session_drop },
 };
 static const struct ipc_permit permits_queue[] = {
 	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_WANT_MAILBOX, GREETED, 0, on_want_mailbox },
 	{ MSG_OFFENDER, GREETED, 0, on_offender },
+};
+static const struct ipc_permit permits_resolver[] = {
+	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_OFFENDER, GREETED, 0, on_offender },
 };
 static const struct ipc_permit permits_smtpd[] = {
 	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_LOAD, GREETED, 0, on_load },
@@ -346,6 +424,7 @@ static const struct ipc_permit permits_zygote[] = {
 static const struct ipc_permit permits_mailbox[] = {
 	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_IDLE, GREETED, 0, on_idle },
 	{ MSG_PONG, GREETED, 0, on_pong }, { MSG_SESSION_RETURN, GREETED, 0, on_session_return },
+	{ MSG_SESSION_CLOSED, GREETED, 0, on_session_closed },
 };
 
 static const struct {
@@ -355,11 +434,33 @@ static const struct {
 	[ROLE_PORTER] = { permits_porter, COUNT_OF(permits_porter) }, [ROLE_AUTH] = { permits_auth, COUNT_OF(permits_auth) },
 	[ROLE_QUEUE] = { permits_queue, COUNT_OF(permits_queue) },    [ROLE_SMTPD] = { permits_smtpd, COUNT_OF(permits_smtpd) },
 	[ROLE_ZYGOTE] = { permits_zygote, COUNT_OF(permits_zygote) }, [ROLE_MAILBOX] = { permits_mailbox, COUNT_OF(permits_mailbox) },
+	[ROLE_RESOLVER] = { permits_resolver, COUNT_OF(permits_resolver) },
 };
 
 static void peer_ended(struct ipc_peer *peer, const char *why)
 {
 	process_end(peer->owner, why);
+}
+
+static void link_process(struct process *p)
+{
+	struct process **first = &p->master->processes[p->peer.role];
+	p->next = *first;
+	if (p->next)
+		p->next->link = &p->next;
+	p->link = first;
+	*first = p;
+	map_set(p->master->by_id, MAP_KEY(p->peer.id), p);
+	count(p, true);
+}
+
+static void unlink_process(struct process *p)
+{
+	count(p, false);
+	map_remove(p->master->by_id, MAP_KEY(p->peer.id));
+	*p->link = p->next;
+	if (p->next)
+		p->next->link = p->link;
 }
 
 static struct process *add(struct master *m, enum ipc_role role, unsigned kind, int control)
@@ -368,12 +469,11 @@ static struct process *add(struct master *m, enum ipc_role role, unsigned kind, 
 	p->master = m;
 	p->started_ms = loop_now_ms(m->loop);
 	p->answered_ping = true;
-	p->next = m->processes;
-	m->processes = p;
 	p->peer.role = role;
 	p->peer.kind = kind;
 	p->peer.id = ipc_number_make();
 	p->peer.owner = p;
+	link_process(p);
 	ipc_peer_start(&p->peer, m->loop, control, permits[role].list, permits[role].count, peer_ended);
 	return p;
 }
@@ -382,6 +482,7 @@ struct process *process_adopt_mailbox(struct master *m, uint64_t account, int co
 {
 	struct process *p = add(m, ROLE_MAILBOX, KIND_USERS, control);
 	p->account = account;
+	p->sessions = map_new();
 	return p;
 }
 
@@ -408,32 +509,14 @@ static bool start(struct master *m, enum ipc_role role, unsigned kind)
 		close(pair[0]);
 		return cannot_start(m, role, kind, fail);
 	}
-	add(m, role, kind, pair[0])->pid = pid;
+	set_pid(add(m, role, kind, pair[0]), pid);
 	return true;
-}
-
-struct tally {
-	unsigned all;
-	unsigned idle;
-};
-
-static struct tally tally(struct master *m, enum ipc_role role, unsigned kind)
-{
-	struct tally count = {};
-	for (struct process *p = m->processes; p; p = p->next) {
-		if (p->peer.role != role || p->peer.kind != kind || p->state == PROCESS_DRAINING)
-			continue;
-		count.all++;
-		count.idle += !p->busy;
-	}
-	return count;
 }
 
 static void start_up_to(struct master *m, enum ipc_role role, unsigned kind, unsigned wanted)
 {
-	for (unsigned running = tally(m, role, kind).all; running < wanted && !must_wait(m, role, kind); running++)
-		if (!start(m, role, kind))
-			break;
+	while (m->tallies[role][kind].all < wanted && !must_wait(m, role, kind) && start(m, role, kind))
+		;
 }
 
 static void tell_pool_state(struct master *m, unsigned kind, bool full)
@@ -441,8 +524,8 @@ static void tell_pool_state(struct master *m, unsigned kind, bool full)
 	if (m->pool_full[kind] == full)
 		return;
 	m->pool_full[kind] = full;
-	for (struct process *p = m->processes; p; p = p->next)
-		if (p->peer.role == ROLE_PORTER && p->peer.kind == kind && p->has_said_hello)
+	for (struct process *p = m->processes[ROLE_PORTER]; p; p = p->next)
+		if (p->peer.kind == kind && p->has_said_hello)
 			msg_pool_send(&p->peer.channel, 0, &(struct msg_pool){ .full = full }, -1);
 }
 
@@ -450,16 +533,15 @@ static void tell_pool_state(struct master *m, unsigned kind, bool full)
 static void adjust_pool(struct master *m, unsigned kind)
 {
 	unsigned max = kind == KIND_WORLD ? m->config.smtp_processes_max : m->config.submission_processes_max;
-	struct tally count = tally(m, ROLE_SMTPD, kind);
-	while (!must_wait(m, ROLE_SMTPD, kind) && count.idle < SMTPD_IDLE_MIN && count.all < max && start(m, ROLE_SMTPD, kind))
-		count.idle++, count.all++;
-	tell_pool_state(m, kind, count.idle == 0 && count.all >= max);
-	for (struct process *p = m->processes; p && count.idle > SMTPD_IDLE_MAX; p = p->next) {
-		if (p->peer.role != ROLE_SMTPD || p->peer.kind != kind || p->state != PROCESS_READY || p->busy)
+	const struct tally *tally = &m->tallies[ROLE_SMTPD][kind];
+	while (!must_wait(m, ROLE_SMTPD, kind) && tally->idle < SMTPD_IDLE_MIN && tally->all < max && start(m, ROLE_SMTPD, kind))
+		;
+	tell_pool_state(m, kind, tally->idle == 0 && tally->all >= max);
+	for (struct process *p = m->processes[ROLE_SMTPD]; p && tally->idle > SMTPD_IDLE_MAX; p = p->next) {
+		if (p->peer.kind != kind || p->state != PROCESS_READY || p->busy)
 			continue;
-		p->state = PROCESS_DRAINING;
+		process_set_state(p, PROCESS_DRAINING);
 		msg_drain_send(&p->peer.channel, 0, &(struct msg_drain){}, -1);
-		count.idle--;
 	}
 }
 
@@ -487,6 +569,7 @@ void process_start_missing(struct master *m)
 	arm_restart_timer(m);
 	start_up_to(m, ROLE_AUTH, 0, 1);
 	start_up_to(m, ROLE_QUEUE, 0, 1);
+	start_up_to(m, ROLE_RESOLVER, 0, 1);
 	start_up_to(m, ROLE_ZYGOTE, 0, 1);
 	for (unsigned kind = 0; kind < KIND_COUNT; kind++) {
 		adjust_pool(m, kind);
@@ -510,21 +593,13 @@ static void back_off(struct process *p)
 		b->until_ms = loop_now_ms(p->master->loop) + (delay < BACK_OFF_MAX_MS ? delay : BACK_OFF_MAX_MS);
 }
 
-static void unlink_process(struct process *p)
-{
-	struct process **at = &p->master->processes;
-	while (*at != p)
-		at = &(*at)->next;
-	*at = p->next;
-}
-
 /* A child of it crashed, so its memory layout may be known to an attacker: it forks no more, but stays the parent of its
  * children until the last of them ends. */
 static void renew_zygote(struct process *zygote)
 {
 	if (zygote->state == PROCESS_DRAINING)
 		return;
-	zygote->state = PROCESS_DRAINING;
+	process_set_state(zygote, PROCESS_DRAINING);
 	msg_drain_send(&zygote->peer.channel, 0, &(struct msg_drain){}, -1);
 	process_start_missing(zygote->master);
 }
@@ -539,6 +614,7 @@ void process_end(struct process *p, const char *why)
 	unlink_process(p);
 	if (p->pid > 0)
 		kill(p->pid, SIGKILL);
+	forget_pid(p);
 	if (p->peer.role == ROLE_MAILBOX)
 		mailbox_ended(p);
 	else if (!expected)
@@ -547,7 +623,7 @@ void process_end(struct process *p, const char *why)
 	ipc_peer_release(&p->peer);
 	free(p);
 	process_start_missing(m);
-	if (m->stopping && !m->processes)
+	if (m->stopping && map_count(m->by_id) == 0)
 		loop_stop(m->loop);
 }
 
@@ -556,18 +632,17 @@ void process_reaped(struct master *m, enum ipc_role role, pid_t pid, int status)
 	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGTERM)
 		log_event(LOG_WARNING, 0, "process-killed", LOG_NUMBER("pid", pid), LOG_NUMBER("signal", WTERMSIG(status)));
 	/* The number may be given to another process now. What it sent before it ended is still read: its channel's end ends it. */
-	for (struct process *p = m->processes; p; p = p->next)
-		if (p->pid == pid && (p->peer.role == ROLE_MAILBOX) == (role == ROLE_MAILBOX))
-			p->pid = 0;
+	struct process *p = map_get(m->by_pid, MAP_KEY(pid));
+	if (p && (p->peer.role == ROLE_MAILBOX) == (role == ROLE_MAILBOX))
+		forget_pid(p);
 }
 
 void process_drain_all(struct master *m, enum ipc_role role)
 {
-	for (struct process *p = m->processes; p; p = p->next) {
-		if (p->peer.role != role || p->state == PROCESS_DRAINING)
+	for (struct process *p = m->processes[role]; p; p = p->next) {
+		if (p->state == PROCESS_DRAINING)
 			continue;
-		p->state = PROCESS_DRAINING;
-		p->draining_since_ms = loop_now_ms(m->loop);
+		process_set_state(p, PROCESS_DRAINING);
 		msg_drain_send(&p->peer.channel, 0, &(struct msg_drain){}, -1);
 	}
 }

@@ -14,13 +14,15 @@ enum { READ_PIECE = 16384, SILENCE_BEFORE_LOGIN_MS = 60000, CLOSING_PATIENCE_MS 
 
 static void on_ready(void *owner, uint32_t events);
 
-static const struct dialogue *dialogue_of(enum service service)
+const struct dialogue *connection_dialogue(enum service service)
 {
 	switch (service) {
 	case SERVICE_SMTP:
 	case SERVICE_LMTP:
 	case SERVICE_SUBMISSION:
 	case SERVICE_SUBMISSIONS: return &smtp_dialogue;
+	case SERVICE_IMAP:
+	case SERVICE_IMAPS: return &imap_dialogue;
 	default: return &pop3_dialogue;
 	}
 }
@@ -45,7 +47,7 @@ void connection_new(struct porter *porter, enum service service, int descriptor)
 	struct connection *c = mem_alloc(sizeof *c);
 	c->porter = porter;
 	c->service = service;
-	c->dialogue = dialogue_of(service);
+	c->dialogue = connection_dialogue(service);
 	c->descriptor = descriptor;
 	c->inner = -1;
 	c->id = ipc_number_make();
@@ -69,6 +71,7 @@ static void free_gone(void *owner)
 	while (porter->gone) {
 		struct connection *c = porter->gone;
 		porter->gone = c->next_gone;
+		imap_dialogue_end(c);
 		buf_release(&c->input);
 		buf_release(&c->output);
 		buf_release(&c->to_inner);

@@ -43,7 +43,7 @@ static void send_session(struct connection *c, struct ipc_channel *to, int descr
 		.service = (uint32_t)c->service, .flags = c->flags, .connection = c->id, .porter = 0, .token = c->token,
 		.account = str_of(c->account), .peer = str_of(c->peer), .peer_port = c->peer_port, .local = str_of(c->local),
 		.helo = str_of(c->helo), .language = str_of(c->language), .errors = c->errors, .transactions = c->transactions,
-		.leftover = buf_str(&c->input),
+		.tag = imap_dialogue_tag(c), .client_id = str_of(c->client_id), .leftover = buf_str(&c->input),
 	};
 	fill_tls_facts(c, &session, &facts);
 	session.porter = c->porter->id;
@@ -54,11 +54,14 @@ static void send_session(struct connection *c, struct ipc_channel *to, int descr
 /* From now on the other process has the socket, or the pump its end of the pair. */
 static void let_go(struct connection *c, int kept)
 {
+	imap_dialogue_end(c);
 	if (c->tls) {
 		pump_begin(c, kept);
 		return;
 	}
 	loop_unwatch(c->porter->daemon.loop, &c->watch);
+	buf_release(&c->input);
+	buf_release(&c->output);
 	c->phase = PHASE_HANDED;
 	close(c->descriptor);
 	c->descriptor = -1;
@@ -106,17 +109,18 @@ void handover_taken(struct connection *c)
 		return;
 	int kept = c->inner;
 	c->waits_for = WAITS_FOR_NOTHING;
-	if (!c->tls) {
-		/* The mailbox process ends the session; its sessions are bounded per account. */
-		connection_end(c);
-		return;
-	}
 	let_go(c, kept);
 }
 
 void handover_ended(struct connection *c)
 {
 	if (c->phase == PHASE_HANDED)
+		connection_end(c);
+}
+
+void handover_drop(struct connection *c)
+{
+	if (c->phase != PHASE_HANDED)
 		connection_end(c);
 }
 

@@ -20,14 +20,6 @@ static bool on_offer(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
-static void keep_text(char *field, size_t size, struct str text)
-{
-	size_t length = text.length < size ? text.length : size - 1;
-	if (length)
-		memcpy(field, text.data, length);
-	field[length] = '\0';
-}
-
 static bool on_verdict(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct porter *porter = peer->owner;
@@ -46,7 +38,7 @@ static bool on_verdict(struct ipc_peer *peer, struct ipc_frame *frame)
 	}
 	if (c->phase != PHASE_OPENING)
 		return true; /* a new auth was told of it */
-	keep_text(c->apop_timestamp, sizeof c->apop_timestamp, verdict.apop_timestamp);
+	str_copy_to_array(verdict.apop_timestamp, c->apop_timestamp, sizeof c->apop_timestamp);
 	if (verdict.allowed) {
 		connection_greet(c);
 		return true;
@@ -81,9 +73,9 @@ static bool on_ok(struct ipc_peer *peer, struct ipc_frame *frame)
 	c->authenticating = false;
 	c->flags |= SESSION_LOGGED_IN;
 	c->token = ok.token;
-	keep_text(c->account, sizeof c->account, ok.account);
+	str_copy_to_array(ok.account, c->account, sizeof c->account);
 	if (!c->language[0])
-		keep_text(c->language, sizeof c->language, ok.language);
+		str_copy_to_array(ok.language, c->language, sizeof c->language);
 	log_event(LOG_INFO, c->id, "logged-in", LOG_TEXT("account", ok.account), LOG_TEXT("peer", str_of(c->peer)),
 	          LOG_TEXT("service", str_of(service_name(c->service))));
 	c->dialogue->authenticated(c, ok.additional);

@@ -58,10 +58,10 @@ void porter_retire(struct porter *porter)
 }
 
 /* Says at once why, in constant memory: the connection never becomes one of ours. */
-static void turn_away(int descriptor)
+static void turn_away(int descriptor, enum service service)
 {
-	static const char busy[] = "421 4.3.2 Too many connections, try again later\r\n";
-	ssize_t sent = send(descriptor, busy, sizeof busy - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	const char *busy = connection_dialogue(service)->too_busy;
+	ssize_t sent = send(descriptor, busy, strlen(busy), MSG_DONTWAIT | MSG_NOSIGNAL);
 	(void)sent;
 	close(descriptor);
 }
@@ -77,7 +77,7 @@ static void on_listener(void *owner, uint32_t events)
 		if (descriptor < 0)
 			return;
 		if (map_count(porter->connections) >= (most ? most : 1))
-			turn_away(descriptor);
+			turn_away(descriptor, listening->service);
 		else
 			connection_new(porter, listening->service, descriptor);
 		if (++porter->accepted >= porter->daemon.config.porter_retire_connections) {
@@ -181,6 +181,14 @@ static bool on_ended(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
+static bool on_session_drop(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct connection *c = map_get(porter_of(peer)->connections, MAP_KEY(frame->request));
+	if (c)
+		handover_drop(c);
+	return true;
+}
+
 static bool on_drain(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	(void)frame;
@@ -194,7 +202,7 @@ static const struct ipc_permit permits[] = {
 	{ MSG_WIRE, ANY, 0, on_wire },                 { MSG_POOL, ANY, 0, on_pool },
 	{ MSG_SESSION_TAKEN, ANY, 0, on_taken },       { MSG_SESSION_REFUSED, ANY, 0, on_session_refused },
 	{ MSG_SESSION_RETURN, ANY, 0, on_return },     { MSG_SESSION_ENDED, ANY, 0, on_ended },
-	{ MSG_DRAIN, ANY, 0, on_drain },
+	{ MSG_SESSION_DROP, ANY, 0, on_session_drop }, { MSG_DRAIN, ANY, 0, on_drain },
 };
 
 static void preload(const struct config *config)

@@ -57,9 +57,12 @@ struct dialogue {
 	void (*returned)(struct connection *c);
 	/* Last words: too long silent, too many connections, shutting down. */
 	void (*farewell)(struct connection *c, enum fail_kind kind);
+	const char *too_busy; /* said to a connection that never becomes one of ours */
 };
 
-extern const struct dialogue smtp_dialogue, pop3_dialogue;
+extern const struct dialogue smtp_dialogue, pop3_dialogue, imap_dialogue;
+
+struct imap_dialogue;
 
 struct connection {
 	struct porter *porter;
@@ -94,10 +97,12 @@ struct connection {
 	bool authenticating;        /* within AUTH: lines are responses */
 	uint64_t chunk_left;        /* octets of a refused BDAT that are still to come: they are no commands */
 	struct ipc_id token;
-	char account[321];
-	char user[321];             /* POP3 USER */
+	char account[LIMIT_ADDRESS_MAX + 1];
+	char user[LIMIT_ADDRESS_MAX + 1];             /* POP3 USER */
 	struct smtp_line_reader lines;
 	bool discarding;            /* POP3: inside a line that is too long */
+	struct imap_dialogue *imap; /* IMAP, until it is handed over */
+	char client_id[1025];       /* IMAP ID, escaped for logs */
 	char helo[256];
 	char language[17];
 	char apop_timestamp[129];
@@ -126,6 +131,7 @@ struct porter {
 /* ---- connection.c ------------------------------------------------------------------------------ */
 
 void connection_new(struct porter *porter, enum service service, int descriptor);
+const struct dialogue *connection_dialogue(enum service service);
 
 /* Says what is in the output buffer, then ends. */
 void connection_close_after_output(struct connection *c);
@@ -170,6 +176,17 @@ bool handover_to_smtpd(struct connection *c);
 bool handover_returned(struct porter *porter, struct ipc_frame *frame);
 void handover_taken(struct connection *c);
 void handover_ended(struct connection *c);
+
+/* The administrator wants no more of it; where another process has the socket, that one is told too and ends it. */
+void handover_drop(struct connection *c);
+
+/* ---- imap_dialogue.c ------------------------------------------------------------------------------ */
+
+/* The tag of the command that logs in. */
+struct str imap_dialogue_tag(const struct connection *c);
+
+/* Forgets what it kept; nothing for the other protocols. */
+void imap_dialogue_end(struct connection *c);
 
 /* ---- pump.c ------------------------------------------------------------------------------------------- */
 

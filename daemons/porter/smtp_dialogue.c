@@ -349,5 +349,5 @@ static void smtp_farewell(struct connection *c, enum fail_kind kind)
 const struct dialogue smtp_dialogue = {
 	.greet = smtp_greet, .input = smtp_input, .tls_began = smtp_tls_began, .challenge = smtp_challenge,
 	.authenticated = smtp_authenticated, .refused = smtp_refused, .session_refused = smtp_session_refused,
-	.returned = smtp_returned, .farewell = smtp_farewell,
+	.returned = smtp_returned, .farewell = smtp_farewell, .too_busy = "421 4.3.2 Too many connections, try again later\r\n",
 };

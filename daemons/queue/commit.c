@@ -8,7 +8,8 @@
 
 #include <stdlib.h>
 
-enum { GROUP_OCTETS_MAX = 4 << 20, GROUP_MAX = 1000, ROOM_PATIENCE_MS = 10000, RING_RETRY_MS = 5000 };
+enum { GROUP_OCTETS_MAX = 4 << 20, GROUP_MAX = 1000, ROOM_PATIENCE_MS = 10000, RING_RETRY_MS = 5000,
+       GROUP_WORTH = 16, COMPANY_MS = 1 };
 
 static void list_add(struct commit_list *list, struct commit *commit)
 {
@@ -101,6 +102,7 @@ static void make_journal(struct group *g)
 static void run_group(struct job *job)
 {
 	struct group *g = (struct group *)job;
+	g->tried = true;
 	if (!g->ring)
 		make_journal(g);
 	size_t count = prepare(g);
@@ -111,7 +113,7 @@ static void run_group(struct job *job)
 		note_sequences(g);
 	else if (g->fail->kind == FAIL_LIMIT)
 		g->full = true;
-	else if (g->ring && g->fail->kind == FAIL_IO)
+	else if (g->ring && journal_is_failed(journal))
 		make_journal(g);
 }
 
@@ -139,7 +141,7 @@ static void start_mail(struct ring *ring, struct commit *commit)
 	commit->done(commit, true);
 	for (uint32_t i = 0; i < mail->count; i++) {
 		if (mail->deliveries[i].account)
-			deliver_push(mail->deliveries[i].account);
+			deliver_push_new(&mail->deliveries[i]);
 		is_remote |= !mail->deliveries[i].account;
 	}
 	mail->busy = false;
@@ -178,6 +180,7 @@ static void change_ring(struct group *g)
 	if (g->fail)
 		log_event(LOG_ERROR, 0, "journal-failed", LOG_TEXT("why", str_of(fail_text(g->fail))));
 	q->current = NULL;
+	q->no_ring_why = g->fail && g->fail->kind == FAIL_NO_SPACE ? FAIL_NO_SPACE : FAIL_UNAVAILABLE;
 	q->ring_retry_ms = clock_monotonic_ms() + RING_RETRY_MS;
 	if (!g->fresh)
 		return;
@@ -187,12 +190,13 @@ static void change_ring(struct group *g)
 		g->ring = q->current;
 }
 
-static void begin_group(struct queue *q);
+static void begin_group_soon(struct queue *q);
 
 static void finish_group(struct group *g)
 {
 	struct queue *q = g->queue;
-	if (g->fresh || (g->fail && g->fail->kind == FAIL_IO))
+	bool lost_ring = !g->ring || journal_is_failed(g->ring->journal);
+	if (g->tried && (g->fresh || (g->fail && !g->full && lost_ring)))
 		change_ring(g);
 	struct commit_list commits = g->commits;
 	g->commits = (struct commit_list){};
@@ -203,7 +207,8 @@ static void finish_group(struct group *g)
 	g->under_way = false;
 	if (q->current && journal_is_half_full(q->current->journal))
 		trim_hurry(q);
-	begin_group(q);
+	if (q->waiting.first)
+		begin_group_soon(q);
 }
 
 static void group_done(struct job *job)
@@ -244,23 +249,32 @@ static void begin_group(struct queue *q)
 		g->entries = mem_resize(g->entries, g->capacity, sizeof *g->entries);
 	}
 	if (!g->ring && clock_monotonic_ms() < q->ring_retry_ms) {
-		fail_set(&g->fail, FAIL_UNAVAILABLE, "there is no journal");
+		fail_set(&g->fail, q->no_ring_why, "there is no journal");
 		finish_group(g);
 		return;
 	}
 	worker_give(&q->writer, &g->job);
 }
 
-static void begin_group_of_round(void *owner)
+static void group_is_due(void *owner)
 {
 	begin_group(owner);
+}
+
+/* At the end of this round, or a moment later when others are about to commit: a group costs the same for one mail and for
+ * ten. */
+static void begin_group_soon(struct queue *q)
+{
+	bool alone = q->commits_coming == 0 || q->waiting.count >= GROUP_WORTH;
+	if (alone || q->commit_timer.place == 0)
+		loop_start_timer(q->loop, &q->commit_timer, alone ? 0 : COMPANY_MS, group_is_due, q);
 }
 
 void commit_add(struct queue *q, struct commit *commit)
 {
 	list_add(&q->waiting, commit);
-	if (!q->group.under_way && q->commit_timer.place == 0)
-		loop_start_timer(q->loop, &q->commit_timer, 0, begin_group_of_round, q);
+	if (!q->group.under_way)
+		begin_group_soon(q);
 }
 
 bool commit_is_idle(const struct queue *q)

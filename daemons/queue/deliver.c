@@ -5,7 +5,6 @@
 #include "file.h"
 #include "log.h"
 #include "mem.h"
-#include "text.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -158,18 +157,6 @@ void deliver_give_up(struct delivery *d, const char *why, bool tell)
 
 /* ---- sending ---- */
 
-/* RFC 5233: what stands behind the separator in the address that was given. */
-static struct str detail_of(const struct queue *q, struct str address)
-{
-	char separator = q->daemon.config.subaddress_separator;
-	struct str local = str_first(address, str_find_last_char(address, '@'));
-	size_t at = separator ? str_find_char(local, separator) : local.length;
-	struct str detail = str_first(str_from_index(local, at + 1), 64);
-	while (!text_is_utf8(detail))
-		detail.length--;
-	return detail;
-}
-
 /* The body for a frame that cannot hold it; no account sees the envelope of another one. */
 static int open_body(struct mail *mail, struct fail **fail)
 {
@@ -189,15 +176,16 @@ static bool send_mail(struct account *a, struct delivery *d, struct fail **fail)
 		return false;
 	struct msg_deliver deliver = {
 		.sequence = mail->sequence, .recipient = d->index, .replay = d->replay, .received_us = mail->received * 1000000,
-		.sender = mail_text(mail, mail->sender), .original = mail_text(mail, d->address), .size = mail->size,
+		.sender = mail_text(mail, mail->sender), .original = mail_text(mail, d->address),
+		.detail = mail_text(mail, d->detail), .size = mail->size,
 		.content = is_inline ? str_from(mail->body, mail->size) : (struct str){},
 	};
 	memcpy(deliver.journal.bytes, mail->journal.bytes, sizeof deliver.journal.bytes);
-	deliver.detail = detail_of(a->queue, deliver.original);
 	set_state(d, DELIVERY_SENT);
 	d->attempts++;
 	a->sent[a->sent_count++] = d;
 	a->sent_octets += mail->size;
+	a->sent_ms = loop_now_ms(a->queue->loop);
 	msg_deliver_send(&a->peer.channel, 0, &deliver, body);
 	return true;
 }
@@ -319,7 +307,8 @@ void deliver_push(struct account *a)
 {
 	struct queue *q = a->queue;
 	if (a->opened) {
-		send_window(a);
+		if (!a->gathers)
+			send_window(a);
 		return;
 	}
 	if (a->queues_to_start || !needs_start(a))
@@ -329,6 +318,76 @@ void deliver_push(struct account *a)
 	*(q->last_to_start ? &q->last_to_start->next_to_start : &q->first_to_start) = a;
 	q->last_to_start = a;
 	start_next(q);
+}
+
+/* ---- holding back ---- */
+
+static void end_gathering(struct account *a)
+{
+	a->gathers = false;
+	a->gathered = 0;
+	a->gathered_octets = 0;
+}
+
+static void send_gathered(struct account *a)
+{
+	end_gathering(a);
+	deliver_push(a);
+}
+
+static void look_at_gathering(void *owner)
+{
+	struct queue *q = owner;
+	int64_t now = loop_now_ms(q->loop);
+	bool quiet = now - q->mail_came_ms >= GATHER_QUIET_MS;
+	for (struct account *a; (a = q->first_gathering) != NULL && (quiet || a->gather_until_ms <= now);) {
+		q->first_gathering = a->next_gathering;
+		a->in_gathering = false;
+		if (a->gathers)
+			send_gathered(a);
+	}
+	if (q->first_gathering)
+		loop_start_timer(q->loop, &q->gather_timer, GATHER_QUIET_MS, look_at_gathering, q);
+}
+
+static void begin_gathering(struct account *a)
+{
+	struct queue *q = a->queue;
+	a->gathers = true;
+	if (a->in_gathering)
+		return; /* what is left of its time there is enough */
+	a->in_gathering = true;
+	a->gather_until_ms = loop_now_ms(q->loop) + GATHER_MS;
+	a->next_gathering = NULL;
+	*(q->first_gathering ? &q->last_gathering->next_gathering : &q->first_gathering) = a;
+	q->last_gathering = a;
+	if (q->gather_timer.place == 0)
+		loop_start_timer(q->loop, &q->gather_timer, GATHER_QUIET_MS, look_at_gathering, q);
+}
+
+static bool may_gather(struct account *a, const struct delivery *d)
+{
+	const struct queue *q = a->queue;
+	bool wakes_anyway = !a->opened || a->replaying || a->watched || a->held;
+	/* Where more waits than this mail the window is what holds it back, and its answers fetch it. */
+	bool is_alone = a->gathers || next_pending(a) == d;
+	return !wakes_anyway && is_alone && loop_now_ms(q->loop) - a->sent_ms < GATHER_MS && a->gathered + 1 < GATHER_FRAMES &&
+	       a->gathered_octets + d->mail->size < GATHER_OCTETS && q->octets <= LIMIT_QUEUE_OCTETS_MAX / 2;
+}
+
+void deliver_push_new(struct delivery *d)
+{
+	struct account *a = d->account;
+	if (d->state != DELIVERY_PENDING)
+		return; /* refused at commit */
+	a->queue->mail_came_ms = loop_now_ms(a->queue->loop);
+	if (!may_gather(a, d)) {
+		send_gathered(a);
+		return;
+	}
+	a->gathered++;
+	a->gathered_octets += d->mail->size;
+	begin_gathering(a);
 }
 
 void deliver_push_all(struct queue *q)
@@ -358,6 +417,7 @@ static bool on_opened(struct ipc_peer *peer, struct ipc_frame *frame)
 	peer->state = OPEN;
 	a->opened = true;
 	quota_note(a, &(struct usage){ read.used_bytes, read.used_messages, read.limit_bytes, read.limit_messages });
+	end_gathering(a);
 	owe_again(a, read.unclean);
 	a->replaying = true;
 	a->replay_until = read.unclean ? a->next_order : 0;
@@ -405,15 +465,43 @@ static void delivery_failed(struct delivery *d, uint32_t result, struct str text
 		a->cursor = a->cursor == d ? d->next : a->cursor;
 }
 
-static struct delivery *find_sent(struct account *a, const struct msg_delivered *read)
+static struct delivery *find_sent(struct account *a, const struct ipc_id *journal, const struct delivery_place *place)
 {
 	for (size_t i = 0; i < a->sent_count; i++) {
 		struct delivery *d = a->sent[i];
-		if (d->mail->sequence == read->sequence && d->index == read->recipient &&
-		    memcmp(d->mail->journal.bytes, read->journal.bytes, sizeof read->journal.bytes) == 0)
+		if (d->mail->sequence == place->sequence && d->index == place->recipient &&
+		    memcmp(d->mail->journal.bytes, journal->bytes, sizeof journal->bytes) == 0)
 			return d;
 	}
 	return NULL;
+}
+
+static void applied(struct delivery *d)
+{
+	struct account *a = d->account;
+	deliver_finish(d, DELIVERY_APPLIED);
+	a->failures = 0;
+	a->prunable++;
+	log_result(d, "delivered", (struct str){});
+	trim_note_applied(d);
+}
+
+static bool on_stored(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct account *a = peer->owner;
+	struct msg_stored read;
+	struct delivery_place place;
+	if (!msg_stored_read(frame, &read))
+		return false;
+	quota_note(a, &(struct usage){ read.used_bytes, read.used_messages, read.limit_bytes, read.limit_messages });
+	while (delivery_place_next(&read.places, &place)) {
+		struct delivery *d = find_sent(a, &read.journal, &place);
+		if (!d)
+			return false; /* it was never sent, or answered before */
+		applied(d);
+	}
+	deliver_push(a);
+	return read.places.length == 0;
 }
 
 static bool on_delivered(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -422,25 +510,37 @@ static bool on_delivered(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct msg_delivered read;
 	if (!msg_delivered_read(frame, &read) || read.result > FAIL_KIND_COUNT)
 		return false;
-	struct delivery *d = find_sent(a, &read);
+	struct delivery *d = find_sent(a, &read.journal, &(struct delivery_place){ read.sequence, read.recipient });
 	if (!d)
-		return false; /* it was never sent, or answered before */
+		return false;
 	quota_note(a, &(struct usage){ read.used_bytes, read.used_messages, read.limit_bytes, read.limit_messages });
-	if (read.result) {
+	if (read.result)
 		delivery_failed(d, read.result, read.text);
-	} else {
-		deliver_finish(d, DELIVERY_APPLIED);
-		a->failures = 0;
-		a->prunable++;
-		log_result(d, "delivered", (struct str){});
-		trim_note_applied(d);
-	}
+	else
+		applied(d);
 	deliver_push(a);
+	return true;
+}
+
+/* What it was told is there before UP_TO_DATE comes. */
+static bool on_clients(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct account *a = peer->owner;
+	struct msg_clients clients;
+	if (!msg_clients_read(frame, &clients) || clients.present > 1)
+		return false;
+	a->watched = clients.present;
+	if (a->watched) {
+		send_gathered(a);
+		msg_up_to_date_send(&peer->channel, 0, &(struct msg_up_to_date){}, -1);
+	}
 	return true;
 }
 
 static const struct ipc_permit permits[] = {
 	{ MSG_MAILBOX_OPENED, OPENING, 1, on_opened },
+	{ MSG_CLIENTS, OPEN, 0, on_clients },
+	{ MSG_STORED, OPEN, 0, on_stored },
 	{ MSG_DELIVERED, OPEN, 0, on_delivered },
 };
 
@@ -473,7 +573,8 @@ bool deliver_wire(struct queue *q, const struct msg_wire *wire, int descriptor)
 		ipc_peer_release(&a->peer);
 		owe_again(a, false);
 	}
-	a->opened = a->replaying = false;
+	a->opened = a->replaying = a->watched = false;
+	a->journals_told = 0;
 	a->has_peer = true;
 	no_longer_wanted(a);
 	a->peer = (struct ipc_peer){ .role = ROLE_MAILBOX, .id = wire->peer, .owner = a };
@@ -491,6 +592,27 @@ static uint64_t forgettable(const struct account *a, const struct ring *ring)
 		if (d->mail->sequence < below && memcmp(&d->mail->journal, &ring->uuid, sizeof ring->uuid) == 0)
 			below = d->mail->sequence;
 	return below;
+}
+
+static bool add_journal(struct buf *ids, const struct journal_uuid *uuid)
+{
+	for (size_t at = 0; at < ids->length; at += sizeof *uuid)
+		if (memcmp(ids->data + at, uuid, sizeof *uuid) == 0)
+			return true;
+	return buf_append(ids, uuid, sizeof *uuid);
+}
+
+static void tell_journals(struct account *a)
+{
+	CLEANUP(buf_release) struct buf ids = BUF_WITH_LIMIT(LIMIT_QUEUE_JOURNALS_TOLD_MAX * sizeof(struct journal_uuid));
+	bool fits = true;
+	for (const struct ring *ring = a->queue->rings; ring; ring = ring->next)
+		fits = add_journal(&ids, &ring->uuid) && fits;
+	for (const struct delivery *d = a->first; d && fits; d = d->next)
+		fits = add_journal(&ids, &d->mail->journal);
+	a->journals_told = a->queue->journals_generation;
+	if (fits)
+		msg_journals_send(&a->peer.channel, 0, &(struct msg_journals){ .ids = buf_str(&ids) }, -1);
 }
 
 static void tell_trimmed(struct account *a)
@@ -512,7 +634,11 @@ void deliver_tell_trimmed(struct queue *q)
 	int64_t now = loop_now_ms(q->loop);
 	while (map_next(q->accounts, &position, &key, &value)) {
 		struct account *a = value;
-		if (a->opened && a->prunable && (a->prunable >= TRIMMED_ROWS || now - a->trimmed_ms >= TRIMMED_EVERY_MS))
+		if (q->may_know_less || !a->opened || a->replaying)
+			continue;
+		if (a->journals_told != q->journals_generation)
+			tell_journals(a);
+		if (a->prunable && (a->prunable >= TRIMMED_ROWS || now - a->trimmed_ms >= TRIMMED_EVERY_MS))
 			tell_trimmed(a);
 	}
 }

@@ -114,8 +114,10 @@ bool mail_hold(struct mail *mail, char *head, size_t head_length, char *body, ch
 	if (e.recipient_count != mail->count || e.id != mail->id)
 		return fail_set(fail, FAIL_CORRUPT, "the envelope of a mail is another one now");
 	mail->sender = place_of(head, e.reverse_path);
-	for (uint32_t i = 0; i < mail->count; i++)
+	for (uint32_t i = 0; i < mail->count; i++) {
 		mail->deliveries[i].address = place_of(head, e.recipients[i].address);
+		mail->deliveries[i].detail = place_of(head, e.recipients[i].detail);
+	}
 	return true;
 }
 

@@ -74,6 +74,7 @@ static void end_when_idle(struct queue *q)
 	if (!q->draining || !commit_is_idle(q))
 		return;
 	log_event(LOG_INFO, 0, "ended", LOG_NUMBER("messages", q->mail_count));
+	log_flush();
 	_exit(0);
 }
 
@@ -128,6 +129,8 @@ static void open_spool(struct queue *q)
 static void begin(struct queue *q)
 {
 	q->control_listener = -1;
+	q->journals_generation = 1;
+	q->no_ring_why = FAIL_UNAVAILABLE;
 	q->accounts = map_new();
 	q->scratch = arena_new(ENVELOPE_ARENA_MAX);
 	resolve_init(q);
@@ -148,6 +151,9 @@ int main(void)
 	begin(&queue);
 	daemon_ready(&queue.daemon);
 	deliver_push_all(&queue);
-	loop_run(queue.loop);
-	return 0;
+	log_gather();
+	for (;;) {
+		loop_step(queue.loop, -1);
+		log_flush();
+	}
 }

@@ -10,6 +10,8 @@
  *     journal it came from has passed the record; so is a body that has a file of its own.
  *  5. TRIMMED names to an account only numbers that will never be sent to it again: below the durable mark
  *     and below every mail in a file whose log does not say that this account has it.
+ *     JOURNALS names all journals that something may be sent of: those in the spool, and those that mail in files came from.
+ *     Neither is said while something in the spool cannot be read, or may come back though it was removed.
  *  6. A mail keeps the name (journal, sequence, recipient) that the mailbox knows it by, wherever it lies.
  *  7. What one account does (hang, fail, be full) delays no other one: sends never block, at most a window is
  *     in flight, and what an account does not take in seconds moves to a file.
@@ -48,6 +50,10 @@ enum {
 	TICK_MS = 1000,
 	LAG_MS = 5000,           /* not applied after this: it moves to a file of its own */
 	LAG_HALF_FULL_MS = 500,
+	GATHER_MS = 250,         /* mail for an account without clients waits at most so long for more to come, */
+	GATHER_QUIET_MS = 20,    /* and no longer than no mail comes for anybody */
+	GATHER_FRAMES = WINDOW_FRAMES / 2,
+	GATHER_OCTETS = WINDOW_OCTETS / 2,
 	STARTING_MAX = 50,       /* mailboxes that master is asked for at the same time */
 	ENVELOPE_ARENA_MAX = 8 << 20,
 };
@@ -87,7 +93,7 @@ struct delivery {
 	bool counted;                       /* in account->coming_* */
 	bool replay;                        /* was sent before */
 	bool logged;                        /* the file says that it is final */
-	struct place address;
+	struct place address, detail;
 	char *reply;                        /* of the last failed attempt, or NULL */
 };
 
@@ -275,11 +281,20 @@ struct account {
 	unsigned failures;           /* in a row */
 	bool held;                   /* until retry_timer */
 	struct timer retry_timer;
+	bool watched;                /* a client would see what comes: nothing is held back */
+	bool gathers;                /* mail is held back, to be sent together */
+	bool in_gathering;           /* is in queue->first_gathering …, maybe still */
+	struct account *next_gathering;
+	int64_t gather_until_ms;     /* rises along that list */
+	unsigned gathered;           /* mails held back, */
+	uint64_t gathered_octets;    /* and their bodies */
+	int64_t sent_ms;             /* when something was sent last */
 	uint64_t coming_bytes, coming_messages; /* accepted or promised, not in used yet */
 	struct usage usage;
 	bool limit_is_news;          /* auth told it, the mailbox has not heard it */
 	uint64_t prunable;           /* applied rows that the mailbox keeps for us */
 	int64_t trimmed_ms;          /* when it was told last */
+	unsigned journals_told;      /* queue->journals_generation when JOURNALS was sent; 0: never */
 };
 
 struct account *account_get(struct queue *q, uint64_t number);
@@ -293,8 +308,12 @@ void deliver_dequeue(struct delivery *d);
 /* From now on the account has nothing to do with it. */
 void deliver_finish(struct delivery *d, enum delivery_state state);
 
-/* Sends what the window allows. */
+/* Sends what the window allows, unless mail is held back. */
 void deliver_push(struct account *a);
+
+/* The same for a mail that just came. Nobody looks at an account that has no client: while much mail
+ * comes, what follows a mail that was sent at once waits for more, and wakes the account's process together. */
+void deliver_push_new(struct delivery *d);
 
 /* At the start: pushes every account that has mail, oldest mail first. */
 void deliver_push_all(struct queue *q);
@@ -384,6 +403,7 @@ struct group {
 	struct ring *ring;           /* NULL: there is none, make one */
 	struct journal_entry *entries;
 	size_t capacity;
+	bool tried;                  /* the job was run */
 	bool full;                   /* the job found no room */
 	bool waits;                  /* for room; the job is not under way */
 	int64_t since_ms;
@@ -445,16 +465,24 @@ struct queue {
 	struct map *accounts;        /* number → struct account */
 	unsigned starting;           /* mailboxes asked for and not wired yet */
 	struct account *first_to_start, *last_to_start; /* to be asked for then */
+	struct account *first_gathering, *last_gathering;
+	struct timer gather_timer;
+	int64_t mail_came_ms;        /* for a local account */
 	struct mail *first, *last;
 	size_t mail_count;
 	uint64_t octets;             /* of messages, in memory */
 	struct arena *scratch;       /* of one function at a time, which resets it */
 
 	struct ring *rings;
+	unsigned journals_generation; /* rises when a journal is gone */
+	bool may_know_less;          /* something in the spool could not be read or removed: it may come back, so that no account
+	                              * may forget what it has applied */
 	struct ring *current;        /* where new mail goes, or NULL */
 	int64_t ring_retry_ms;       /* not before then */
+	enum fail_kind no_ring_why;  /* what mail hears until then */
 	struct commit_list waiting;  /* commits of this round of the loop */
 	struct timer commit_timer;
+	size_t commits_coming;       /* transactions that have recipients and send their message */
 	struct group group;
 	struct sync sync;
 	ARRAY(struct gone) gone;

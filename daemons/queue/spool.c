@@ -6,6 +6,7 @@
 #include "log.h"
 #include "mem.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -274,19 +275,23 @@ void spool_remove_gone(struct queue *q)
 
 /* ---- setting aside ---- */
 
-static void rename_damaged(struct queue *q, const char *name)
+/* False when it may come back under its name. */
+static bool rename_damaged(struct queue *q, const char *name, struct fail **fail)
 {
 	CLEANUP(mem_free) char *aside = mem_printf("damaged-%s", name);
-	renameat(q->spool, name, q->spool, aside);
+	if (renameat(q->spool, name, q->spool, aside) == 0 ? fsync(q->spool) == 0 : errno == ENOENT)
+		return true;
+	q->may_know_less = true;
+	return fail_set_errno(fail, FAIL_IO, "renaming %s", name);
 }
 
 static void rename_damaged_message(struct queue *q, uint64_t id)
 {
 	char name[32];
 	snprintf(name, sizeof name, "%016" PRIx64, id);
-	rename_damaged(q, name);
+	rename_damaged(q, name, NULL);
 	snprintf(name, sizeof name, "%016" PRIx64 ".body", id);
-	rename_damaged(q, name);
+	rename_damaged(q, name, NULL);
 }
 
 void spool_set_aside(struct mail *mail)
@@ -316,8 +321,7 @@ bool spool_retire_journal(struct queue *q, const struct ring *ring, struct fail 
 	if (!ring->damaged)
 		return journal_remove(q->spool, &ring->uuid, fail);
 	journal_name(name, &ring->uuid);
-	rename_damaged(q, name);
-	return true;
+	return rename_damaged(q, name, fail);
 }
 
 /* ---- the start ---- */
@@ -347,6 +351,8 @@ static void add_file(struct recovery *r, uint64_t id)
 		log_event(LOG_ERROR, 0, "message-unreadable", LOG_NUMBER("id", id), LOG_TEXT("why", str_of(fail_text(fail))));
 		if (fail->kind == FAIL_CORRUPT)
 			rename_damaged_message(r->queue, id);
+		else
+			r->queue->may_know_less = true;
 		map_set(r->ids, MAP_KEY(id), r); /* what cannot be read now keeps its body */
 		return;
 	}
@@ -450,7 +456,7 @@ static void open_journal(struct recovery *r, const struct journal_uuid *uuid)
 		log_event(LOG_ERROR, 0, "journal-unreadable", LOG_TEXT("why", str_of(fail_text(fail))));
 		fail_free(&fail);
 		journal_name(name, uuid);
-		rename_damaged(q, name);
+		rename_damaged(q, name, NULL);
 		return;
 	}
 	if (!journal)
@@ -471,6 +477,7 @@ static void open_journals(struct recovery *r)
 	size_t count;
 	if (!journal_list(q->spool, uuids, COUNT_OF(uuids), &count, &fail))
 		daemon_die("cannot-read-spool", fail);
+	q->may_know_less |= count == COUNT_OF(uuids); /* there may be more */
 	for (size_t i = 0; i < count; i++)
 		open_journal(r, &uuids[i]);
 	if (q->current)

@@ -5,13 +5,14 @@
  *	 └──refused──► REFUSED ──MAIL_BEGIN──►…         ├─MAIL_FILE──► IN_FILE ──────────┤
  *	                                                └────────────────────────────────┴─MAIL_COMMIT──► COMMITTING ──► IDLE
  *
- * WAITING stands before any of them while auth is asked; MAIL_ABORT leads to IDLE from all but WAITING and COMMITTING.
+ * MAIL_BEGIN with a recipient leads to ADDRESSED at once. WAITING stands before any of them while auth is asked; MAIL_ABORT leads to IDLE from all but WAITING and COMMITTING.
  */
 #include "queue.h"
 
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -45,6 +46,7 @@ struct intake {
 	struct ipc_id token;
 	bool may_relay;
 	bool is_lmtp;
+	bool has_first;           /* recipient: it came with MAIL_BEGIN */
 	uint64_t session;
 	uint64_t declared;        /* SIZE of MAIL */
 	ARRAY(struct promise) promises;
@@ -67,6 +69,19 @@ static bool is_clean(struct str s)
 		if ((unsigned char)s.data[i] < 0x20 || s.data[i] == 0x7f)
 			return false;
 	return true;
+}
+
+static bool commits_soon(unsigned state)
+{
+	return state == ADDRESSED || state == IN_BODY;
+}
+
+static void enter(struct intake *in, unsigned state)
+{
+	size_t *coming = &in->queue->commits_coming;
+	*coming -= commits_soon(in->peer.state);
+	in->peer.state = state;
+	*coming += commits_soon(state);
 }
 
 /* ---- promises ---- */
@@ -102,7 +117,7 @@ static void end_transaction(struct intake *in)
 	arena_reset(in->arena);
 	in->request = 0;
 	in->token_until_ms = 0;
-	in->peer.state = IDLE;
+	enter(in, IDLE);
 }
 
 static void intake_free(struct intake *in)
@@ -138,15 +153,18 @@ static void say_done(struct intake *in, enum verdict_kind kind, struct str kinds
 
 /* ---- MAIL ---- */
 
-/* smtpd may have named a recipient before it hears of this: it is told the same again. */
+/* smtpd may name recipients before it hears of this: it is told the same again. */
 static void begin_refused(struct intake *in, enum verdict_kind kind)
 {
 	uint64_t request = in->request;
-	say_verdict(in, kind);
+	if (in->has_first)
+		say_recipient(in, kind);
+	else
+		say_verdict(in, kind);
 	end_transaction(in);
 	in->request = request;
 	in->refusal = kind;
-	in->peer.state = REFUSED;
+	enter(in, REFUSED);
 }
 
 static void sender_answered(struct waiter *waiter, const struct answer *answer)
@@ -157,7 +175,7 @@ static void sender_answered(struct waiter *waiter, const struct answer *answer)
 	} else if (!answer->verdict) {
 		begin_refused(in, VERDICT_SENDER_DENIED);
 	} else {
-		in->peer.state = BEGUN;
+		enter(in, BEGUN);
 		say_verdict(in, VERDICT_OK);
 	}
 }
@@ -169,7 +187,7 @@ static void begin_with_token(struct intake *in)
 	const struct token *token = NULL;
 	if (memcmp(&in->token, &none, sizeof none) != 0) {
 		token = resolve_token(in->queue, &in->token);
-		in->peer.state = WAITING;
+		enter(in, WAITING);
 		if (!token) {
 			if (!in->token_until_ms)
 				in->token_until_ms = clock_monotonic_ms() + TOKEN_PATIENCE_MS;
@@ -179,12 +197,12 @@ static void begin_with_token(struct intake *in)
 		in->envelope.account = token->account;
 	}
 	in->token_until_ms = 0;
-	in->peer.state = BEGUN;
+	enter(in, BEGUN);
 	if (in->envelope.account == 0 || in->envelope.reverse_path.length == 0) {
 		say_verdict(in, VERDICT_OK);
 		return;
 	}
-	in->peer.state = WAITING;
+	enter(in, WAITING);
 	in->waiter.answered = sender_answered;
 	resolve_may_send(in->queue, in->envelope.account, in->envelope.reverse_path, &in->waiter);
 }
@@ -208,6 +226,39 @@ static bool keep_envelope(struct intake *in, const struct msg_mail_begin *begin)
 	return true;
 }
 
+static bool notify_is_good(uint32_t notify)
+{
+	return notify < 16 && (!(notify & ENVELOPE_NOTIFY_NEVER) || notify == ENVELOPE_NOTIFY_NEVER);
+}
+
+static bool keep_recipient(struct intake *in, const struct msg_mail_recipient *read)
+{
+	if (read->address.length == 0 || !is_clean(read->address) || !is_clean(read->original) || !notify_is_good(read->notify))
+		return false;
+	in->asked = (struct envelope_recipient){
+		.address = arena_copy(in->arena, read->address), .orcpt = arena_copy(in->arena, read->original),
+		.notify = (uint8_t)read->notify,
+	};
+	return true;
+}
+
+static void recipient_answered(struct waiter *waiter, const struct answer *answer);
+
+static void ask_for_recipient(struct intake *in)
+{
+	enter(in, WAITING);
+	in->waiter.answered = recipient_answered;
+	resolve_address(in->queue, in->asked.address, &in->waiter);
+}
+
+static bool keep_first(struct intake *in, const struct msg_mail_begin *begin)
+{
+	static const struct ipc_id none;
+	const struct msg_mail_recipient first = { begin->address, begin->original, begin->notify };
+	in->has_first = begin->address.length > 0;
+	return !in->has_first || (memcmp(&begin->token, &none, sizeof none) == 0 && keep_recipient(in, &first));
+}
+
 static enum verdict_kind may_begin(const struct intake *in)
 {
 	struct queue *q = in->queue;
@@ -223,7 +274,7 @@ static bool on_begin(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct intake *in = peer->owner;
 	struct msg_mail_begin begin;
 	static const struct ipc_id none;
-	if (!msg_mail_begin_read(frame, &begin) || frame->request == 0 || !keep_envelope(in, &begin))
+	if (!msg_mail_begin_read(frame, &begin) || frame->request == 0 || !keep_envelope(in, &begin) || !keep_first(in, &begin))
 		return false;
 	if (peer->kind != KIND_USERS && memcmp(&begin.token, &none, sizeof none) != 0) {
 		log_event(LOG_ERROR, begin.session, "token-from-the-world", LOG_TEXT("from", begin.sender));
@@ -239,10 +290,12 @@ static bool on_begin(struct ipc_peer *peer, struct ipc_frame *frame)
 	in->from_asked = 0;
 	buf_init(&in->body, LIMIT_INLINE_BODY_MAX + BODY_SLACK);
 	enum verdict_kind kind = may_begin(in);
-	if (kind == VERDICT_OK)
-		begin_with_token(in);
-	else
+	if (kind != VERDICT_OK)
 		begin_refused(in, kind);
+	else if (in->has_first)
+		ask_for_recipient(in);
+	else
+		begin_with_token(in);
 	return true;
 }
 
@@ -309,6 +362,14 @@ static void forget_seen(struct intake *in, size_t from)
 	in->promises.count = from;
 }
 
+static struct str keep_detail(struct intake *in, struct str detail)
+{
+	detail = str_first(detail, LIMIT_LOCAL_PART_MAX);
+	while (!text_is_utf8(detail))
+		detail.length--;
+	return arena_copy(in->arena, is_clean(detail) ? detail : (struct str){});
+}
+
 /* Adds what is not there yet. kind: VERDICT_OK when any of them would take it. */
 static enum verdict_kind add_targets(struct intake *in, struct str targets, struct addressed *addressed)
 {
@@ -318,7 +379,9 @@ static enum verdict_kind add_targets(struct intake *in, struct str targets, stru
 		struct promise fresh = { .recipient = in->asked };
 		fresh.recipient.account = target.account;
 		fresh.account = target.account ? account_get(in->queue, target.account) : NULL;
-		if (!fresh.account)
+		if (fresh.account)
+			fresh.recipient.detail = keep_detail(in, target.detail);
+		else
 			fresh.recipient.address = arena_copy(in->arena, target.address);
 		enum verdict_kind one = fresh.account ? quota_check(fresh.account, in->declared) : VERDICT_OK;
 		if (i == 0 || one == VERDICT_OK)
@@ -372,13 +435,8 @@ static void recipient_answered(struct waiter *waiter, const struct answer *answe
 {
 	struct intake *in = waiter->owner;
 	enum verdict_kind kind = add_recipient(in, answer);
-	in->peer.state = in->addressed.count ? ADDRESSED : BEGUN;
+	enter(in, in->addressed.count ? ADDRESSED : BEGUN);
 	say_recipient(in, kind);
-}
-
-static bool notify_is_good(uint32_t notify)
-{
-	return notify < 16 && (!(notify & ENVELOPE_NOTIFY_NEVER) || notify == ENVELOPE_NOTIFY_NEVER);
 }
 
 static bool on_recipient_of_refused(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -394,20 +452,12 @@ static bool on_recipient(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct intake *in = peer->owner;
 	struct msg_mail_recipient read;
-	if (!msg_mail_recipient_read(frame, &read) || frame->request != in->request || read.address.length == 0 ||
-	    !is_clean(read.address) || !is_clean(read.original) || !notify_is_good(read.notify))
+	if (!msg_mail_recipient_read(frame, &read) || frame->request != in->request || !keep_recipient(in, &read))
 		return false;
-	if (in->addressed.count >= in->queue->daemon.config.recipients_max) {
+	if (in->addressed.count < in->queue->daemon.config.recipients_max)
+		ask_for_recipient(in);
+	else
 		say_recipient(in, VERDICT_TOO_MANY);
-		return true;
-	}
-	in->asked = (struct envelope_recipient){
-		.address = arena_copy(in->arena, read.address), .orcpt = arena_copy(in->arena, read.original),
-		.notify = (uint8_t)read.notify,
-	};
-	peer->state = WAITING;
-	in->waiter.answered = recipient_answered;
-	resolve_address(in->queue, in->asked.address, &in->waiter);
 	return true;
 }
 
@@ -416,7 +466,7 @@ static bool on_recipient(struct ipc_peer *peer, struct ipc_frame *frame)
 static void from_answered(struct waiter *waiter, const struct answer *answer)
 {
 	struct intake *in = waiter->owner;
-	in->peer.state = in->state_after;
+	enter(in, in->state_after);
 	say_verdict(in, answer->verdict > 1 ? VERDICT_TEMPORARY : answer->verdict ? VERDICT_OK : VERDICT_SENDER_DENIED);
 }
 
@@ -432,7 +482,7 @@ static bool on_from_header(struct ipc_peer *peer, struct ipc_frame *frame)
 		return true;
 	}
 	in->state_after = peer->state;
-	peer->state = WAITING;
+	enter(in, WAITING);
 	in->waiter.answered = from_answered;
 	resolve_may_send(in->queue, in->envelope.account, from.address, &in->waiter);
 	return true;
@@ -460,7 +510,7 @@ static bool on_body(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct msg_mail_body read;
 	if (!msg_mail_body_read(frame, &read) || frame->request != in->request)
 		return false;
-	peer->state = IN_BODY;
+	enter(in, IN_BODY);
 	return take_content(in, read.content);
 }
 
@@ -482,7 +532,7 @@ static bool on_file(struct ipc_peer *peer, struct ipc_frame *frame)
 	enum verdict_kind kind = file >= 0 ? VERDICT_OK : kind_of_failure(fail->kind);
 	msg_mail_file_answer_send(&peer->channel, in->request, &(struct msg_mail_file_answer){ .kind = kind }, file);
 	if (file >= 0)
-		peer->state = IN_FILE;
+		enter(in, IN_FILE);
 	return true;
 }
 
@@ -592,7 +642,7 @@ static void commit(struct intake *in)
 		return;
 	}
 	in->commit = (struct commit){ .mail = mail, .done = committed, .owner = in };
-	in->peer.state = COMMITTING;
+	enter(in, COMMITTING);
 	commit_add(in->queue, &in->commit);
 }
 
@@ -600,8 +650,11 @@ static bool on_commit(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct intake *in = peer->owner;
 	struct msg_mail_commit read;
-	if (!msg_mail_commit_read(frame, &read) || frame->request != in->request ||
-	    (in->envelope.body_in_file ? read.content.length > 0 : !take_content(in, read.content)))
+	if (!msg_mail_commit_read(frame, &read) || frame->request != in->request)
+		return false;
+	buf_reserve(&in->body, read.front.length + read.content.length);
+	if ((in->envelope.body_in_file ? read.front.length + read.content.length > 0
+	                              : !take_content(in, read.front) || !take_content(in, read.content)))
 		return false;
 	enum verdict_kind kind = in->body_verdict;
 	if (kind == VERDICT_OK && !in->envelope.body_in_file && read.size != in->body.length)

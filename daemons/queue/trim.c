@@ -48,7 +48,9 @@ static void close_ring(struct queue *q, struct ring **at)
 		if (mail->ring == ring)
 			mail->ring = NULL;
 	journal_close(ring->journal);
-	if (!spool_retire_journal(q, ring, &fail))
+	q->journals_generation++;
+	q->may_know_less |= !spool_retire_journal(q, ring, &fail);
+	if (fail)
 		log_event(LOG_WARNING, 0, "journal-not-removed", LOG_TEXT("why", str_of(fail_text(fail))));
 	free(ring);
 }

@@ -6,11 +6,10 @@
 #include "smtp_bdat.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <unistd.h>
 
 /* One read of the stream adds at most twice its input to the buffer. */
-enum { MEMORY_MAX = LIMIT_INLINE_BODY_MAX, PIECE_MAX = 65536 };
+enum { MEMORY_MAX = LIMIT_INLINE_BODY_MAX, PIECE_MAX = 65536, BODY_FIRST = 32768, ID_TEXT_SIZE = 16 };
 
 void content_release(struct content *content)
 {
@@ -31,8 +30,9 @@ static void content_begin(struct session *s, enum smtp_data_form form)
 {
 	struct content *content = &s->txn->content;
 	s->txn->has_content = true;
-	buf_init(&content->front, FRONT_MAX + BODY_FRAME_MAX);
+	buf_init(&content->front, FRONT_MAX);
 	buf_init(&content->body, MEMORY_MAX + 3 * PIECE_MAX);
+	buf_reserve(&content->body, BODY_FIRST);
 	smtp_data_begin(&content->data, form, policy_of(s), session_config(s)->message_size_max);
 }
 
@@ -84,6 +84,22 @@ static bool take(struct session *s, uint64_t max, size_t *used)
 	return ended;
 }
 
+static void id_text(uint64_t id, char text[ID_TEXT_SIZE])
+{
+	static const char digits[] = "0123456789abcdef";
+	for (size_t i = ID_TEXT_SIZE; i-- > 0; id >>= 4)
+		text[i] = digits[id & 15];
+}
+
+static void say_queued(struct session *s, uint64_t queue_id)
+{
+	char id[ID_TEXT_SIZE];
+	id_text(queue_id, id);
+	stream_write(s->stream, STR("250 2.0.0 Ok: queued as "));
+	stream_write(s->stream, str_from(id, sizeof id));
+	stream_write(s->stream, STR("\r\n"));
+}
+
 /* One reply for SMTP, one per accepted recipient for LMTP (RFC 2033 §4.2). */
 static void say_result(struct session *s, const struct smtp_reply *refusal, enum verdict_kind kind, uint64_t queue_id, struct str kinds)
 {
@@ -95,29 +111,20 @@ static void say_result(struct session *s, const struct smtp_reply *refusal, enum
 		else if (one != VERDICT_OK)
 			session_say_verdict(s, one);
 		else
-			stream_printf(s->stream, "250 2.0.0 Ok: queued as %016" PRIx64 "\r\n", queue_id);
+			say_queued(s, queue_id);
 	}
 }
 
-/* Front and body go as one piece where a frame holds both: most mail costs queue one message. */
-static struct str join_front(struct content *content)
-{
-	if (content->front.length + content->body.length <= BODY_FRAME_MAX) {
-		buf_add_str(&content->front, buf_str(&content->body));
-		buf_clear(&content->body);
-	}
-	return buf_str(&content->front);
-}
-
+/* Front and body go in one frame where it holds both: most mail costs queue one message. */
 static enum verdict_kind send_from_memory(struct session *s, struct content *content, uint64_t *queue_id, struct str *kinds)
 {
-	uint64_t size = content->front.length + content->body.length;
-	struct str first = join_front(content), rest = buf_str(&content->body);
-	if (rest.length == 0)
-		return link_commit(s, size, first, queue_id, kinds);
-	link_body(s, first);
-	link_body(s, rest);
-	return link_commit(s, size, (struct str){}, queue_id, kinds);
+	struct str front = buf_str(&content->front), body = buf_str(&content->body);
+	uint64_t size = front.length + body.length;
+	if (size <= BODY_FRAME_MAX)
+		return link_commit(s, size, front, body, queue_id, kinds);
+	link_body(s, front);
+	link_body(s, body);
+	return link_commit(s, size, (struct str){}, (struct str){}, queue_id, kinds);
 }
 
 static enum verdict_kind hand_to_queue(struct session *s, uint64_t *queue_id, struct str *kinds)
@@ -129,7 +136,7 @@ static enum verdict_kind hand_to_queue(struct session *s, uint64_t *queue_id, st
 	if (content->verdict != VERDICT_OK)
 		return content->verdict;
 	if (content->file >= 0)
-		return link_commit(s, content->size, (struct str){}, queue_id, kinds);
+		return link_commit(s, content->size, (struct str){}, (struct str){}, queue_id, kinds);
 	return send_from_memory(s, content, queue_id, kinds);
 }
 
@@ -144,11 +151,11 @@ static void log_result(struct session *s, const struct smtp_reply *refusal, enum
 {
 	struct transaction *txn = s->txn;
 	bool accepted = !refusal && kind == VERDICT_OK;
-	char id[17];
-	snprintf(id, sizeof id, "%016" PRIx64, queue_id);
+	char id[ID_TEXT_SIZE];
+	id_text(queue_id, id);
 	log_event(LOG_INFO, s->connection, accepted ? "accepted" : "refused", LOG_TEXT("from", txn->mail.from.mailbox),
 	          LOG_TEXT("to", txn->recipients.items[0]), LOG_NUMBER("recipients", txn->recipients.count),
-	          LOG_NUMBER("size", txn->content.data.octets), LOG_TEXT("queue-id", str_of(accepted ? id : "")),
+	          LOG_NUMBER("size", txn->content.data.octets), LOG_TEXT("queue-id", str_from(id, accepted ? sizeof id : 0)),
 	          LOG_TEXT("account", str_of(s->account)), LOG_TEXT("peer", str_of(s->peer)),
 	          LOG_TEXT("why", str_of(refusal ? refusal->text : verdict_reply(kind)->text)));
 }

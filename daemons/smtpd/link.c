@@ -62,63 +62,66 @@ static enum verdict_kind wait_for_verdict(struct session *s)
 	return checked(verdict.kind);
 }
 
-static void send_begin(struct session *s, const struct msg_mail_begin *mail)
+static void send_begin(struct session *s)
 {
 	s->txn->lost = false;
-	msg_mail_begin_send(&s->smtpd->queue, s->txn->request, mail, -1);
+	msg_mail_begin_send(&s->smtpd->queue, s->txn->request, &s->txn->begin, -1);
 	if (s->smtpd->queue.broken)
 		lose(s);
 }
 
 /* True when queue can be asked. A channel that closed while we were idle shows only when it is used, so a transaction that
  * just began is begun again with the next queue. */
-static bool begin(struct session *s, const struct msg_mail_begin *mail)
+static bool begin(struct session *s)
 {
 	if (s->smtpd->has_queue && s->smtpd->queue.broken)
 		lose(s);
 	if (!wait_for_queue(s))
 		return false;
-	send_begin(s, mail);
+	send_begin(s);
 	if (s->txn->lost && wait_for_queue(s))
-		send_begin(s, mail);
+		send_begin(s);
 	return !s->txn->lost;
 }
 
-enum verdict_kind link_begin(struct session *s, const struct msg_mail_begin *mail)
+static enum verdict_kind wait_for_recipient_verdict(struct session *s)
 {
-	if (!begin(s, mail))
+	struct ipc_frame frame;
+	struct msg_recipient_verdict verdict;
+	if (!wait_for(s, MSG_RECIPIENT_VERDICT, &frame) || !msg_recipient_verdict_read(&frame, &verdict))
 		return VERDICT_TEMPORARY;
-	enum verdict_kind kind = wait_for_verdict(s);
-	if (!s->txn->lost || !begin(s, mail))
+	return checked(verdict.kind);
+}
+
+static enum verdict_kind begin_and_wait(struct session *s, enum verdict_kind (*wait)(struct session *s))
+{
+	if (!begin(s))
+		return VERDICT_TEMPORARY;
+	enum verdict_kind kind = wait(s);
+	if (!s->txn->lost || !begin(s))
 		return kind;
-	return wait_for_verdict(s);
+	return wait(s);
 }
 
-void link_begin_unheard(struct session *s, const struct msg_mail_begin *mail)
+enum verdict_kind link_begin(struct session *s)
 {
-	s->txn->lost = !begin(s, mail);
-	s->txn->unheard = !s->txn->lost;
-}
-
-/* A refused MAIL_BEGIN is what its recipients are answered, too, so this answer is only taken off the channel. */
-static void hear_begin(struct session *s)
-{
-	if (s->txn->unheard)
-		wait_for_verdict(s);
-	s->txn->unheard = false;
+	return begin_and_wait(s, wait_for_verdict);
 }
 
 enum verdict_kind link_recipient(struct session *s, const struct msg_mail_recipient *recipient)
 {
-	struct ipc_frame frame;
-	struct msg_recipient_verdict verdict;
-	if (s->txn->lost)
+	struct transaction *txn = s->txn;
+	if (txn->begin_waits) {
+		txn->begin_waits = false;
+		txn->begin.address = recipient->address;
+		txn->begin.original = recipient->original;
+		txn->begin.notify = recipient->notify;
+		return begin_and_wait(s, wait_for_recipient_verdict);
+	}
+	if (txn->lost)
 		return VERDICT_TEMPORARY;
-	msg_mail_recipient_send(&s->smtpd->queue, s->txn->request, recipient, -1);
-	hear_begin(s);
-	if (s->txn->lost || !wait_for(s, MSG_RECIPIENT_VERDICT, &frame) || !msg_recipient_verdict_read(&frame, &verdict))
-		return VERDICT_TEMPORARY;
-	return checked(verdict.kind);
+	msg_mail_recipient_send(&s->smtpd->queue, txn->request, recipient, -1);
+	return wait_for_recipient_verdict(s);
 }
 
 enum verdict_kind link_from_header(struct session *s, struct str address)
@@ -156,13 +159,15 @@ int link_file(struct session *s)
 	return file;
 }
 
-enum verdict_kind link_commit(struct session *s, uint64_t size, struct str last, uint64_t *queue_id, struct str *kinds)
+enum verdict_kind link_commit(struct session *s, uint64_t size, struct str front, struct str last, uint64_t *queue_id,
+                              struct str *kinds)
 {
+	struct msg_mail_commit commit = { .size = size, .front = front, .content = last };
 	struct ipc_frame frame;
 	struct msg_mail_done done;
 	if (s->txn->lost)
 		return VERDICT_TEMPORARY;
-	msg_mail_commit_send(&s->smtpd->queue, s->txn->request, &(struct msg_mail_commit){ .size = size, .content = last }, -1);
+	msg_mail_commit_send(&s->smtpd->queue, s->txn->request, &commit, -1);
 	if (!wait_for(s, MSG_MAIL_DONE, &frame) || !msg_mail_done_read(&frame, &done)) {
 		s->txn->in_doubt = true;
 		return VERDICT_TEMPORARY;
@@ -174,7 +179,6 @@ enum verdict_kind link_commit(struct session *s, uint64_t size, struct str last,
 
 void link_abort(struct session *s)
 {
-	hear_begin(s);
-	if (s->txn->begun && !s->txn->lost && s->smtpd->has_queue)
+	if (s->txn->begun && !s->txn->begin_waits && !s->txn->lost && s->smtpd->has_queue)
 		msg_mail_abort_send(&s->smtpd->queue, s->txn->request, &(struct msg_mail_abort){}, -1);
 }

@@ -201,14 +201,6 @@ static void serve_commands(struct session *s)
 	stream_finish(s->stream);
 }
 
-static void keep_text(char *field, size_t size, struct str text)
-{
-	size_t length = text.length < size ? text.length : size - 1;
-	if (length)
-		memcpy(field, text.data, length);
-	field[length] = '\0';
-}
-
 static enum smtp_protocol protocol_of(enum service service)
 {
 	return service == SERVICE_SMTP ? SMTP_ON_MX : service == SERVICE_LMTP ? SMTP_ON_LMTP : SMTP_ON_SUBMISSION;
@@ -231,11 +223,11 @@ static bool open_session(struct session *s, struct ipc_frame *frame)
 	s->token = message.token;
 	s->errors = message.errors;
 	s->transactions = message.transactions;
-	keep_text(s->account, sizeof s->account, message.account);
-	keep_text(s->peer, sizeof s->peer, message.peer);
-	keep_text(s->helo, sizeof s->helo, message.helo);
-	keep_text(s->tls_version, sizeof s->tls_version, message.tls_version);
-	keep_text(s->tls_cipher, sizeof s->tls_cipher, message.tls_cipher);
+	str_copy_to_array(message.account, s->account, sizeof s->account);
+	str_copy_to_array(message.peer, s->peer, sizeof s->peer);
+	str_copy_to_array(message.helo, s->helo, sizeof s->helo);
+	str_copy_to_array(message.tls_version, s->tls_version, sizeof s->tls_version);
+	str_copy_to_array(message.tls_cipher, s->tls_cipher, sizeof s->tls_cipher);
 	struct stream_options options = {
 		.input_size = INPUT_SIZE, .output_high = OUTPUT_HIGH, .leftover = message.leftover,
 		.times = {

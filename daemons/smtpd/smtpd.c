@@ -56,6 +56,10 @@ static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
 		smtpd->has_queue = true;
 		return true;
 	}
+	if (wire.role == ROLE_RESOLVER) {
+		dns_link_wire(&smtpd->resolver, descriptor);
+		return true;
+	}
 	ipc_channel_init(&smtpd->pool, descriptor);
 	smtpd_resume_pool(smtpd);
 	return true;

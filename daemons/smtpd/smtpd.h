@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "array.h"
 #include "daemon.h"
+#include "dns_link.h"
 #include "services.h"
 #include "smtp_command.h"
 #include "smtp_data.h"
@@ -31,6 +32,7 @@ struct smtpd {
 	struct watch pool_watch;
 	struct ipc_channel queue;
 	bool has_queue;
+	struct dns_link resolver;  /* of the world's pool */
 	unsigned sessions;         /* served so far */
 	uint64_t requests;         /* transactions begun, each with its own number */
 	bool serving;              /* one is served now */
@@ -62,7 +64,8 @@ struct transaction {
 	struct content content;
 	uint64_t request;             /* its number with queue */
 	bool begun;                   /* queue knows it and has not taken the message */
-	bool unheard;                 /* queue's answer to MAIL_BEGIN was not read yet */
+	struct msg_mail_begin begin;  /* for queue; of a stranger it goes with the first recipient, */
+	bool begin_waits;             /* which was not named yet */
 	bool lost;                    /* queue went away: what it knew of the transaction is gone */
 	bool in_doubt;                /* queue went away with the commit: nobody knows whether the mail is durable */
 };
@@ -77,7 +80,7 @@ struct session {
 	uint64_t connection;
 	uint64_t porter;
 	struct ipc_id token;
-	char account[321];
+	char account[LIMIT_ADDRESS_MAX + 1];
 	char peer[64];
 	char helo[256];
 	char tls_version[17], tls_cipher[65];
@@ -124,11 +127,9 @@ void inspect_header(struct session *s, struct content *content);
 
 /* ---- link.c: talk with queue ---- */
 
-enum verdict_kind link_begin(struct session *s, const struct msg_mail_begin *mail);
-
-/* Does not wait for the verdict: what queue says against the transaction, its first recipient hears. For strangers, whose
- * sender address is not looked at: it spares each message a wait. */
-void link_begin_unheard(struct session *s, const struct msg_mail_begin *mail);
+/* With txn->begin. The first recipient need not wait for it where begin_waits: then link_recipient begins. What queue says
+ * against the transaction, that recipient hears. */
+enum verdict_kind link_begin(struct session *s);
 enum verdict_kind link_recipient(struct session *s, const struct msg_mail_recipient *recipient);
 enum verdict_kind link_from_header(struct session *s, struct str address);
 void link_body(struct session *s, struct str piece);
@@ -136,9 +137,10 @@ void link_body(struct session *s, struct str piece);
 /* A file for a large message, or -1. */
 int link_file(struct session *s);
 
-/* The message is complete with this last piece (at most BODY_FRAME_MAX). kinds (LMTP: one per accepted recipient) is set for
+/* The message is complete with these last pieces (together at most BODY_FRAME_MAX). kinds (LMTP: one per accepted recipient) is set for
  * VERDICT_OK; it lives until the next call. */
-enum verdict_kind link_commit(struct session *s, uint64_t size, struct str last, uint64_t *queue_id, struct str *kinds);
+enum verdict_kind link_commit(struct session *s, uint64_t size, struct str front, struct str last, uint64_t *queue_id,
+                              struct str *kinds);
 void link_abort(struct session *s);
 
 #endif

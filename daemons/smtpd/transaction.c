@@ -48,16 +48,16 @@ static const char *with_protocol(const struct session *s)
 static enum verdict_kind ask_queue(struct session *s)
 {
 	const struct smtp_mail *mail = &s->txn->mail;
-	struct msg_mail_begin begin = {
+	struct msg_mail_begin *begin = &s->txn->begin;
+	*begin = (struct msg_mail_begin){
 		.token = s->token, .sender = mail->from.mailbox, .size = mail->size, .body = (uint32_t)mail->body,
 		.envelope_id = str_first(mail->envid, 100), .return_full = (uint32_t)mail->ret, .peer = str_of(s->peer), .helo = str_of(s->helo),
 		.protocol = str_of(with_protocol(s)), .session = s->connection,
 	};
-	begin.flags = (mail->utf8 ? MAIL_SMTPUTF8 : 0u) | (mail->require_tls ? MAIL_REQUIRETLS : 0u) | (s->protocol == SMTP_ON_LMTP ? MAIL_LMTP : 0u);
-	if (s->smtpd->kind == KIND_USERS)
-		return link_begin(s, &begin);
-	link_begin_unheard(s, &begin);
-	return VERDICT_OK;
+	begin->flags = (mail->utf8 ? MAIL_SMTPUTF8 : 0u) | (mail->require_tls ? MAIL_REQUIRETLS : 0u) | (s->protocol == SMTP_ON_LMTP ? MAIL_LMTP : 0u);
+	/* A stranger's sender address is not looked at: it spares each message a wait. */
+	s->txn->begin_waits = s->smtpd->kind != KIND_USERS;
+	return s->txn->begin_waits ? VERDICT_OK : link_begin(s);
 }
 
 /* MAIL, RFC 5321 §4.1.1.2. */

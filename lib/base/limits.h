@@ -10,9 +10,10 @@
 #define POSTHORN_BASE_LIMITS_H
 
 /* Names and addresses */
-#define LIMIT_LOCAL_PART_MAX 64          /* RFC 5321 §4.5.3.1.1 */
+#define LIMIT_LOCAL_PART_MAX 256         /* of paths: RFC 5321 §4.5.3.1.1 asks for 64, §4.5.3.1 for more; VERP and SRS need it */
+#define LIMIT_ACCOUNT_LOCAL_PART_MAX 64  /* of an account: files are named after it */
 #define LIMIT_DOMAIN_MAX 255             /* RFC 5321 §4.5.3.1.2 */
-#define LIMIT_ADDRESS_MAX 320            /* local part, @, domain */
+#define LIMIT_ADDRESS_MAX 512            /* local part, @, domain */
 #define LIMIT_PASSWORD_MAX 1024
 #define LIMIT_ALIAS_TARGETS_MAX 1000     /* addresses that one recipient expands to */
 #define LIMIT_ALIAS_DEPTH_MAX 10
@@ -51,6 +52,47 @@
 #define LIMIT_POP3_LISTING_MAX 10000000  /* lines of a listing that a client takes */
 #define LIMIT_POP3_UID_MAX 70            /* RFC 1939 §7 */
 
+/* IMAP */
+#define LIMIT_IMAP_LINE_MAX 1048576      /* octets of a command outside its literals, after log-in */
+#define LIMIT_IMAP_LITERALS_MAX 1048576  /* octets in the literals of a command, messages not counted */
+#define LIMIT_IMAP_LITERALS_COUNT_MAX 10000 /* literals of a command */
+#define LIMIT_IMAP_DISCARD_MAX 268435456 /* octets of a refused command that are read and dropped; then the connection ends */
+#define LIMIT_IMAP_LOGIN_LINE_MAX 16384  /* the same four before log-in */
+#define LIMIT_IMAP_LOGIN_LITERALS_MAX 8192
+#define LIMIT_IMAP_LOGIN_DISCARD_MAX 65536
+#define LIMIT_IMAP_LITERAL_MINUS_MAX 4096 /* sent without asking before log-in: LITERAL-, RFC 7888 §5 */
+#define LIMIT_IMAP_TAG_MAX 256
+#define LIMIT_IMAP_DEPTH_MAX 50          /* lists within lists of a command */
+#define LIMIT_IMAP_RANGES_MAX 262144     /* of a sequence set */
+#define LIMIT_IMAP_PATTERN_MAX 4096      /* of LIST */
+#define LIMIT_IMAP_FLAG_MAX 255          /* of a flag or keyword in a command */
+#define LIMIT_IMAP_FETCH_ITEMS_MAX 1000  /* data items of a FETCH */
+#define LIMIT_IMAP_FETCH_FIELDS_MAX 1000 /* field names in all items of a FETCH */
+#define LIMIT_IMAP_SECTION_DEPTH_MAX 100 /* part numbers of a section */
+#define LIMIT_IMAP_SEARCH_KEYS_MAX 5000  /* of one SEARCH, SORT or THREAD, those of filters counted */
+#define LIMIT_IMAP_SEARCH_DEPTH_MAX 200  /* lists and alternatives within each other */
+#define LIMIT_IMAP_FILTER_DEPTH_MAX 8    /* filters within filters, RFC 5466 §3.1 */
+#define LIMIT_IMAP_THREAD_STEPS 100      /* per message and reference, against loops of references */
+#define LIMIT_IMAP_LIST_PATTERNS_MAX 32  /* of one LIST */
+#define LIMIT_IMAP_ENTRIES_MAX 64        /* entries that GETMETADATA, SETMETADATA or RETURN (METADATA …) name */
+#define LIMIT_IMAP_ENTRY_NAME_MAX 250    /* RFC 5464 §3.2 */
+#define LIMIT_IMAP_ENTRY_DEPTH_MAX 20    /* components of such a name */
+#define LIMIT_IMAP_ID_PAIRS_MAX 30       /* RFC 2971 §3.3 */
+#define LIMIT_IMAP_ID_FIELD_MAX 30
+#define LIMIT_IMAP_ID_VALUE_MAX 1024
+#define LIMIT_IMAP_LANGUAGES_MAX 100     /* arguments of LANGUAGE and COMPARATOR */
+#define LIMIT_IMAP_NOTIFY_GROUPS_MAX 100 /* event groups of NOTIFY SET */
+#define LIMIT_IMAP_NOTIFY_NAMES_MAX 1000 /* mailbox names in all of them */
+#define LIMIT_IMAP_NOTIFY_EVENTS_MAX 100 /* events of a group */
+#define LIMIT_IMAP_NOTIFY_ITEMS_MAX 4096 /* octets of MessageNew's FETCH items */
+#define LIMIT_IMAP_NOTIFY_MAILBOXES_MAX 10000 /* of an account with NOTIFY; with more it ends in NOTIFICATIONOVERFLOW */
+#define LIMIT_IMAP_ERRORS_MAX 20         /* bad commands before BYE */
+#define LIMIT_IMAP_MULTIAPPEND_MAX 1073741824 /* octets of all messages of an APPEND */
+#define LIMIT_IMAP_MULTIAPPEND_MESSAGES_MAX 10000 /* of them */
+#define LIMIT_IMAP_ANSWER_MAX 134217728  /* octets of answers that gather before they are sent; one element of an answer */
+#define LIMIT_IMAP_TAGGED_MAX 33554432   /* octets of a tagged answer: COPYUID of a million messages */
+#define LIMIT_IMAP_CAPABILITY_MAX 8192   /* octets of the list of capabilities */
+
 /* Clients: what is taken from a server that nobody vouches for */
 #define LIMIT_CLIENT_MAILS_MAX 1000000   /* in a listing */
 #define LIMIT_CLIENT_TOP_MAX 4194304     /* octets of an answer to TOP */
@@ -77,6 +119,7 @@
 /* Between processes */
 #define LIMIT_IPC_FRAME_MAX 131072
 #define LIMIT_IPC_DESCRIPTORS_MAX 4
+#define LIMIT_DELIVERY_BATCH_MAX 64      /* mails that an account stores in one transaction */
 #define LIMIT_IPC_WAITING_MAX 67108864   /* octets that wait for a peer that does not read; beyond it the peer is ended */
 #define LIMIT_IPC_WAITING_DESCRIPTORS_MAX 1000 /* the same in descriptors */
 #define LIMIT_LEFTOVER_MAX 32768         /* bytes read ahead that travel with a hand-over */
@@ -89,6 +132,7 @@
 #define LIMIT_QUEUE_LOOKUP_OCTETS_MAX 8388608 /* of them */
 #define LIMIT_QUEUE_TOKENS_MAX 100000    /* log-ins that may submit */
 #define LIMIT_QUEUE_FROM_MAX 1000        /* addresses in From that a transaction may ask for */
+#define LIMIT_QUEUE_JOURNALS_TOLD_MAX 64 /* journals that an account's mail may be of; with more nothing is forgotten */
 #define LIMIT_QUEUE_CONTROLS_MAX 20      /* posthornctl at the same time */
 
 /* Store */
@@ -99,11 +143,14 @@
 #define LIMIT_MAILBOX_DEPTH_MAX 100
 #define LIMIT_KEYWORD_MAX 100
 #define LIMIT_KEYWORDS_PER_MAILBOX 1000
+#define LIMIT_ANNOTATIONS_MAX 1000       /* of an account and its mailboxes, RFC 5464 */
+#define LIMIT_ANNOTATION_SIZE_MAX 65536
 #define LIMIT_UID_GAP 65536              /* added to UIDNEXT and HIGHESTMODSEQ after an unclean stop */
+#define LIMIT_SEARCH_MAIL_MAX 67108864    /* of a mail that is searched: what lies beyond is not looked at */
 #define LIMIT_IMPORT_MAIL_MAX 1073741824  /* a mail that is imported or exported */
 #define LIMIT_JOURNAL_SIZE 268435456
-#define LIMIT_JOURNAL_RECORD_MAX 3145728 /* envelope and inline body */
-#define LIMIT_ENVELOPE_SIZE_MAX 2097152
+#define LIMIT_JOURNAL_RECORD_MAX 4194304 /* envelope and inline body */
+#define LIMIT_ENVELOPE_SIZE_MAX 3145728
 #define LIMIT_ENVELOPE_RECIPIENTS_MAX (LIMIT_SMTP_RECIPIENTS_MAX + LIMIT_ALIAS_TARGETS_MAX)
 #define LIMIT_SPOOL_LOG_MAX 67108864     /* results of attempts in one message's own file */
 

@@ -1,5 +1,6 @@
 #include "str.h"
 
+#include "check.h"
 #include "mem.h"
 
 bool str_equal(struct str a, struct str b)
@@ -126,4 +127,13 @@ bool str_is_printable(struct str s)
 char *str_copy(struct str s)
 {
 	return mem_copy_text(s.data, s.length);
+}
+
+void str_copy_to_array(struct str s, char *array, size_t size)
+{
+	must(size > 0);
+	s = str_first(s, size - 1);
+	if (s.length)
+		memcpy(array, s.data, s.length);
+	array[s.length] = '\0';
 }

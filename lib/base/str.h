@@ -81,6 +81,9 @@ bool str_is_printable(struct str s);
 /* A heap copy with a NUL behind it; the caller frees it. */
 char *str_copy(struct str s);
 
+/* As much of s as fits into an array of size > 0, with a NUL behind it. */
+void str_copy_to_array(struct str s, char *array, size_t size);
+
 static inline bool char_is_digit(char c)
 {
 	return c >= '0' && c <= '9';

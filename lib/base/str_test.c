@@ -64,12 +64,31 @@ static void comparing(void **state)
 	assert_true(str_equal(str_trim(STR(" \r\n a b\t")), STR("a b")));
 }
 
+static void copying_to_arrays(void **state)
+{
+	(void)state;
+	static const struct {
+		struct str text;
+		size_t size;
+		const char *kept;
+	} cases[] = {
+		{ STR("abc"), 4, "abc" }, { STR("abc"), 3, "ab" }, { STR("abc"), 1, "" }, { STR(""), 8, "" }, { { NULL, 0 }, 8, "" },
+	};
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		char array[9] = "????????";
+		str_copy_to_array(cases[i].text, array, cases[i].size);
+		assert_string_equal(array, cases[i].kept);
+		assert_int_equal(array[cases[i].size], cases[i].size < 8 ? '?' : '\0');
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(splitting),
 		cmocka_unit_test(comparing),
+		cmocka_unit_test(copying_to_arrays),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,23 +15,12 @@ void text_base64_encode(struct buf *out, struct str bytes)
 	}
 }
 
-static int base64_value(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (char_is_digit(c))
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 static bool decode_quad(struct buf *out, const char *quad, bool last)
 {
 	size_t padding = !last || quad[3] != '=' ? 0 : quad[2] != '=' ? 1 : 2;
 	uint32_t group = 0;
 	for (size_t i = 0; i < 4; i++) {
-		int value = i >= 4 - padding ? 0 : base64_value(quad[i]);
+		int value = i >= 4 - padding ? 0 : text_base64_value(quad[i]);
 		if (value < 0)
 			return false;
 		group = group << 6 | (uint32_t)value;
@@ -61,21 +50,13 @@ void text_hex_encode(struct buf *out, struct str bytes)
 	}
 }
 
-static int hex_value(char c)
-{
-	if (char_is_digit(c))
-		return c - '0';
-	c = char_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool text_hex_decode(struct str text, void *bytes, size_t size)
 {
 	unsigned char *out = bytes;
 	if (text.length != size * 2)
 		return false;
 	for (size_t i = 0; i < size; i++) {
-		int high = hex_value(text.data[2 * i]), low = hex_value(text.data[2 * i + 1]);
+		int high = text_hex_value(text.data[2 * i]), low = text_hex_value(text.data[2 * i + 1]);
 		if (high < 0 || low < 0)
 			return false;
 		out[i] = (unsigned char)(high << 4 | low);

@@ -12,6 +12,27 @@ void text_base64_encode(struct buf *out, struct str bytes);
 /* Strict: canonical padding, no other bytes. False for anything else; out is then undefined. */
 bool text_base64_decode(struct buf *out, struct str text);
 
+/* What a base64 character stands for, -1 for others. */
+static inline int text_base64_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (char_is_digit(c))
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* The same for a hexadecimal digit of either case. */
+static inline int text_hex_value(char c)
+{
+	if (char_is_digit(c))
+		return c - '0';
+	c = char_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 void text_hex_encode(struct buf *out, struct str bytes);
 
 /* Exactly size bytes from 2 × size digits of either case. */

@@ -17,6 +17,8 @@ static const struct {
 	{ "listen_lmtp", offsetof(struct config, listen_lmtp), false },
 	{ "listen_pop3", offsetof(struct config, listen_pop3), false },
 	{ "listen_pop3s", offsetof(struct config, listen_pop3s), true },
+	{ "listen_imap", offsetof(struct config, listen_imap), false },
+	{ "listen_imaps", offsetof(struct config, listen_imaps), true },
 };
 
 static const struct config_listeners *listeners_of(const struct config *config, size_t service)

@@ -36,6 +36,12 @@ struct config_listeners {
 	size_t count, capacity;
 };
 
+/* Where to connect to; without a port it is the service's own. */
+struct config_servers {
+	struct endpoint *items;
+	size_t count, capacity;
+};
+
 /* For network_any_contains. */
 struct config_networks {
 	struct network *items;
@@ -58,6 +64,7 @@ struct config_certificates {
 #define CONFIG_FIELD_host char *
 #define CONFIG_FIELD_address char *
 #define CONFIG_FIELD_path char *
+#define CONFIG_FIELD_folder char * /* UTF-8, levels separated by /; may be empty */
 #define CONFIG_FIELD_number unsigned
 #define CONFIG_FIELD_size uint64_t
 #define CONFIG_FIELD_days unsigned
@@ -65,6 +72,8 @@ struct config_certificates {
 #define CONFIG_FIELD_separator char /* 0 for none */
 #define CONFIG_FIELD_listen struct config_listeners
 #define CONFIG_FIELD_networks struct config_networks
+#define CONFIG_FIELD_servers struct config_servers
+#define CONFIG_FIELD_file char * /* absolute path, or empty */
 
 struct config {
 #define CONFIG_GROUP(heading)

@@ -36,6 +36,8 @@ static const char *const other_values[][2] = {
 	{ "listen_lmtp", "/tmp/l.socket,127.0.0.1:24" },
 	{ "listen_pop3", "10.0.0.1:1100" },
 	{ "listen_pop3s", "" },
+	{ "listen_imap", "10.0.0.1:1143" },
+	{ "listen_imaps", "" },
 	{ "tls_minimum", "1.3" },
 	{ "allow_plaintext_login", "loopback" },
 	{ "failure_delay_ms", "0" },
@@ -51,6 +53,8 @@ static const char *const other_values[][2] = {
 	{ "lmtp_networks", "127.0.0.1/32" },
 	{ "exempt_networks", "127.0.0.0/8,::1/128" },
 	{ "pregreet_wait_ms", "0" },
+	{ "dns_forward", "127.0.0.1:5353,[::1]:53" },
+	{ "dns_trust_anchor", "" },
 	{ "connections_max", "1000000" },
 	{ "connections_per_address_max", "1" },
 	{ "porter_workers", "64" },
@@ -71,6 +75,15 @@ static const char *const other_values[][2] = {
 	{ "pop3_login_delay_seconds", "86400" },
 	{ "pop3_autologout_seconds", "1" },
 	{ "default_language", "sk" },
+	{ "imap_autologout_seconds", "1" },
+	{ "imap_append_max", "65536" },
+	{ "imap_message_limit", "1000" },
+	{ "imap_save_limit", "1000" },
+	{ "folder_drafts", "" },
+	{ "folder_sent", "Posta/Inviata" },
+	{ "folder_trash", "Kôš" },
+	{ "folder_junk", "INBOX/Junk" },
+	{ "folder_archive", "a & b" },
 	{ "quota_default_bytes", "9223372036854775807" },
 	{ "quota_default_messages", "1" },
 	{ "journal_size", "16777216" },
@@ -198,6 +211,15 @@ static void mistakes_name_their_line(void **state)
 		{ "listen_smtp = { ../up.socket }", "no place to listen on" },
 		{ "trusted_networks = { 10.0.0.1/8 }", "bits are set behind the prefix" },
 		{ "data_directory = lib", "no absolute path" },
+		{ "dns_trust_anchor = root.key", "no absolute path" },
+		{ "dns_forward = { ns.example.org }", "no address of a server" },
+		{ "dns_forward = { \"*:53\" }", "no address of a server" },
+		{ "dns_forward = { 127.0.0.1:0 }", "no address of a server" },
+		{ "dns_forward = { /dns.socket }", "no address of a server" },
+		{ "folder_sent = inbox", "no name of a mailbox" },
+		{ "folder_sent = \"/a\"", "no name of a mailbox" },
+		{ "folder_sent = \"a/\"", "no name of a mailbox" },
+		{ "folder_sent = \"a//b\"", "no name of a mailbox" },
 		{ "postmaster = root", "no mail address" },
 		{ "hostname = a_b", "no host name" },
 		{ "subaddress_separator = \"++\"", "give one of" },
@@ -313,6 +335,7 @@ static void check_sees_what_does_not_fit(void **state)
 		set(&config, "hostname", "mail.example.org");
 		set(&config, "listen_submissions", "");
 		set(&config, "listen_pop3s", "");
+		set(&config, "listen_imaps", "");
 		for (size_t j = 0; j < 3 && cases[i].sets[j]; j++)
 			assert_true(config_set(&config, cases[i].sets[j], NULL));
 		bool good = config_check(&config, &fail);

@@ -9,7 +9,7 @@ static bool refuse(const struct config_key *key, struct str text, const char *wh
 	return fail_set(fail, FAIL_INVALID, "%s: \"%.*s\" is %s", key->name, STR_ARG(str_first(text, 100)), why);
 }
 
-/* Texts: host, address, path */
+/* Texts: host, address, path, folder */
 
 static bool set_text(struct str text, void *field)
 {
@@ -63,6 +63,18 @@ bool config_path_check(const char *name, struct str text, struct fail **fail)
 static bool path_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
 {
 	return config_path_check(key->name, text, fail) && set_text(text, field);
+}
+
+/* What the store takes as a name; that INBOX is no folder of its own is said here. */
+static bool folder_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	struct str rest = text, level;
+	bool good = text.length <= LIMIT_MAILBOX_NAME_MAX && !str_equal_nocase(text, STR("INBOX"));
+	while (str_take_until(&rest, '/', &level))
+		good = good && level.length > 0;
+	if (!good || (text.length && text.data[text.length - 1] == '/'))
+		return refuse(key, text, "no name of a mailbox (levels are separated by /)", fail);
+	return set_text(text, field);
 }
 
 /* Numbers: number, size, days */
@@ -282,9 +294,42 @@ static bool networks_text(const struct config_key *key, const void *field, size_
 	return true;
 }
 
+/* An address with a port, or one without: then the port is min of the key. */
+static bool servers_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	struct endpoint address;
+	struct config_servers *servers = field;
+	if (!endpoint_parse_ip(text, (uint16_t)key->min, &address, NULL) &&
+	    (!endpoint_parse(text, &address, NULL) || !endpoint_is_ip(&address) || address.every_family || endpoint_port(&address) == 0))
+		return refuse(key, text, "no address of a server (192.0.2.1, 192.0.2.1:53, [2001:db8::1]:53)", fail);
+	*array_add(servers) = address;
+	return true;
+}
+
+static void servers_clear(void *field)
+{
+	array_release((struct config_servers *)field);
+}
+
+static bool servers_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	const struct config_servers *servers = field;
+	if (i >= servers->count)
+		return false;
+	endpoint_print(out, &servers->items[i]);
+	return true;
+}
+
+static bool file_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	return text.length == 0 ? set_text(text, field) : path_add(key, text, field, fail);
+}
+
 static const struct config_type type_host = { false, CONFIG_SHOW_QUOTED, host_add, text_clear, text_text };
 static const struct config_type type_address = { false, CONFIG_SHOW_QUOTED, address_add, text_clear, text_text };
 static const struct config_type type_path = { false, CONFIG_SHOW_QUOTED, path_add, text_clear, text_text };
+static const struct config_type type_folder = { false, CONFIG_SHOW_QUOTED, folder_add, text_clear, text_text };
 static const struct config_type type_number = { false, CONFIG_SHOW_NUMBER, number_add, nothing_clear, number_text };
 static const struct config_type type_size = { false, CONFIG_SHOW_NUMBER, size_add, nothing_clear, size_text };
 static const struct config_type type_days = { false, CONFIG_SHOW_QUOTED, days_add, nothing_clear, days_text };
@@ -294,6 +339,8 @@ static const struct config_type type_separator = { false, CONFIG_SHOW_QUOTED, se
 static const struct config_type type_choice = { false, CONFIG_SHOW_QUOTED, choice_add, nothing_clear, choice_text };
 static const struct config_type type_set = { true, CONFIG_SHOW_QUOTED, set_add, nothing_clear, set_text_at };
 static const struct config_type type_listen = { true, CONFIG_SHOW_QUOTED, listen_add, listen_clear, listen_text };
+static const struct config_type type_servers = { true, CONFIG_SHOW_QUOTED, servers_add, servers_clear, servers_text };
+static const struct config_type type_file = { false, CONFIG_SHOW_QUOTED, file_add, text_clear, text_text };
 static const struct config_type type_networks = { true, CONFIG_SHOW_QUOTED, networks_add, networks_clear,
 	                                              networks_text };
 

@@ -81,6 +81,7 @@ static void master_gone(struct ipc_peer *peer, const char *why)
 	(void)peer;
 	if (why)
 		log_event(LOG_ERROR, 0, "master-channel-ended", LOG_TEXT("why", str_of(why)));
+	log_flush();
 	_exit(why != NULL);
 }
 

@@ -43,7 +43,7 @@ void daemon_become(struct daemon *d, int control, const char *folder);
 bool daemon_reconfigure(struct daemon *d, struct ipc_frame *frame);
 
 /* To be called where a peer was ended for what it sent: tells master, which ends the process behind it and starts a fresh one. peer
- * is its number in WIRE, 0 for auth and queue. Only auth and queue may. */
+ * is its number in WIRE, 0 for auth and queue. Only auth, queue and resolver may. */
 void daemon_report(struct daemon *d, enum ipc_role role, uint64_t peer);
 
 /* Logs and ends the process; status 1. */

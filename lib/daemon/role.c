@@ -9,6 +9,7 @@ static const struct role_rights rights[ROLE_COUNT] = {
 	[ROLE_QUEUE] = { "posthorn-queue", "spool",
 	                 SANDBOX_NEEDS_FILES | SANDBOX_NEEDS_THREADS | SANDBOX_NEEDS_ACCEPT | SANDBOX_NEEDS_SEALED_MEMORY },
 	[ROLE_ZYGOTE] = { "posthorn-mail", "accounts", SANDBOX_NEEDS_FILES | SANDBOX_NEEDS_THREADS | SANDBOX_NEEDS_FORK },
+	[ROLE_RESOLVER] = { "posthorn-dns", NULL, SANDBOX_NEEDS_THREADS | SANDBOX_NEEDS_INTERNET },
 	[ROLE_MAILBOX] = { "posthorn-mail", NULL, SANDBOX_NEEDS_FILES | SANDBOX_NEEDS_THREADS },
 };
 

@@ -224,6 +224,42 @@ bool directory_backup(struct directory *d, const char *path, struct fail **fail)
 	return done || fail_set(fail, FAIL_IO, "cannot write the copy %s: %s", path, sqlite3_errmsg(d->db));
 }
 
+static bool must_be_empty(struct directory *d, struct fail **fail)
+{
+	int64_t rows;
+	if (!pragma_number(d, "SELECT (SELECT count(*) FROM domain) + (SELECT count(*) FROM account)", &rows))
+		return fail_set(fail, FAIL_CORRUPT, "the directory database cannot be read: %s", sqlite3_errmsg(d->db));
+	return rows == 0 || fail_set(fail, FAIL_EXISTS, "the directory has domains or accounts already");
+}
+
+/* One write transaction of SQLite's: a crash leaves the old or the new. */
+static bool take_pages(struct directory *d, struct directory *copy, struct fail **fail)
+{
+	sqlite3_backup *pages = sqlite3_backup_init(d->db, "main", copy->db, "main");
+	if (pages) {
+		sqlite3_backup_step(pages, -1);
+		if (sqlite3_backup_finish(pages) == SQLITE_OK)
+			return true;
+	}
+	enum fail_kind kind = (sqlite3_errcode(d->db) & 0xff) == SQLITE_FULL ? FAIL_NO_SPACE : FAIL_IO;
+	return fail_set(fail, kind, "cannot take over the copy of the directory: %s", sqlite3_errmsg(d->db));
+}
+
+bool directory_restore(struct directory *d, const char *path, struct fail **fail)
+{
+	must(!d->in_batch && d->depth == 0);
+	uint64_t before = d->generation;
+	CLEANUP(directory_cleanup) struct directory *copy = must_be_empty(d, fail) ? directory_open(path, fail) : NULL;
+	if (!copy || !directory_verify(copy, fail))
+		return false;
+	/* What was remembered under a generation of the copy or of this one is stale: the next one is above both. */
+	CLEANUP(query_end) struct query q = query_begin(copy, SQL_SETTING_SET, fail);
+	query_text(&q, 1, STR("generation"));
+	query_number(&q, 2, (int64_t)((before > copy->generation ? before : copy->generation) + 1));
+	query_row(&q);
+	return !q.failed && take_pages(d, copy, fail) && load_settings(d, fail);
+}
+
 /* The first row says what is wrong; "ok" for integrity_check, none for foreign_key_check. */
 static bool pragma_is_clean(struct directory *d, const char *text, struct fail **fail)
 {

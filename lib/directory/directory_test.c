@@ -76,6 +76,42 @@ static void a_backup_is_a_directory(void **state)
 	directory_close(copy);
 }
 
+/* Everything comes back, answers of before are stale, and nothing that is there is overwritten. */
+static void a_backup_is_taken_over(void **state)
+{
+	struct fixture *f = *state;
+	struct directory_account account;
+	CLEANUP(mem_free) char *path = mem_printf("%s.empty", f->path);
+	unsigned char key[DIRECTORY_KEY_SIZE], restored_key[DIRECTORY_KEY_SIZE];
+	directory_key(f->d, "test", key);
+	good(directory_backup(f->d, f->copy, fail));
+	bad(FAIL_EXISTS, "already", directory_restore(f->d, f->copy, fail));
+	CLEANUP(directory_cleanup) struct directory *empty = directory_open(path, NULL);
+	assert_non_null(empty);
+	uint64_t generation = directory_generation(empty);
+	CLEANUP(mem_free) char *other = mem_printf("%s.other", f->path);
+	sqlite3 *foreign;
+	assert_int_equal(sqlite3_open(other, &foreign), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(foreign, "CREATE TABLE t(x)", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(foreign);
+	bad(FAIL_INVALID, "is not a directory database", directory_restore(empty, other, fail));
+	assert_int_equal(unlink(other), 0);
+	good(directory_restore(empty, f->copy, fail));
+	assert_true(directory_generation(empty) > generation);
+	assert_true(directory_generation(empty) > directory_generation(f->d));
+	directory_key(empty, "test", restored_key);
+	assert_memory_equal(restored_key, key, sizeof key);
+	directory_close(TAKE(empty));
+	empty = directory_open(path, NULL);
+	assert_non_null(empty);
+	good(directory_verify(empty, fail));
+	good(directory_account_get(empty, STR("bob@example.test"), &account, fail));
+	assert_int_equal(account.id, f->bob);
+	bad(FAIL_EXISTS, "already", directory_restore(empty, f->copy, fail));
+	directory_close(TAKE(empty));
+	assert_int_equal(unlink(path), 0);
+}
+
 static void a_batch_is_one_change(void **state)
 {
 	struct fixture *f = *state;
@@ -343,6 +379,7 @@ int main(void)
 		fixture_test(a_later_format_is_refused),
 		fixture_test(damage_is_found),
 		fixture_test(a_backup_is_a_directory),
+		fixture_test(a_backup_is_taken_over),
 		fixture_test(a_batch_is_one_change),
 		fixture_test(a_full_disk_undoes_the_batch),
 		fixture_test(settings_are_checked),

@@ -29,6 +29,7 @@ struct ipc_waiting {
 static const char *const role_names[ROLE_COUNT] = {
 	[ROLE_MASTER] = "master", [ROLE_PORTER] = "porter", [ROLE_AUTH] = "auth",     [ROLE_MAILBOX] = "mailbox",
 	[ROLE_SMTPD] = "smtpd",   [ROLE_QUEUE] = "queue",   [ROLE_ZYGOTE] = "zygote", [ROLE_CTL] = "ctl",
+	[ROLE_RESOLVER] = "resolver",
 };
 
 const char *ipc_role_name(enum ipc_role role)
@@ -102,15 +103,17 @@ bool ipc_pair(int pair[2], struct fail **fail)
 }
 
 /* 1 sent, 0 would block, -1 broken */
-static int send_now(struct ipc_channel *channel, const struct header *header, const char *payload, const int *descriptors, size_t count,
-                    int flags)
+static int send_now(struct ipc_channel *channel, const struct header *header, struct str payload, struct str tail,
+                    const int *descriptors, size_t count, int flags)
 {
-	struct iovec parts[2] = { { (void *)header, sizeof *header }, { (void *)payload, header->length } };
+	struct iovec parts[3] = {
+		{ (void *)header, sizeof *header }, { (void *)payload.data, payload.length }, { (void *)tail.data, tail.length },
+	};
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int) * LIMIT_IPC_DESCRIPTORS_MAX)];
 	} control = {};
-	struct msghdr message = { .msg_iov = parts, .msg_iovlen = header->length ? 2 : 1 };
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = tail.length ? 3 : payload.length ? 2 : 1 };
 	if (count) {
 		message.msg_control = control.room;
 		message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
@@ -128,9 +131,10 @@ static int send_now(struct ipc_channel *channel, const struct header *header, co
 	}
 }
 
-static void enqueue(struct ipc_channel *channel, const struct header *header, struct str payload, const int *descriptors, size_t count)
+static void enqueue(struct ipc_channel *channel, const struct header *header, struct str payload, struct str tail,
+                    const int *descriptors, size_t count)
 {
-	if (channel->waiting_octets + sizeof(struct ipc_waiting) + payload.length > LIMIT_IPC_WAITING_MAX ||
+	if (channel->waiting_octets + sizeof(struct ipc_waiting) + header->length > LIMIT_IPC_WAITING_MAX ||
 	    channel->waiting_descriptors + count > LIMIT_IPC_WAITING_DESCRIPTORS_MAX) {
 		close_all(descriptors, count);
 		break_channel(channel);
@@ -138,19 +142,21 @@ static void enqueue(struct ipc_channel *channel, const struct header *header, st
 			channel->waits(channel);
 		return;
 	}
-	struct ipc_waiting *waiting = mem_alloc(sizeof *waiting + payload.length);
+	struct ipc_waiting *waiting = mem_alloc(sizeof *waiting + header->length);
 	waiting->header = *header;
 	waiting->descriptor_count = count;
 	if (count)
 		memcpy(waiting->descriptors, descriptors, sizeof(int) * count);
 	if (payload.length)
 		memcpy(waiting->payload, payload.data, payload.length);
+	if (tail.length)
+		memcpy(waiting->payload + payload.length, tail.data, tail.length);
 	if (channel->last_waiting)
 		channel->last_waiting->next = waiting;
 	else
 		channel->first_waiting = waiting;
 	channel->last_waiting = waiting;
-	channel->waiting_octets += sizeof *waiting + payload.length;
+	channel->waiting_octets += sizeof *waiting + header->length;
 	channel->waiting_descriptors += count;
 	if (channel->waits)
 		channel->waits(channel);
@@ -159,18 +165,25 @@ static void enqueue(struct ipc_channel *channel, const struct header *header, st
 void ipc_send(struct ipc_channel *channel, enum msg_type type, uint64_t request, struct str payload, const int *descriptors,
               size_t descriptor_count)
 {
-	must(payload.length <= LIMIT_IPC_FRAME_MAX - sizeof(struct header) && descriptor_count <= LIMIT_IPC_DESCRIPTORS_MAX);
-	struct header header = { (uint32_t)type, (uint32_t)payload.length, request };
+	ipc_send_parts(channel, type, request, payload, (struct str){}, descriptors, descriptor_count);
+}
+
+void ipc_send_parts(struct ipc_channel *channel, enum msg_type type, uint64_t request, struct str payload, struct str tail,
+                    const int *descriptors, size_t descriptor_count)
+{
+	size_t length = payload.length + tail.length;
+	must(length <= LIMIT_IPC_FRAME_MAX - sizeof(struct header) && descriptor_count <= LIMIT_IPC_DESCRIPTORS_MAX);
+	struct header header = { (uint32_t)type, (uint32_t)length, request };
 	if (channel->broken) {
 		close_all(descriptors, descriptor_count);
 		return;
 	}
 	/* A channel outside a loop (waits not set) may block: its process has nothing else to do. */
 	int flags = channel->waits || channel->shared ? MSG_DONTWAIT : 0;
-	int sent = channel->first_waiting ? 0 : send_now(channel, &header, payload.data, descriptors, descriptor_count, flags);
+	int sent = channel->first_waiting ? 0 : send_now(channel, &header, payload, tail, descriptors, descriptor_count, flags);
 	channel->full = channel->shared && sent == 0;
 	if (sent == 0 && !channel->shared) {
-		enqueue(channel, &header, payload, descriptors, descriptor_count);
+		enqueue(channel, &header, payload, tail, descriptors, descriptor_count);
 		return;
 	}
 	close_all(descriptors, descriptor_count);
@@ -182,7 +195,8 @@ bool ipc_flush(struct ipc_channel *channel)
 {
 	while (channel->first_waiting) {
 		struct ipc_waiting *first = channel->first_waiting;
-		int sent = send_now(channel, &first->header, first->payload, first->descriptors, first->descriptor_count, MSG_DONTWAIT);
+		int sent = send_now(channel, &first->header, str_from(first->payload, first->header.length), (struct str){}, first->descriptors,
+		                    first->descriptor_count, MSG_DONTWAIT);
 		if (sent == 0)
 			return false;
 		if (sent < 0)

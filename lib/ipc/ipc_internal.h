@@ -5,8 +5,7 @@
 #ifndef POSTHORN_IPC_INTERNAL_H
 #define POSTHORN_IPC_INTERNAL_H
 
-#include "buf.h"
-#include "limits.h"
+#include "ipc.h"
 
 struct ipc_scratch {
 	struct buf encoded;
@@ -15,5 +14,9 @@ struct ipc_scratch {
 
 /* This thread's. */
 struct ipc_scratch *ipc_scratch(void);
+
+/* ipc_send with a payload in two parts, of which the second may be empty. */
+void ipc_send_parts(struct ipc_channel *channel, enum msg_type type, uint64_t request, struct str payload, struct str tail,
+                    const int *descriptors, size_t descriptor_count);
 
 #endif

@@ -41,29 +41,47 @@ static struct str read_text(struct reader *r, size_t max)
 	return r->good ? text : (struct str){};
 }
 
+enum { COPIED_MAX = 2048 };
+
+/* A message being written. A long value at its end is not copied but sent from where it lies. */
+struct writer {
+	struct buf *encoded;
+	struct str tail;
+};
+
+static void write_fixed(struct writer *w, const void *value, size_t size)
+{
+	buf_add_str(w->encoded, w->tail);
+	w->tail = (struct str){};
+	buf_append(w->encoded, value, size);
+}
+
 /* Our own side keeps the limits too: a longer value is our bug, not the peer's. */
-static void write_bytes(struct buf *encoded, struct str bytes, size_t max)
+static void write_bytes(struct writer *w, struct str bytes, size_t max)
 {
 	must(bytes.length <= max);
 	uint32_t length = (uint32_t)bytes.length;
-	buf_append(encoded, &length, sizeof length);
-	buf_add_str(encoded, bytes);
+	write_fixed(w, &length, sizeof length);
+	if (bytes.length > COPIED_MAX)
+		w->tail = bytes;
+	else
+		buf_add_str(w->encoded, bytes);
 }
 
-#define U32(x) buf_append(encoded, &message->x, sizeof message->x);
+#define U32(x) write_fixed(&w, &message->x, sizeof message->x);
 #define U64(x) U32(x)
 #define I64(x) U32(x)
 #define ID(x) U32(x)
-#define TEXT(x, max) write_bytes(encoded, message->x, (max));
-#define BYTES(x, max) write_bytes(encoded, message->x, (max));
+#define TEXT(x, max) write_bytes(&w, message->x, (max));
+#define BYTES(x, max) write_bytes(&w, message->x, (max));
 #define MESSAGE(NAME, name, fields)                                                                                         \
 	void msg_##name##_send(struct ipc_channel *channel, uint64_t request, const struct msg_##name *message, int descriptor) \
 	{                                                                                                                       \
-		struct buf *encoded = &ipc_scratch()->encoded;                                                                      \
+		struct writer w = { &ipc_scratch()->encoded, {} };                                                                  \
 		(void)message;                                                                                                      \
-		buf_clear(encoded);                                                                                                 \
-		fields must(!encoded->overflowed);                                                                                  \
-		ipc_send(channel, MSG_##NAME, request, buf_str(encoded), &descriptor, descriptor >= 0);                             \
+		buf_clear(w.encoded);                                                                                               \
+		fields must(!w.encoded->overflowed);                                                                                \
+		ipc_send_parts(channel, MSG_##NAME, request, buf_str(w.encoded), w.tail, &descriptor, descriptor >= 0);             \
 	}
 #include "messages.def"
 #undef MESSAGE

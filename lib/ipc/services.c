@@ -75,6 +75,23 @@ bool target_next(struct str *rest, struct target *target)
 	return true;
 }
 
+void delivery_place_add(struct buf *places, const struct delivery_place *place)
+{
+	buf_append(places, &place->sequence, sizeof place->sequence);
+	buf_append(places, &place->recipient, sizeof place->recipient);
+}
+
+bool delivery_place_next(struct str *rest, struct delivery_place *place)
+{
+	size_t size = sizeof place->sequence + sizeof place->recipient;
+	if (rest->length < size)
+		return false;
+	memcpy(&place->sequence, rest->data, sizeof place->sequence);
+	memcpy(&place->recipient, rest->data + sizeof place->sequence, sizeof place->recipient);
+	*rest = str_from_index(*rest, size);
+	return true;
+}
+
 static const struct {
 	unsigned bit;
 	struct str name;

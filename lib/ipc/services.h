@@ -111,4 +111,13 @@ void target_add(struct buf *targets, const struct target *target);
 /* Takes the next one out of *rest; false at the end or when it is malformed (*rest is then not empty). */
 bool target_next(struct str *rest, struct target *target);
 
+/* msg_stored.places, in the same manner. */
+struct delivery_place {
+	uint64_t sequence;
+	uint32_t recipient;
+};
+
+void delivery_place_add(struct buf *places, const struct delivery_place *place);
+bool delivery_place_next(struct str *rest, struct delivery_place *place);
+
 #endif

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { FORMAT_VERSION = 1, FLAG_SMTPUTF8 = 1, FLAG_REQUIRE_TLS = 2, FLAG_BODY_IN_FILE = 4, FLAGS_ALL = 7 };
+enum { FORMAT_VERSION = 2, FORMAT_WITHOUT_DETAIL = 1, FLAG_SMTPUTF8 = 1, FLAG_REQUIRE_TLS = 2, FLAG_BODY_IN_FILE = 4, FLAGS_ALL = 7 };
 
 static bool is_clean(struct str s, size_t max)
 {
@@ -21,6 +21,7 @@ static bool recipient_is_valid(const struct envelope_recipient *r)
 {
 	bool never_alone = !(r->notify & ENVELOPE_NOTIFY_NEVER) || r->notify == ENVELOPE_NOTIFY_NEVER;
 	return r->address.length > 0 && is_clean(r->address, LIMIT_ADDRESS_MAX) && is_clean(r->orcpt, ENVELOPE_ORCPT_MAX) &&
+	       is_clean(r->detail, LIMIT_LOCAL_PART_MAX) &&
 	       r->notify < 16 && never_alone && (unsigned)r->state < ENVELOPE_STATE_COUNT;
 }
 
@@ -82,6 +83,7 @@ bool envelope_encode(const struct envelope *e, struct buf *out, struct fail **fa
 		buf_add_char(out, (char)r->state);
 		add_text(out, r->address);
 		add_text(out, r->orcpt);
+		add_text(out, r->detail);
 	}
 	if (out->overflowed || out->length - start > LIMIT_ENVELOPE_SIZE_MAX) {
 		buf_truncate(out, start);
@@ -122,7 +124,7 @@ static void take_facts(struct wire_reader *r, struct envelope *e)
 	e->envid = take_text(r);
 }
 
-static void take_recipients(struct wire_reader *r, struct envelope *e)
+static void take_recipients(struct wire_reader *r, unsigned version, struct envelope *e)
 {
 	for (size_t i = 0; i < e->recipient_count && !r->bad; i++) {
 		struct envelope_recipient *recipient = &e->recipients[i];
@@ -131,6 +133,8 @@ static void take_recipients(struct wire_reader *r, struct envelope *e)
 		recipient->state = wire_take_u8(r);
 		recipient->address = take_text(r);
 		recipient->orcpt = take_text(r);
+		if (version != FORMAT_WITHOUT_DETAIL)
+			recipient->detail = take_text(r);
 		r->bad |= !recipient_is_valid(recipient);
 	}
 }
@@ -143,7 +147,8 @@ bool envelope_decode(struct str bytes, struct arena *arena, struct envelope *e, 
 	if (front.bad || length < 4 || length > bytes.length || length > LIMIT_ENVELOPE_SIZE_MAX)
 		return fail_set(fail, FAIL_CORRUPT, "an envelope with a wrong length");
 	struct wire_reader r = { .rest = str_first(front.rest, length - 4) };
-	if (wire_take_u8(&r) != FORMAT_VERSION)
+	unsigned version = wire_take_u8(&r);
+	if (version != FORMAT_VERSION && version != FORMAT_WITHOUT_DETAIL)
 		return fail_set(fail, FAIL_CORRUPT, "an envelope of an unknown version");
 	struct envelope decoded = {};
 	take_facts(&r, &decoded);
@@ -151,7 +156,7 @@ bool envelope_decode(struct str bytes, struct arena *arena, struct envelope *e, 
 	if (r.bad || !is_valid(&decoded) || decoded.recipient_count > r.rest.length / recipient_size_min)
 		return fail_set(fail, FAIL_CORRUPT, "a damaged envelope");
 	decoded.recipients = arena_alloc_array(arena, decoded.recipient_count, sizeof *decoded.recipients);
-	take_recipients(&r, &decoded);
+	take_recipients(&r, version, &decoded);
 	if (r.bad || r.rest.length > 0)
 		return fail_set(fail, FAIL_CORRUPT, "a damaged envelope");
 	*e = decoded;

@@ -2,7 +2,7 @@
  * The envelope of a message in the queue: what MAIL and RCPT said, who said it, and what became
  * of each recipient. It stands before the body in a journal record, and in the message's own file.
  *
- * Encoding is versioned, little-endian, in a fixed order, with its own total length at the front,
+ * Encoding is versioned (2 is written, and 1, which had no details, is read), little-endian, in a fixed order, with its own total length at the front,
  * so that what follows (the body) is found. Decoding takes only what encoding can have made:
  * known version and values, lengths within limits, nothing left over, text without control
  * characters (an address never smuggles a line into a dialogue); anything else is FAIL_CORRUPT.
@@ -58,6 +58,7 @@ struct envelope_recipient {
 	uint64_t account;   /* local: whose; 0: remote */
 	struct str address; /* local: as it was given; remote: where to; at most LIMIT_ADDRESS_MAX */
 	struct str orcpt;
+	struct str detail;  /* local: the subaddress that led there, RFC 5233; at most LIMIT_LOCAL_PART_MAX */
 	uint8_t notify;
 	enum envelope_state state;
 };

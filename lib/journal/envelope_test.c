@@ -1,12 +1,14 @@
 #include "envelope.h"
 
 #include "journal_test_kit.h"
+#include "wire.h"
 
 static struct envelope sample(struct envelope_recipient *recipients, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		recipients[i] = (struct envelope_recipient){
 			.account = i % 2 ? 0 : i + 7, .address = STR("Bob+lists@Example.Test"), .orcpt = STR("rfc822;bob@example.test"),
+			.detail = i % 3 ? STR("lists") : STR(""),
 			.notify = ENVELOPE_NOTIFY_SUCCESS | ENVELOPE_NOTIFY_DELAY, .state = i % ENVELOPE_STATE_COUNT,
 		};
 	return (struct envelope){
@@ -36,6 +38,7 @@ static void check_equal(const struct envelope *a, const struct envelope *b)
 		const struct envelope_recipient *left = &a->recipients[i], *right = &b->recipients[i];
 		assert_true(left->account == right->account && left->notify == right->notify && left->state == right->state);
 		assert_true(str_equal(left->address, right->address) && str_equal(left->orcpt, right->orcpt));
+		assert_true(str_equal(left->detail, right->detail));
 	}
 }
 
@@ -165,6 +168,26 @@ static void the_body_has_the_size_told(void **state)
 	}
 }
 
+/* As it was written before recipients had details: it ends with an empty one now. */
+static void the_version_without_details_is_read(void **state)
+{
+	(void)state;
+	CLEANUP(arena_cleanup) struct arena *arena = arena_new(1 << 20);
+	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(LIMIT_JOURNAL_RECORD_MAX);
+	struct envelope_recipient recipient;
+	struct envelope given = sample(&recipient, 1), got;
+	struct str rest;
+	assert_true(envelope_encode(&given, &out, NULL));
+	assert_memory_equal(out.data + out.length - 2, "\0\0", 2);
+	buf_truncate(&out, out.length - 2);
+	wire_put_u32(out.data, (uint32_t)out.length);
+	assert_false(envelope_decode(buf_str(&out), arena, &got, &rest, NULL));
+	out.data[4] = 1;
+	assert_true(envelope_decode(buf_str(&out), arena, &got, &rest, NULL));
+	assert_int_equal(rest.length, 0);
+	check_equal(&given, &got);
+}
+
 static void ids_are_sixteen_digits(void **state)
 {
 	(void)state;
@@ -181,6 +204,7 @@ int main(void)
 		cmocka_unit_test(what_breaks_a_limit_is_refused),
 		cmocka_unit_test(damage_is_seen),
 		cmocka_unit_test(the_body_has_the_size_told),
+		cmocka_unit_test(the_version_without_details_is_read),
 		cmocka_unit_test(ids_are_sixteen_digits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

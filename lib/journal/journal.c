@@ -180,8 +180,6 @@ bool journal_remove(int directory, const struct journal_uuid *uuid, struct fail 
 static bool give_up(struct journal *j, struct fail **fail, const char *what)
 {
 	fail_set_errno(fail, FAIL_IO, "%s the journal", what);
-	if (fail && *fail)
-		(*fail)->kind = FAIL_IO;
 	HOLD(&j->index);
 	j->failed = true;
 	return false;

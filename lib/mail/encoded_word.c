@@ -58,20 +58,13 @@ static bool read_word(struct reader *r, size_t start, struct word *word)
 	return str_find(word->content, STR("=?")) == word->content.length;
 }
 
-static int hex_value(char c)
-{
-	unsigned char byte;
-	char pair[2] = { '0', c };
-	return text_hex_decode(str_from(pair, 2), &byte, 1) ? byte : -1;
-}
-
 /* RFC 2047 §4.2 */
 static void decode_q(struct buf *out, struct str s)
 {
 	for (size_t i = 0; i < s.length; i++) {
 		char c = s.data[i];
-		int high = c == '=' && i + 2 < s.length ? hex_value(s.data[i + 1]) : -1;
-		int low = high >= 0 ? hex_value(s.data[i + 2]) : -1;
+		int high = c == '=' && i + 2 < s.length ? text_hex_value(s.data[i + 1]) : -1;
+		int low = high >= 0 ? text_hex_value(s.data[i + 2]) : -1;
 		if (low >= 0) {
 			c = (char)(high << 4 | low);
 			i += 2;

@@ -109,6 +109,11 @@ void check_pack(const struct message *message)
 	must(message_unpack_envelope(a, buf_str(&first), &envelope, NULL));
 	must(envelope.from.count == message->envelope.from.count && envelope.cc.count == message->envelope.cc.count);
 	must(str_equal(envelope.subject, message->envelope.subject));
+	struct mime_part *part = message_unpack_structure(a, buf_str(&first), NULL);
+	must(part);
+	for (const struct mime_part *same = again.root; same; same = mime_next(same), part = mime_next(part))
+		must(part && part->body_offset == same->body_offset && str_equal(part->subtype, same->subtype));
+	must(!part);
 }
 
 char *check_samples_folder(void)

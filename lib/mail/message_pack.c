@@ -3,13 +3,14 @@
 #include "limits.h"
 
 /*
- * blob     = version, then four sections, each behind its length: envelope, facts, subset, structure.
+ * blob     = version, then three sections, each behind its length: envelope, facts, structure.
+ * In version 1 the subset stood before the structure; the store keeps it in a column of its own.
  * number   = little endian groups of seven bits, the high bit says that more follow.
  * text     = 0 when absent, else its length + 1 and the octets.
  * sender, reply-to begin with 0 when they are From's list; other lists and they otherwise with 1 + count.
  * part     = kind, texts and numbers in the order of pack_part, then its children.
  */
-enum { VERSION = 1, PART_COUNT_MAX = LIMIT_MIME_PARTS_MAX + LIMIT_MIME_DEPTH_MAX };
+enum { VERSION = 2, VERSION_WITH_SUBSET = 1, PART_COUNT_MAX = LIMIT_MIME_PARTS_MAX + LIMIT_MIME_DEPTH_MAX };
 
 static void pack_number(struct buf *out, uint64_t number)
 {
@@ -128,8 +129,6 @@ bool message_pack(const struct message *m, struct buf *out)
 	pack_section(out, &scratch);
 	pack_facts(&scratch, m);
 	pack_section(out, &scratch);
-	pack_number(out, m->subset.length);
-	buf_add_str(out, m->subset);
 	for (const struct mime_part *part = m->root; part; part = mime_next(part))
 		pack_part(&scratch, part);
 	pack_section(out, &scratch);
@@ -142,6 +141,7 @@ struct unpacker {
 	const unsigned char *at;
 	const unsigned char *end;
 	bool corrupt;
+	bool has_subset;
 	size_t addresses_left;
 	size_t parameters_left;
 	size_t parts_left;
@@ -378,8 +378,10 @@ static struct unpacker unpack_begin(struct arena *a, struct str blob)
 	u.parameters_left = LIMIT_MESSAGE_PARAMETERS_MAX + PART_COUNT_MAX; /* the default ones are not counted */
 	u.at = (const unsigned char *)blob.data;
 	u.end = u.at + blob.length;
-	if (unpack_size(&u, VERSION) != VERSION)
+	size_t version = unpack_size(&u, VERSION);
+	if (version < VERSION_WITH_SUBSET)
 		give_up(&u);
+	u.has_subset = version == VERSION_WITH_SUBSET;
 	return u;
 }
 
@@ -418,9 +420,22 @@ bool message_unpack(struct arena *a, struct str blob, struct message *m, struct 
 	unpack_envelope(&envelope, &m->envelope);
 	struct unpacker facts = unpack_section(&u);
 	unpack_facts(&facts, m);
-	m->subset = unpack_bytes(&u, unpack_size(&u, SIZE_MAX));
+	if (u.has_subset)
+		m->subset = unpack_bytes(&u, unpack_size(&u, SIZE_MAX));
 	struct unpacker structure = unpack_section(&u);
 	m->root = unpack_part(&structure, NULL, 1);
 	return unpack_end(&u, fail) && unpack_end(&envelope, fail) && unpack_end(&facts, fail) &&
 	       unpack_end(&structure, fail);
+}
+
+struct mime_part *message_unpack_structure(struct arena *a, struct str blob, struct fail **fail)
+{
+	struct unpacker u = unpack_begin(a, blob);
+	unpack_section(&u); /* envelope */
+	unpack_section(&u); /* facts */
+	if (u.has_subset)
+		unpack_section(&u);
+	struct unpacker structure = unpack_section(&u);
+	struct mime_part *root = unpack_part(&structure, NULL, 1);
+	return unpack_end(&u, fail) && unpack_end(&structure, fail) ? root : NULL;
 }

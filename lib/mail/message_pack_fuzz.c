@@ -10,9 +10,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct message message;
 	struct mail_envelope envelope;
 	bool fits = message_unpack_envelope(a, blob, &envelope, NULL);
+	bool has_structure = message_unpack_structure(a, blob, NULL);
 	if (!message_unpack(a, blob, &message, NULL))
 		return 0;
-	must(fits);
+	must(fits && has_structure);
 	for (const struct mime_part *part = message.root; part; part = mime_next(part)) {
 		const struct mime_part *up = part->parent;
 		size_t end = part->body_offset + part->body_size;

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 static const struct str full =
@@ -55,6 +56,73 @@ static void the_limit_cuts(void **state)
 	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(60);
 	search_text_headers(&out, full, mime_parse(a, full, NULL));
 	assert_true(out.overflowed && out.length <= 60 && out.length > 20);
+}
+
+static void ends_of_fields(void **state)
+{
+	(void)state;
+	CLEANUP(arena_cleanup) struct arena *a = arena_new(MESSAGE_ARENA_SIZE);
+	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(10000);
+	struct search_text_ends ends = {};
+	buf_add_str(&out, STR("before"));
+	search_text_headers_with_ends(&out, full, mime_parse(a, full, NULL), &ends);
+	assert_int_equal(ends.list.count, 2); /* those of parts are not counted */
+	struct str first = str_first(str_from_index(buf_str(&out), 6), ends.list.items[0]);
+	struct str second = str_first(str_from_index(buf_str(&out), 6 + ends.list.items[0]), ends.list.items[1] - ends.list.items[0]);
+	assert_true(str_starts(first, STR("SUBJECT: GRU")) && first.data[first.length - 1] == ' ');
+	assert_true(str_equal(second, STR("CONTENT-TYPE: MULTIPART/MIXED; BOUNDARY=B ")));
+	array_release(&ends.list);
+}
+
+static void questions(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *key;
+		bool ascii_only, headers, bodies, expected;
+	} cases[] = {
+		{ "Grüsse", false, false, true, false },
+		{ "SCHÖNE GRÜßE", false, false, true, true },
+		{ "schöne", false, true, false, false },
+		{ "schöne  GrüßE", true, false, true, true },
+		{ "SCHÖNE", true, true, true, false },
+		{ "<b>HI</b>", true, false, true, true },
+		{ "SUBJECT: INNER", true, true, false, true },
+		{ "SUBJECT: INNER", true, false, true, false },
+		{ "", false, true, false, true },
+	};
+	CLEANUP(arena_cleanup) struct arena *a = arena_new(MESSAGE_ARENA_SIZE);
+	const struct mime_part *root = mime_parse(a, full, NULL);
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		bool blank = false;
+		CLEANUP(buf_release) struct buf key = BUF_WITH_LIMIT(1000);
+		search_text_fold(&key, str_of(cases[i].key), cases[i].ascii_only, &blank);
+		struct search_text_question question = { buf_str(&key), cases[i].ascii_only, cases[i].headers,
+			                                     cases[i].bodies };
+		assert_int_equal(search_text_has(&question, full, root), cases[i].expected);
+	}
+}
+
+/* The text is looked at in pieces of some 64 KB: keys that lie over their ends are found, and the last one. */
+static void pieces_hide_nothing(void **state)
+{
+	(void)state;
+	CLEANUP(buf_release) struct buf mail = BUF_WITH_LIMIT(1 << 20);
+	buf_add_str(&mail, STR("Subject: x\r\n\r\n"));
+	for (unsigned i = 0; i < 30000; i++)
+		buf_printf(&mail, "%05u\r\n", i);
+	CLEANUP(arena_cleanup) struct arena *a = arena_new(MESSAGE_ARENA_SIZE);
+	const struct mime_part *root = mime_parse(a, buf_str(&mail), NULL);
+	for (unsigned i = 0; i + 2 < 30000; i++) {
+		if (i % 100 && (i < 10800 || i > 11000))
+			continue;
+		char key[24];
+		snprintf(key, sizeof key, "%05u %05u %05u ", i, i + 1, i + 2);
+		struct search_text_question question = { .key = str_of(key), .bodies = true };
+		assert_true(search_text_has(&question, buf_str(&mail), root));
+		key[4] = 'x';
+		assert_false(search_text_has(&question, buf_str(&mail), root));
+	}
 }
 
 static void previews(void **state)
@@ -109,6 +177,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(headers_and_bodies),
 		cmocka_unit_test(the_limit_cuts),
+		cmocka_unit_test(ends_of_fields),
+		cmocka_unit_test(questions),
+		cmocka_unit_test(pieces_hide_nothing),
 		cmocka_unit_test(previews),
 		cmocka_unit_test(samples_are_searchable),
 	};

@@ -61,25 +61,6 @@ static inline void put(struct chunk *chunk, char c)
 	chunk->bytes[chunk->length++] = c;
 }
 
-static int hex_value(char c)
-{
-	if (char_is_digit(c))
-		return c - '0';
-	c = char_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static inline int base64_value(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (char_is_digit(c))
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 static void flush_sextets(struct transfer_decoder *d, struct chunk *chunk)
 {
 	if (d->sextets >= 2)
@@ -95,7 +76,7 @@ static void flush_sextets(struct transfer_decoder *d, struct chunk *chunk)
 static void decode_base64(struct transfer_decoder *d, struct str bytes, struct chunk *chunk)
 {
 	for (size_t i = 0; i < bytes.length; i++) {
-		int value = base64_value(bytes.data[i]);
+		int value = text_base64_value(bytes.data[i]);
 		if (value < 0) {
 			if (bytes.data[i] == '=')
 				flush_sextets(d, chunk);
@@ -169,11 +150,11 @@ static void read_quoted(struct transfer_decoder *d, struct chunk *chunk, char c)
 		if (c != '\n')
 			read_plain(d, chunk, c);
 	} else if (d->state == EQUALS_HEX) {
-		if (hex_value(c) < 0) {
+		if (text_hex_value(c) < 0) {
 			give_up(d, chunk, c);
 			return;
 		}
-		put(chunk, (char)(hex_value(d->kept[1]) << 4 | hex_value(c)));
+		put(chunk, (char)(text_hex_value(d->kept[1]) << 4 | text_hex_value(c)));
 		drop_kept(d);
 	} else if (c == '\n') {
 		drop_kept(d);
@@ -181,7 +162,7 @@ static void read_quoted(struct transfer_decoder *d, struct chunk *chunk, char c)
 		d->state = EQUALS_CR;
 	} else if (c == ' ' || c == '\t') {
 		keep(d, chunk, c, EQUALS_BLANKS);
-	} else if (d->state == EQUALS && hex_value(c) >= 0) {
+	} else if (d->state == EQUALS && text_hex_value(c) >= 0) {
 		keep(d, chunk, c, EQUALS_HEX);
 	} else {
 		give_up(d, chunk, c);

@@ -147,6 +147,11 @@ uint64_t stream_bytes_written(const struct stream *s)
 	return s->bytes_written;
 }
 
+uint64_t stream_bytes_given(const struct stream *s)
+{
+	return s->bytes_written + s->output_length;
+}
+
 /* Shutting the reading side down wakes a waiting recv, so that no read has to watch a second descriptor. */
 void stream_interrupt(struct stream *s)
 {
@@ -438,6 +443,11 @@ void stream_begin_bulk(struct stream *s)
 	s->bulk = true;
 	s->bulk_began_ms = s->clock_ms();
 	s->bulk_bytes = 0;
+}
+
+void stream_end_bulk(struct stream *s)
+{
+	s->bulk = false;
 }
 
 struct str stream_peek(struct stream *s)

@@ -96,6 +96,9 @@ const char *stream_status_name(enum stream_status status);
 uint64_t stream_bytes_read(const struct stream *s);
 uint64_t stream_bytes_written(const struct stream *s);
 
+/* Bytes that were given to be written, sent or still gathered. */
+uint64_t stream_bytes_given(const struct stream *s);
+
 /* Makes reads of the session's thread end soon with STREAM_INTERRUPTED, at once if one is waiting. May be called
  * from any thread while the stream lives. */
 void stream_interrupt(struct stream *s);
@@ -119,6 +122,9 @@ NODISCARD enum stream_line stream_read_line(struct stream *s, size_t limit, enum
 
 /* Starts the clock of bulk input (a message, a literal): until the next stream_read_line the minimum rate holds. */
 void stream_begin_bulk(struct stream *s);
+
+/* The same end without reading a line. */
+void stream_end_bulk(struct stream *s);
 
 /* A view of at least one byte of input, waiting if there is none; empty when there will be none. It dies with the next
  * read. Take what was used with stream_consume. */

@@ -3,7 +3,7 @@
 #include "clock.h"
 #include "text.h"
 
-#include <stdio.h>
+#include <endian.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,6 +11,8 @@ enum { VALUE_MAX = 300 };
 
 static const char *log_program = "posthorn";
 static enum log_level log_least = LOG_INFO;
+static _Thread_local bool gathers;
+static _Thread_local struct buf gathered;
 
 void log_init(const char *program, enum log_level least)
 {
@@ -42,9 +44,39 @@ static void add_time(struct buf *line)
 	buf_append(line, fraction, sizeof fraction);
 }
 
+static void write_out(struct str lines)
+{
+	ssize_t written = lines.length ? write(STDERR_FILENO, lines.data, lines.length) : 0;
+	(void)written; /* there is nobody left to tell */
+}
+
+void log_gather(void)
+{
+	gathers = true;
+	gathered.limit = LOG_WRITE_MAX;
+}
+
+void log_flush(void)
+{
+	write_out(buf_str(&gathered));
+	buf_clear(&gathered);
+}
+
+static void add_session(struct buf *line, uint64_t session)
+{
+	session = htobe64(session);
+	if (session)
+		text_hex_encode(line, str_from((const char *)&session, sizeof session));
+	else
+		buf_add_char(line, '-');
+	buf_add_char(line, ' ');
+}
+
 static void add_field(struct buf *line, const struct log_field *field)
 {
-	buf_printf(line, " %s=", field->key);
+	buf_add_char(line, ' ');
+	buf_add_str(line, str_of(field->key));
+	buf_add_char(line, '=');
 	if (field->is_number)
 		buf_add_u64(line, field->number);
 	else
@@ -58,18 +90,22 @@ void log_fields(enum log_level level, uint64_t session, const char *event, const
 		return;
 	CLEANUP(buf_release) struct buf line = BUF_WITH_LIMIT(LOG_LINE_MAX - 1);
 	add_time(&line);
-	buf_printf(&line, " %s ", log_program);
-	if (session)
-		buf_printf(&line, "%016llx ", (unsigned long long)session);
-	else
-		buf_add_str(&line, STR("- "));
-	buf_printf(&line, "%s%s", marks[level], event);
+	buf_add_char(&line, ' ');
+	buf_add_str(&line, str_of(log_program));
+	buf_add_char(&line, ' ');
+	add_session(&line, session);
+	buf_add_str(&line, str_of(marks[level]));
+	buf_add_str(&line, str_of(event));
 	for (size_t i = 0; i < count; i++)
 		add_field(&line, &fields[i]);
 	/* What did not fit is left out, but never the end of the line. */
 	line.overflowed = false;
 	line.limit++;
 	buf_add_char(&line, '\n');
-	ssize_t written = write(STDERR_FILENO, line.data, line.length);
-	(void)written; /* there is nobody left to tell */
+	if (gathered.length + line.length > gathered.limit)
+		log_flush();
+	if (!gathers || !buf_add_str(&gathered, buf_str(&line)))
+		write_out(buf_str(&line));
+	if (level >= LOG_WARNING)
+		log_flush();
 }

@@ -7,6 +7,10 @@
  * escaped here (text_escape), so bytes from outside can neither forge a line nor a field.
  * Only programs log; libraries return a struct fail. A line is at most LOG_LINE_MAX octets
  * and goes out in one write, so lines of several processes do not mix.
+ *
+ * A program that logs several lines in one round of its loop may gather them (log_gather): then one write takes what fits
+ * into LOG_WRITE_MAX octets, which a pipe takes whole. A warning or an error goes out at once, with all that waits. A
+ * crash loses the lines of the present round.
  */
 #ifndef POSTHORN_OS_LOG_H
 #define POSTHORN_OS_LOG_H
@@ -17,6 +21,7 @@
 #include <stdint.h>
 
 #define LOG_LINE_MAX 2000
+#define LOG_WRITE_MAX 4096
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
@@ -33,6 +38,11 @@ struct log_field {
 /* Called once at start. */
 void log_init(const char *program, enum log_level least);
 void log_set_level(enum log_level least);
+
+/* From now on lines of the calling thread wait for log_flush, which is to be called before it waits for anything and before
+ * it ends. */
+void log_gather(void);
+void log_flush(void);
 
 void log_fields(enum log_level level, uint64_t session, const char *event, const struct log_field *fields, size_t count);
 

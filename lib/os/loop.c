@@ -82,7 +82,8 @@ static void sift_down(struct loop *loop, size_t i)
 void loop_start_timer(struct loop *loop, struct timer *timer, int64_t delay_ms, void (*fire)(void *owner), void *owner)
 {
 	loop_stop_timer(loop, timer);
-	int64_t now = clock_monotonic_ms();
+	/* Without delay it fires at the end of this round, without another look at what is ready. */
+	int64_t now = delay_ms == 0 ? loop->now_ms : clock_monotonic_ms();
 	/* One that is started again and again without delay must not keep the round from ending. */
 	if (loop->firing && now + delay_ms <= loop->now_ms)
 		now = loop->now_ms + 1 - delay_ms;

@@ -81,7 +81,7 @@ static bool enter_landlock(const struct sandbox *sandbox, struct fail **fail)
 		return fail_set(fail, FAIL_UNAVAILABLE, "this kernel has no Landlock (it needs CONFIG_SECURITY_LANDLOCK and lsm=landlock)");
 	struct ruleset rules = { .handled_access_fs = access_known(abi) };
 	if (abi >= 4)
-		rules.handled_access_net = ACCESS_NET_BIND_TCP | ACCESS_NET_CONNECT_TCP;
+		rules.handled_access_net = ACCESS_NET_BIND_TCP | (sandbox->needs & SANDBOX_NEEDS_INTERNET ? 0 : ACCESS_NET_CONNECT_TCP);
 	if (abi >= 6)
 		rules.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
 	size_t size = abi >= 6 ? sizeof rules : abi >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);
@@ -141,6 +141,8 @@ static const int for_files[] = {
 };
 static const int for_accept[] = { SCMP_SYS(accept4) };
 static const int for_sealed_memory[] = { SCMP_SYS(memfd_create) };
+static const int for_internet[] = { SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg),
+	                                SCMP_SYS(recvmmsg), SCMP_SYS(select), SCMP_SYS(pselect6) };
 static const int for_fork[] = { SCMP_SYS(fork), SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(landlock_create_ruleset),
 	                            SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_restrict_self), SCMP_SYS(seccomp) };
 
@@ -154,6 +156,7 @@ static const struct {
 	{ SANDBOX_NEEDS_FILES, for_files, COUNT_OF(for_files) },
 	{ SANDBOX_NEEDS_ACCEPT, for_accept, COUNT_OF(for_accept) },
 	{ SANDBOX_NEEDS_SEALED_MEMORY, for_sealed_memory, COUNT_OF(for_sealed_memory) },
+	{ SANDBOX_NEEDS_INTERNET, for_internet, COUNT_OF(for_internet) },
 	{ SANDBOX_NEEDS_FORK, for_fork, COUNT_OF(for_fork) },
 };
 
@@ -203,6 +206,11 @@ static const struct conditional {
 	/* A datagram socket sends to any address. */
 	{ SANDBOX_NEEDS_SOCKETS, SCMP_SYS(socketpair), 2, { { 0, IS(AF_UNIX) }, { 1, HAS(SOCKET_TYPE, SOCK_STREAM) } } },
 	{ SANDBOX_NEEDS_SOCKETS, SCMP_SYS(socketpair), 2, { { 0, IS(AF_UNIX) }, { 1, HAS(SOCKET_TYPE, SOCK_SEQPACKET) } } },
+	/* To hosts only: what is bound to a path or a name of this machine stays out of reach. */
+	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(socket), 2, { { 0, IS(AF_INET) }, { 1, HAS(SOCKET_TYPE, SOCK_STREAM) } } },
+	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(socket), 2, { { 0, IS(AF_INET) }, { 1, HAS(SOCKET_TYPE, SOCK_DGRAM) } } },
+	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(socket), 2, { { 0, IS(AF_INET6) }, { 1, HAS(SOCKET_TYPE, SOCK_STREAM) } } },
+	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(socket), 2, { { 0, IS(AF_INET6) }, { 1, HAS(SOCKET_TYPE, SOCK_DGRAM) } } },
 	{ SANDBOX_NEEDS_THREADS, SCMP_SYS(clone), 1, { { 0, HAS(CLONE_THREAD | NAMESPACES, CLONE_THREAD) } } },
 	{ SANDBOX_NEEDS_FORK, SCMP_SYS(clone), 1, { { 0, HAS(ONLY_BITS(CSIGNAL | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID), 0) } } },
 	{ SANDBOX_NEEDS_FORK, SCMP_SYS(prctl), 1, { { 0, IS(PR_SET_PDEATHSIG) } } },

@@ -3,7 +3,7 @@
  *
  * A program states what it needs as data (struct sandbox) and calls sandbox_enter once, after
  * drop_privileges and before its first thread. From then on: no file but below the given
- * paths, no new network socket, no exec, no signal to others, no ptrace, no new code in memory (PROT_EXEC): what is
+ * paths, no new network socket unless it needs the internet, no exec, no signal to others, no ptrace, no new code in memory (PROT_EXEC): what is
  * to run must be loaded before. A system call outside the profile ends the process; a few that libraries try and can do
  * without fail with EPERM.
  *
@@ -36,6 +36,7 @@ enum sandbox_need {
 	SANDBOX_NEEDS_SOCKETS = 1 << 3, /* makes connected pairs of Unix sockets */
 	SANDBOX_NEEDS_FORK = 1 << 4,    /* forks, never execs */
 	SANDBOX_NEEDS_SEALED_MEMORY = 1 << 5, /* makes files in memory that nobody can change */
+	SANDBOX_NEEDS_INTERNET = 1 << 6, /* connects and sends to other hosts; still listens nowhere */
 };
 
 struct sandbox {

@@ -22,26 +22,48 @@ static void add_word(struct folder *f, struct str word)
 	f->column = word.length + (fold ? 1 : f->column + 1);
 }
 
-static void add_pair(struct folder *f, const char *clause, struct str value)
+/* Two words that stay together. */
+static void add_pair(struct folder *f, struct str clause, struct str value)
 {
-	CLEANUP(buf_release) struct buf word = BUF_WITH_LIMIT(WORD_MAX_OCTETS);
-	buf_printf(&word, "%s ", clause);
-	buf_add_str(&word, value);
-	add_word(f, buf_str(&word));
+	size_t length = clause.length + 1 + value.length;
+	bool fold = f->column + 1 + length > COLUMNS;
+	buf_add_str(f->out, fold ? STR("\r\n\t") : STR(" "));
+	buf_add_str(f->out, clause);
+	buf_add_char(f->out, ' ');
+	buf_add_str(f->out, value);
+	f->column = length + (fold ? 1 : f->column + 1);
 }
 
-/* Only what is harmless as a word, in a comment and in a literal. */
+/* What is harmless as a word, in a comment and in a literal. */
+static bool is_safe(char c)
+{
+	static const bool marks[128] = {
+		['-'] = true, ['.'] = true, ['_'] = true, [':'] = true, ['['] = true, [']'] = true, ['/'] = true, ['+'] = true, ['='] = true,
+	};
+	return char_is_alpha(c) || char_is_digit(c) || ((unsigned char)c < 128 && marks[(unsigned char)c]);
+}
+
 static void add_safe(struct buf *out, struct str s, size_t max)
 {
-	for (size_t i = 0; i < s.length && i < max; i++) {
-		char c = s.data[i];
-		buf_add_char(out, char_is_alpha(c) || char_is_digit(c) || (c && strchr("-._:[]/+=", c)) ? c : '?');
+	s = str_first(s, max);
+	for (size_t done = 0; done < s.length;) {
+		size_t run = done;
+		while (run < s.length && is_safe(s.data[run]))
+			run++;
+		buf_append(out, s.data + done, run - done);
+		if (run < s.length)
+			buf_add_char(out, '?');
+		done = run + 1;
 	}
 }
 
 /* A canonical mailbox can't break out of <>; anything else becomes harmless. */
 static void add_mailbox(struct buf *out, struct str mailbox, bool utf8)
 {
+	if (mailbox.length <= LIMIT_ADDRESS_MAX * 2 && str_is_printable(mailbox)) {
+		buf_add_str(out, mailbox);
+		return;
+	}
 	bool intact = mailbox.length <= LIMIT_ADDRESS_MAX * 2 && (utf8 ? text_is_utf8(mailbox) : true);
 	for (size_t i = 0; i < mailbox.length && i < LIMIT_ADDRESS_MAX * 2; i++) {
 		unsigned char c = (unsigned char)mailbox.data[i];
@@ -54,7 +76,7 @@ static void add_from(struct folder *f, const struct smtp_received *r)
 {
 	CLEANUP(buf_release) struct buf word = BUF_WITH_LIMIT(WORD_MAX_OCTETS);
 	add_safe(&word, r->helo.length ? r->helo : STR("unknown"), LIMIT_DOMAIN_MAX);
-	add_pair(f, "from", buf_str(&word));
+	add_pair(f, STR("from"), buf_str(&word));
 	if (!r->client_address.length)
 		return;
 	buf_clear(&word);
@@ -80,7 +102,7 @@ const char *smtp_received_with(const struct smtp_received *r)
 
 static void add_with(struct folder *f, const struct smtp_received *r)
 {
-	add_pair(f, "with", str_of(smtp_received_with(r)));
+	add_pair(f, STR("with"), str_of(smtp_received_with(r)));
 	if (!r->tls || !r->tls_version.length)
 		return;
 	CLEANUP(buf_release) struct buf word = BUF_WITH_LIMIT(WORD_MAX_OCTETS);
@@ -115,7 +137,7 @@ void smtp_received_write(struct buf *out, const struct smtp_received *r)
 	buf_add_str(out, STR("Received:"));
 	add_from(&f, r);
 	add_safe(&word, r->host, LIMIT_DOMAIN_MAX);
-	add_pair(&f, "by", buf_str(&word));
+	add_pair(&f, STR("by"), buf_str(&word));
 	add_word(&f, STR("(Posthorn)"));
 	add_with(&f, r);
 	buf_clear(&word);
@@ -123,7 +145,7 @@ void smtp_received_write(struct buf *out, const struct smtp_received *r)
 	bool recipient = r->recipient.length > 0;
 	if (!recipient)
 		buf_add_char(&word, ';');
-	add_pair(&f, "id", buf_str(&word));
+	add_pair(&f, STR("id"), buf_str(&word));
 	if (recipient) {
 		buf_clear(&word);
 		buf_add_str(&word, STR("for <"));

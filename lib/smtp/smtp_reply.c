@@ -31,6 +31,18 @@ static void add_escaped(struct buf *out, struct str text)
 	}
 }
 
+/* One line as it stands: nearly all replies are fixed texts. */
+static bool add_plain(struct buf *out, int code, const char *enhanced, struct str text)
+{
+	size_t room = LINE_MAX_OCTETS - 2 - 4 - (enhanced ? strlen(enhanced) + 1 : 0);
+	if (text.length > room || !str_is_printable(text))
+		return false;
+	add_prefix(out, code, false, enhanced);
+	buf_add_str(out, text);
+	buf_add_str(out, STR("\r\n"));
+	return true;
+}
+
 void smtp_reply_add_line(struct buf *out, int code, bool more, const char *enhanced, struct str text)
 {
 	CLEANUP(buf_release) struct buf escaped = BUF_WITH_LIMIT(LINE_MAX_OCTETS * 4);
@@ -49,6 +61,8 @@ static size_t break_at(struct str text, size_t room)
 
 static void add_text(struct buf *out, int code, const char *enhanced, struct str text)
 {
+	if (add_plain(out, code, enhanced, text))
+		return;
 	CLEANUP(buf_release) struct buf escaped = BUF_WITH_LIMIT(LIMIT_SMTP_REPLY_TEXT_MAX * 4 + 3);
 	add_escaped(&escaped, str_first(text, LIMIT_SMTP_REPLY_TEXT_MAX));
 	if (text.length > LIMIT_SMTP_REPLY_TEXT_MAX)

@@ -145,9 +145,9 @@ static void write_keywords(struct writing *w, struct str packed)
 
 static void write_places(struct writing *w, uint64_t mailbox)
 {
-	sqlite3_stmt *query = txn_query(w->txn, "SELECT p.uid, b.stable, p.flags, p.modseq, p.received, p.saved, p.keywords"
-	                                        " FROM placement p JOIN body b ON b.message = p.message"
-	                                        " WHERE p.mailbox = ? AND p.modseq > ?");
+	sqlite3_stmt *query = txn_query(w->txn, "SELECT p.uid, (SELECT stable FROM body b WHERE b.message = p.message),"
+	                                        " p.flags, p.modseq, p.received, p.saved, p.keywords"
+	                                        " FROM " CHANGED_PLACEMENTS);
 	bind_u64(query, 1, mailbox);
 	bind_u64(query, 2, w->since);
 	while (txn_step(w->txn, query) == DATABASE_ROW) {
@@ -164,13 +164,15 @@ static void write_places(struct writing *w, uint64_t mailbox)
 
 static void write_gone(struct writing *w, uint64_t mailbox)
 {
-	sqlite3_stmt *query = txn_query(w->txn, "SELECT uid FROM tombstone WHERE mailbox = ? AND modseq > ?");
+	sqlite3_stmt *query = txn_query(w->txn, "SELECT uid, count FROM tombstone WHERE mailbox = ? AND modseq > ?");
 	bind_u64(query, 1, mailbox);
 	bind_u64(query, 2, w->since);
 	while (txn_step(w->txn, query) == DATABASE_ROW) {
-		buf_printf(&w->text, "gone %llu %llu\n", (unsigned long long)mailbox, (unsigned long long)column_u64(query, 0));
-		w->rows++;
-		part_when_full(w);
+		for (uint64_t uid = column_u64(query, 0), end = uid + column_u64(query, 1); uid < end; uid++) {
+			buf_printf(&w->text, "gone %llu %llu\n", (unsigned long long)mailbox, (unsigned long long)uid);
+			w->rows++;
+			part_when_full(w);
+		}
 	}
 }
 

@@ -268,6 +268,7 @@ bool placement_insert(struct store_txn *txn, const struct placement *placement)
 	bind_i64(query, 7, placement->received);
 	bind_i64(query, 8, placement->saved);
 	bind_bytes(query, 9, placement->keywords);
+	index_note_row(txn, placement);
 	return txn_run(txn, query);
 }
 
@@ -393,6 +394,40 @@ bool store_trim(struct store_txn *txn, const uint8_t journal[16], uint64_t mark)
 	bind_u64(query, 1, row);
 	bind_u64(query, 2, mark < INT64_MAX ? mark : INT64_MAX);
 	return txn_run(txn, query);
+}
+
+static bool is_kept(sqlite3_stmt *query, const uint8_t *kept, size_t count)
+{
+	bool found = false;
+	const void *uuid = sqlite3_column_blob(query, 1);
+	for (size_t i = 0; i < count && uuid && sqlite3_column_bytes(query, 1) == 16; i++)
+		found = found || memcmp(uuid, kept + 16 * i, 16) == 0;
+	return found;
+}
+
+static bool forget_journal(struct store_txn *txn, uint64_t row)
+{
+	sqlite3_stmt *rows = txn_query(txn, "DELETE FROM applied WHERE journal = ?");
+	bind_u64(rows, 1, row);
+	txn_run(txn, rows);
+	sqlite3_stmt *query = txn_query(txn, "DELETE FROM journal WHERE id = ?");
+	bind_u64(query, 1, row);
+	return txn_run(txn, query);
+}
+
+bool store_trim_journals(struct store_txn *txn, const uint8_t *kept, size_t count)
+{
+	ARRAY(uint64_t) gone = {};
+	sqlite3_stmt *query = txn_query(txn, "SELECT id, uuid FROM journal");
+	while (txn_step(txn, query) == DATABASE_ROW)
+		if (!is_kept(query, kept, count))
+			*array_add(&gone) = column_u64(query, 0);
+	for (size_t i = 0; i < gone.count; i++)
+		forget_journal(txn, gone.items[i]);
+	if (gone.count)
+		txn->store->journal_row = 0;
+	array_release(&gone);
+	return txn_ok(txn);
 }
 
 /* ---- deliver ---- */

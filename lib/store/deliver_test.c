@@ -119,6 +119,31 @@ static void a_record_below_the_trim_mark_is_forgotten(void **state)
 	assert_true(deliver_text(account, 0, 8, mail).replayed);
 }
 
+static void what_a_gone_journal_applied_is_forgotten(void **state)
+{
+	struct account *account = *state;
+	struct store_origin origin = origin_of(0), other = { .journal = { 1, 2, 3 }, .seq = 5 };
+	bool before;
+	deliver_text(account, 0, 7, mail);
+	CLEANUP(store_rollback) struct store_txn *txn = store_begin(account->store);
+	assert_true(store_mark_applied(txn, &other, &before));
+	commit(&txn);
+	assert_int_equal(number_of(account, "SELECT count(*) FROM applied"), 2);
+	txn = store_begin_deferred(account->store);
+	assert_true(store_trim_journals(txn, origin.journal, 1));
+	commit(&txn);
+	assert_int_equal(number_of(account, "SELECT count(*) FROM applied"), 1);
+	assert_int_equal(number_of(account, "SELECT count(*) FROM journal"), 1);
+	assert_true(deliver_text(account, 0, 7, mail).replayed);
+	txn = store_begin_deferred(account->store);
+	assert_true(store_trim_journals(txn, NULL, 0));
+	commit(&txn);
+	assert_int_equal(number_of(account, "SELECT count(*) FROM applied"), 0);
+	/* the number of a row that went may be another journal's now */
+	assert_false(deliver_text(account, 0, 8, mail).replayed);
+	assert_true(deliver_text(account, 0, 8, mail).replayed);
+}
+
 static void a_discarded_record_counts_as_applied(void **state)
 {
 	struct account *account = *state;
@@ -360,6 +385,7 @@ int main(void)
 		store_test(a_record_is_applied_once),
 		store_test(an_expunged_mail_does_not_come_back),
 		store_test(a_record_below_the_trim_mark_is_forgotten),
+		store_test(what_a_gone_journal_applied_is_forgotten),
 		store_test(a_discarded_record_counts_as_applied),
 		store_test(replay_writes_lost_octets_again),
 		store_test(replay_writes_a_lost_file_again),

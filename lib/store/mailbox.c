@@ -10,6 +10,7 @@ enum { MAILBOXES_KEPT = 32, MAILBOXES_MAX = 100000 };
 
 static void forget(struct mailbox_state *mailbox)
 {
+	uid_pages_release(&mailbox->pages);
 	free(mailbox->name);
 	free(mailbox);
 }
@@ -38,7 +39,7 @@ struct mailbox_state *mailbox_state(struct store_txn *txn, uint64_t id)
 		if (store->mailboxes.items[i]->id == id)
 			return txn_ok(txn) ? store->mailboxes.items[i] : NULL;
 	sqlite3_stmt *query = txn_query(txn, "SELECT highestmodseq, messages, unseen, deleted, bytes, uidvalidity, uidnext,"
-	                                     " name FROM mailbox WHERE id = ? AND name NOT NULL");
+	                                     " name, paged FROM mailbox WHERE id = ? AND name NOT NULL");
 	bind_u64(query, 1, id);
 	enum database_step step = txn_step(txn, query);
 	if (step == DATABASE_DONE)
@@ -54,10 +55,19 @@ struct mailbox_state *mailbox_state(struct store_txn *txn, uint64_t id)
 		                               .bytes = column_u64(query, 4),
 		                               .uidvalidity = (uint32_t)column_u64(query, 5),
 		                               .uidnext = (uint32_t)column_u64(query, 6),
+		                               .paged = (uint32_t)column_u64(query, 8),
 		                               .name = str_copy(column_bytes(query, 7)) };
 	database_done(query);
 	*array_add(&store->mailboxes) = mailbox;
 	return mailbox;
+}
+
+const struct mailbox_state *mailbox_in_memory(const struct store *store, uint64_t id)
+{
+	for (size_t i = 0; i < store->mailboxes.count; i++)
+		if (store->mailboxes.items[i]->id == id)
+			return store->mailboxes.items[i];
+	return NULL;
 }
 
 bool mailbox_write_back(struct store_txn *txn)
@@ -65,17 +75,18 @@ bool mailbox_write_back(struct store_txn *txn)
 	struct store *store = txn->store;
 	for (size_t i = 0; txn_ok(txn) && i < store->mailboxes.count; i++) {
 		struct mailbox_state *mailbox = store->mailboxes.items[i];
-		if (!mailbox->changed)
+		if (!mailbox->changed || !uid_pages_write_back(txn, mailbox, UID_PAGES_UNCOVERED_MAX))
 			continue;
 		sqlite3_stmt *query = txn_query(txn, "UPDATE mailbox SET highestmodseq = ?, messages = ?, unseen = ?,"
-		                                     " deleted = ?, bytes = ?, uidnext = ? WHERE id = ?");
+		                                     " deleted = ?, bytes = ?, uidnext = ?, paged = ? WHERE id = ?");
 		bind_u64(query, 1, mailbox->highestmodseq);
 		bind_u64(query, 2, mailbox->messages);
 		bind_u64(query, 3, mailbox->unseen);
 		bind_u64(query, 4, mailbox->deleted);
 		bind_u64(query, 5, mailbox->bytes);
 		bind_u64(query, 6, mailbox->uidnext);
-		bind_u64(query, 7, mailbox->id);
+		bind_u64(query, 7, mailbox->paged);
+		bind_u64(query, 8, mailbox->id);
 		txn_run(txn, query);
 	}
 	return txn_ok(txn);
@@ -234,6 +245,7 @@ static bool rename_inbox(struct store_txn *txn, struct str to)
 	struct store_selection all = { inbox, &(struct store_range){ 1, UINT32_MAX }, 1 };
 	if (store_mailbox_create(txn, to, STORE_USE_NONE, &id))
 		store_move(txn, &all, id, &moved);
+	annotation_copy(txn, inbox, id); /* RFC 5464 §4.1 */
 	store_uids_release(&moved);
 	return txn_ok(txn);
 }
@@ -289,6 +301,8 @@ bool store_mailbox_delete(struct store_txn *txn, struct str name)
 	sqlite3_stmt *query = txn_query(txn, "UPDATE mailbox SET name = NULL WHERE id = ?");
 	bind_u64(query, 1, id);
 	txn_run(txn, query);
+	index_note_unknown(txn, id);
+	annotation_drop(txn, id);
 	mailbox_forget_all(txn->store);
 	txn->mailboxes_changed = true;
 	return txn_ok(txn);

@@ -1,9 +1,11 @@
 #include "store_internal.h"
 
+#include "clock.h"
+
 /* What can wait, in steps that are short enough to let a delivery pass between them. Each step is done by
  * the first of the jobs below that has something to do. */
 
-enum { CHECKPOINT_INTERVAL = 300, TOMBSTONES_KEPT = 100000, SEAL_MIN = 65536 };
+enum { INDEX_LINGER_MS = 60000, CHECKPOINT_INTERVAL = 300, TOMBSTONES_KEPT = 100000, SEAL_MIN = 65536 };
 
 enum job_result { JOB_FAILED = -1, JOB_IDLE, JOB_DONE };
 
@@ -40,9 +42,11 @@ static bool drop_mailbox(struct store_txn *txn, uint64_t mailbox)
 	sqlite3_stmt *keep = txn_query(txn, "UPDATE account SET modseq = max(modseq, (SELECT highestmodseq FROM mailbox"
 	                                    " WHERE id = ?))");
 	bind_u64(keep, 1, mailbox);
+	sqlite3_stmt *pages = txn_query(txn, "DELETE FROM page WHERE mailbox = ?");
+	bind_u64(pages, 1, mailbox);
 	sqlite3_stmt *drop = txn_query(txn, "DELETE FROM mailbox WHERE id = ?");
 	bind_u64(drop, 1, mailbox);
-	return txn_run(txn, keep) && txn_run(txn, drop);
+	return txn_run(txn, keep) && txn_run(txn, pages) && txn_run(txn, drop);
 }
 
 static enum job_result purge_mailboxes(struct store *store, const struct store_care *care, struct fail **fail)
@@ -225,6 +229,26 @@ static enum job_result assign_threads(struct store *store, const struct store_ca
 	return commit_job(txn, true, fail);
 }
 
+/* ---- pages ---- */
+
+/* What deliveries left to be read one by one. */
+static enum job_result cover_by_pages(struct store *store, const struct store_care *care, struct fail **fail)
+{
+	(void)care;
+	sqlite3_stmt *query = database_query(&store->writer, "SELECT id FROM mailbox WHERE uidnext - paged > ? AND"
+	                                                     " name NOT NULL LIMIT 1");
+	bind_u64(query, 1, UID_PAGES_UNCOVERED_IDLE);
+	if (database_step(&store->writer, query, fail) != DATABASE_ROW)
+		return JOB_IDLE;
+	uint64_t id = column_u64(query, 0);
+	database_done(query);
+	struct store_txn *txn = txn_begin_locked(store, false);
+	struct mailbox_state *mailbox = mailbox_state(txn, id);
+	if (mailbox && uid_pages_write_back(txn, mailbox, UID_PAGES_UNCOVERED_IDLE))
+		mailbox->changed = true;
+	return commit_job(txn, true, fail);
+}
+
 /* ---- tombstones ---- */
 
 /* A client that was away for longer gets all UIDs instead (RFC 7162 §3.2.5.2 allows it). */
@@ -263,6 +287,12 @@ static enum job_result append_metadata(struct store *store, const struct store_c
 	return commit_job(txn, true, fail);
 }
 
+static enum job_result write_recent(struct store *store, const struct store_care *care, struct fail **fail)
+{
+	(void)care;
+	return index_write_recent(store, fail) ? JOB_IDLE : JOB_FAILED;
+}
+
 static enum job_result checkpoint_wal(struct store *store, const struct store_care *care, struct fail **fail)
 {
 	(void)care;
@@ -283,10 +313,11 @@ static enum job_result checkpoint_wal(struct store *store, const struct store_ca
 bool store_maintain(struct store *store, const struct store_care *care, bool *more, struct fail **fail)
 {
 	static enum job_result (*const jobs[])(struct store *, const struct store_care *, struct fail **) = {
-		purge_mailboxes, assign_threads,   collect_dead,    seal_old_tail,
-		move_bodies,     prune_tombstones, append_metadata, checkpoint_wal,
+		purge_mailboxes, assign_threads,   cover_by_pages, collect_dead,    seal_old_tail,
+		move_bodies,     prune_tombstones, write_recent,   append_metadata, checkpoint_wal,
 	};
 	enum job_result result = JOB_IDLE;
+	index_drop_unused(store, clock_monotonic_ms() - INDEX_LINGER_MS);
 	pthread_mutex_lock(&store->writer_lock);
 	if (store->recovering)
 		fail_set(fail, FAIL_UNAVAILABLE, "the recovery was not finished");

@@ -2,21 +2,22 @@
 
 #include <stdlib.h>
 
-/* The rows that an operation works on are read first: what changes a table must not walk it. */
-struct rows {
-	ARRAY(struct placement) list;
-	struct buf keywords; /* of all rows, one after the other */
-};
+/*
+ * The rows that an operation works on are read first, from the index in memory if it has them: what changes a table must
+ * not walk it, and clients want to know what changed. Then what is the same for many rows in a row is done by one
+ * statement.
+ */
 
 enum { KEYWORD_BYTES_MAX = 1 << 28 };
 
-static void rows_release(struct rows *rows)
+static void rows_release(struct placement_rows *rows)
 {
 	array_release(&rows->list);
+	array_release(&rows->breaks);
 	buf_release(&rows->keywords);
 }
 
-static void read_row(sqlite3_stmt *query, struct rows *rows, uint64_t mailbox)
+static void read_row(sqlite3_stmt *query, struct placement_rows *rows, uint64_t mailbox)
 {
 	struct placement *row = array_add(&rows->list);
 	*row = (struct placement){ .mailbox = mailbox,
@@ -31,15 +32,17 @@ static void read_row(sqlite3_stmt *query, struct rows *rows, uint64_t mailbox)
 	buf_add_str(&rows->keywords, row->keywords);
 }
 
-static bool read_rows(struct store_txn *txn, const struct store_selection *selection, struct rows *rows)
+static bool read_rows(struct store_txn *txn, const struct store_selection *selection, struct placement_rows *rows)
 {
 	buf_init(&rows->keywords, KEYWORD_BYTES_MAX);
-	for (size_t i = 0; txn_ok(txn) && i < selection->count; i++) {
+	bool read = index_read_rows(txn, selection, rows);
+	for (size_t i = 0; !read && txn_ok(txn) && i < selection->count; i++) {
 		sqlite3_stmt *query = txn_query(txn, "SELECT uid, message, flags, modseq, size, received, saved, keywords"
 		                                     " FROM placement WHERE mailbox = ? AND uid >= ? AND uid <= ?");
 		bind_u64(query, 1, selection->mailbox);
 		bind_u64(query, 2, selection->ranges[i].first);
 		bind_u64(query, 3, selection->ranges[i].last);
+		*array_add(&rows->breaks) = rows->list.count;
 		while (txn_step(txn, query) == DATABASE_ROW)
 			read_row(query, rows, selection->mailbox);
 	}
@@ -54,6 +57,15 @@ static bool read_rows(struct store_txn *txn, const struct store_selection *selec
 	return txn_ok(txn);
 }
 
+/* True when other rows may lie before this one; *next is the next break to look at, 0 at first. */
+static bool is_break(const struct placement_rows *rows, size_t row, size_t *next)
+{
+	bool found = false;
+	for (; *next < rows->breaks.count && rows->breaks.items[*next] <= row; ++*next)
+		found = true;
+	return found;
+}
+
 static void add_uid(struct store_uids *uids, uint32_t uid)
 {
 	if (uids)
@@ -61,12 +73,6 @@ static void add_uid(struct store_uids *uids, uint32_t uid)
 }
 
 /* ---- flags ---- */
-
-static uint16_t number_at(struct str packed, size_t index)
-{
-	const unsigned char *bytes = (const unsigned char *)packed.data + 2 * index;
-	return (uint16_t)(bytes[0] | bytes[1] << 8);
-}
 
 /* Both lists ascend; merges them (add) or takes the second out of the first (remove). */
 static struct str combine_keywords(struct str have, struct str given, bool add, struct buf *memory)
@@ -77,8 +83,8 @@ static struct str combine_keywords(struct str have, struct str given, bool add, 
 	while (h < have.length / 2 || (add && g < given.length / 2)) {
 		bool have_left = h < have.length / 2;
 		bool given_left = g < given.length / 2;
-		bool both = have_left && given_left && number_at(have, h) == number_at(given, g);
-		bool from_have = have_left && (!given_left || number_at(have, h) <= number_at(given, g));
+		bool both = have_left && given_left && keyword_at(have, h) == keyword_at(given, g);
+		bool from_have = have_left && (!given_left || keyword_at(have, h) <= keyword_at(given, g));
 		if (from_have ? add || !both : add)
 			buf_append(memory, from_have ? have.data + 2 * h : given.data + 2 * g, 2);
 		h += from_have;
@@ -93,16 +99,61 @@ static uint32_t combine_flags(uint32_t have, const struct store_change *change)
 	return change->how == STORE_FLAGS_ADD ? have | given : change->how == STORE_FLAGS_REMOVE ? have & ~given : given;
 }
 
-static bool update_row(struct store_txn *txn, const struct placement *row, uint32_t flags, struct str keywords)
+/* Rows one after the other that all change in one way. */
+struct change_run {
+	struct store_txn *txn;
+	const struct store_change *change;
+	struct mailbox_state *mailbox;
+	uint32_t first, last;
+	size_t count;
+	bool keywords_change;
+	struct buf keywords; /* then these are what they all have */
+};
+
+static sqlite3_stmt *run_statement(struct change_run *run)
 {
-	sqlite3_stmt *query =
-		txn_query(txn, "UPDATE placement SET flags = ?, modseq = ?, keywords = ? WHERE mailbox = ? AND uid = ?");
-	bind_u64(query, 1, flags);
-	bind_u64(query, 2, txn_modseq(txn));
-	bind_bytes(query, 3, keywords);
-	bind_u64(query, 4, row->mailbox);
-	bind_u64(query, 5, row->uid);
-	return txn_run(txn, query);
+	if (!run->keywords_change)
+		return txn_query(run->txn, "UPDATE placement SET flags = (flags & ?1) | ?2, modseq = ?3 WHERE mailbox = ?4 AND"
+		                           " uid >= ?5 AND uid <= ?6");
+	sqlite3_stmt *query = txn_query(run->txn, "UPDATE placement SET flags = (flags & ?1) | ?2, modseq = ?3, keywords = ?7"
+	                                          " WHERE mailbox = ?4 AND uid >= ?5 AND uid <= ?6");
+	bind_bytes(query, 7, run->keywords.length ? buf_str(&run->keywords) : str_from(NULL, 0));
+	return query;
+}
+
+static void finish_run(struct change_run *run)
+{
+	struct store_txn *txn = run->txn;
+	if (!run->count)
+		return;
+	uint32_t given = run->change->flags & STORE_FLAGS_ALL;
+	enum store_flags_how how = run->change->how;
+	sqlite3_stmt *query = run_statement(run);
+	bind_u64(query, 1, how == STORE_FLAGS_ADD ? STORE_FLAGS_ALL : how == STORE_FLAGS_REMOVE ? ~given & STORE_FLAGS_ALL : 0);
+	bind_u64(query, 2, how == STORE_FLAGS_REMOVE ? 0 : given);
+	bind_u64(query, 3, txn_modseq(txn));
+	bind_u64(query, 4, run->mailbox->id);
+	bind_u64(query, 5, run->first);
+	bind_u64(query, 6, run->last);
+	if (txn_run(txn, query) && (size_t)sqlite3_changes64(txn->store->writer.handle) != run->count)
+		txn_set_fail(txn, FAIL_CORRUPT, "the placements of mailbox %s are not those that were read", run->mailbox->name);
+	run->count = 0;
+}
+
+static void add_to_run(struct change_run *run, const struct placement *row, struct str keywords)
+{
+	bool keywords_change = !str_equal(keywords, row->keywords);
+	if (run->count && (run->keywords_change != keywords_change ||
+	                   (keywords_change && !str_equal(keywords, buf_str(&run->keywords)))))
+		finish_run(run);
+	if (!run->count) {
+		run->first = row->uid;
+		run->keywords_change = keywords_change;
+		buf_clear(&run->keywords);
+		buf_add_str(&run->keywords, keywords_change ? keywords : str_from(NULL, 0));
+	}
+	run->last = row->uid;
+	run->count++;
 }
 
 static void count_flags(struct store_txn *txn, struct mailbox_state *mailbox, uint32_t before, uint32_t after)
@@ -113,46 +164,63 @@ static void count_flags(struct store_txn *txn, struct mailbox_state *mailbox, ui
 	mailbox->changed = true;
 }
 
-static bool change_row(struct store_txn *txn, struct mailbox_state *mailbox, const struct placement *row,
-                       const struct store_change *change, struct str given, struct buf *memory, bool *changed)
+/* True when the row changes. */
+static bool change_row(struct change_run *run, const struct placement *row, struct str given, struct buf *memory)
 {
-	uint32_t flags = combine_flags(row->flags, change);
-	struct str keywords = given;
-	if (change->how != STORE_FLAGS_REPLACE)
-		keywords = combine_keywords(row->keywords, given, change->how == STORE_FLAGS_ADD, memory);
-	*changed = flags != row->flags || !str_equal(keywords, row->keywords);
-	if (!*changed)
-		return true;
-	count_flags(txn, mailbox, row->flags, flags);
-	return update_row(txn, row, flags, keywords);
+	struct placement after = *row;
+	after.flags = combine_flags(row->flags, run->change);
+	after.keywords = given;
+	if (run->change->how != STORE_FLAGS_REPLACE)
+		after.keywords = combine_keywords(row->keywords, given, run->change->how == STORE_FLAGS_ADD, memory);
+	if (after.flags == row->flags && str_equal(after.keywords, row->keywords))
+		return false;
+	after.modseq = txn_modseq(run->txn);
+	count_flags(run->txn, run->mailbox, row->flags, after.flags);
+	index_note_row(run->txn, &after);
+	uid_page_set(run->txn, run->mailbox, row->uid, after.flags);
+	add_to_run(run, row, after.keywords);
+	return true;
 }
 
-static bool change_rows(struct store_txn *txn, const struct rows *rows, const struct store_change *change,
-                        struct mailbox_state *mailbox, struct store_uids *changed, struct store_uids *conflicts)
+static bool change_rows(struct change_run *run, const struct placement_rows *rows, struct store_uids *changed,
+                        struct store_uids *conflicts)
 {
+	const struct store_change *change = run->change;
 	CLEANUP(buf_release) struct buf given_memory = BUF_WITH_LIMIT(2 * LIMIT_KEYWORDS_PER_MAILBOX);
 	CLEANUP(buf_release) struct buf memory = BUF_WITH_LIMIT(4 * LIMIT_KEYWORDS_PER_MAILBOX);
 	struct str given = keywords_pack(&change->keywords, &given_memory);
-	for (size_t i = 0; txn_ok(txn) && i < rows->list.count; i++) {
+	for (size_t i = 0, next = 0; txn_ok(run->txn) && i < rows->list.count; i++) {
 		const struct placement *row = &rows->list.items[i];
-		bool differs = false;
-		if (row->modseq > change->unchanged_since)
+		if (is_break(rows, i, &next))
+			finish_run(run);
+		bool conflict = row->modseq > change->unchanged_since;
+		if (conflict)
 			add_uid(conflicts, row->uid);
-		else if (change_row(txn, mailbox, row, change, given, &memory, &differs) && differs)
+		else if (change_row(run, row, given, &memory)) {
 			add_uid(changed, row->uid);
+			continue;
+		}
+		finish_run(run);
 	}
+	finish_run(run);
 	if (changed)
-		changed->modseq = txn->modseq;
-	return txn_ok(txn);
+		changed->modseq = run->txn->modseq;
+	return txn_ok(run->txn);
 }
 
 bool store_flags(struct store_txn *txn, const struct store_selection *selection, const struct store_change *change,
                  struct store_uids *changed, struct store_uids *conflicts)
 {
 	must(change->keywords.count <= LIMIT_KEYWORDS_PER_MAILBOX);
-	CLEANUP(rows_release) struct rows rows = {};
+	CLEANUP(rows_release) struct placement_rows rows = {};
 	struct mailbox_state *mailbox = mailbox_state(txn, selection->mailbox);
-	return mailbox && read_rows(txn, selection, &rows) && change_rows(txn, &rows, change, mailbox, changed, conflicts);
+	if (!mailbox || !read_rows(txn, selection, &rows))
+		return false;
+	struct change_run run = { .txn = txn, .change = change, .mailbox = mailbox,
+		                      .keywords.limit = 4 * LIMIT_KEYWORDS_PER_MAILBOX };
+	change_rows(&run, &rows, changed, conflicts);
+	buf_release(&run.keywords);
+	return txn_ok(txn);
 }
 
 /* ---- copy ---- */
@@ -173,7 +241,7 @@ static bool copy_row(struct store_txn *txn, struct mailbox_state *to, const stru
 	return txn_ok(txn) && placement_insert(txn, &copy);
 }
 
-static bool copy_rows(struct store_txn *txn, const struct rows *rows, uint64_t to, struct store_uids *copied)
+static bool copy_rows(struct store_txn *txn, const struct placement_rows *rows, uint64_t to, struct store_uids *copied)
 {
 	struct mailbox_state *mailbox = mailbox_state(txn, to);
 	if (!mailbox)
@@ -187,7 +255,7 @@ static bool copy_rows(struct store_txn *txn, const struct rows *rows, uint64_t t
 	return txn_ok(txn);
 }
 
-static uint64_t sum_sizes(const struct rows *rows)
+static uint64_t sum_sizes(const struct placement_rows *rows)
 {
 	uint64_t sum = 0;
 	for (size_t i = 0; i < rows->list.count; i++)
@@ -197,57 +265,104 @@ static uint64_t sum_sizes(const struct rows *rows)
 
 bool store_copy(struct store_txn *txn, const struct store_selection *selection, uint64_t to, struct store_uids *copied)
 {
-	CLEANUP(rows_release) struct rows rows = {};
+	CLEANUP(rows_release) struct placement_rows rows = {};
 	return mailbox_state(txn, selection->mailbox) && read_rows(txn, selection, &rows) &&
 	       quota_allows(txn, sum_sizes(&rows), rows.list.count) && copy_rows(txn, &rows, to, copied);
 }
 
 /* ---- expunge and move ---- */
 
-static bool delete_placement(struct store_txn *txn, const struct placement *row)
+static bool delete_placements(struct store_txn *txn, uint64_t mailbox, const struct store_range *range)
 {
-	sqlite3_stmt *query = txn_query(txn, "DELETE FROM placement WHERE mailbox = ? AND uid = ?");
-	bind_u64(query, 1, row->mailbox);
-	bind_u64(query, 2, row->uid);
+	sqlite3_stmt *query = txn_query(txn, "DELETE FROM placement WHERE mailbox = ? AND uid >= ? AND uid <= ?");
+	bind_u64(query, 1, mailbox);
+	bind_u64(query, 2, range->first);
+	bind_u64(query, 3, range->last);
 	return txn_run(txn, query);
 }
 
-static bool bury(struct store_txn *txn, const struct placement *row)
+static bool bury(struct store_txn *txn, uint64_t mailbox, const struct store_range *range)
 {
-	sqlite3_stmt *query = txn_query(txn, "INSERT INTO tombstone(mailbox, modseq, uid) VALUES(?, ?, ?)");
-	bind_u64(query, 1, row->mailbox);
+	sqlite3_stmt *query = txn_query(txn, "INSERT INTO tombstone(mailbox, modseq, uid, count) VALUES(?, ?, ?, ?)");
+	bind_u64(query, 1, mailbox);
 	bind_u64(query, 2, txn_modseq(txn));
-	bind_u64(query, 3, row->uid);
+	bind_u64(query, 3, range->first);
+	bind_u64(query, 4, (uint64_t)range->last - range->first + 1);
 	return txn_run(txn, query);
 }
 
-/* The collector looks again before it drops anything, so one too many does no harm. */
-static bool mark_dead(struct store_txn *txn, uint64_t message)
+/* Some may have another place. The collector looks before it drops anything, so one too many does no harm. */
+static bool mark_dead(struct store_txn *txn, uint64_t mailbox, const struct store_range *range)
 {
-	sqlite3_stmt *query = txn_query(txn, "INSERT OR IGNORE INTO dead(message) SELECT ?1 WHERE NOT EXISTS"
-	                                     " (SELECT 1 FROM placement WHERE message = ?1)");
-	bind_u64(query, 1, message);
+	sqlite3_stmt *query = txn_query(txn, "INSERT OR IGNORE INTO dead(message) SELECT message FROM placement WHERE"
+	                                     " mailbox = ? AND uid >= ? AND uid <= ?");
+	bind_u64(query, 1, mailbox);
+	bind_u64(query, 2, range->first);
+	bind_u64(query, 3, range->last);
 	return txn_run(txn, query);
 }
 
-static bool expunge_row(struct store_txn *txn, struct mailbox_state *mailbox, const struct placement *row,
-                        struct store_uids *expunged)
+/* Rows that go, with no other between them, and the last of them whose UIDs follow each other. */
+struct gone_run {
+	struct store_txn *txn;
+	struct mailbox_state *mailbox;
+	bool moved; /* so that their messages have another place */
+	struct store_range rows, uids;
+	bool open;
+};
+
+static void finish_uids(struct gone_run *run)
 {
-	mailbox_count(txn, mailbox, row->flags, row->size, -1);
-	add_uid(expunged, row->uid);
-	return delete_placement(txn, row) && bury(txn, row) && mark_dead(txn, row->message);
+	if (run->open)
+		bury(run->txn, run->mailbox->id, &run->uids);
+}
+
+static void finish_gone(struct gone_run *run)
+{
+	if (!run->open)
+		return;
+	finish_uids(run);
+	if (!run->moved)
+		mark_dead(run->txn, run->mailbox->id, &run->rows);
+	delete_placements(run->txn, run->mailbox->id, &run->rows);
+	run->open = false;
+}
+
+static void add_gone(struct gone_run *run, const struct placement *row)
+{
+	mailbox_count(run->txn, run->mailbox, row->flags, row->size, -1);
+	index_note_gone(run->txn, row->mailbox, row->uid);
+	uid_page_remove(run->txn, run->mailbox, row->uid);
+	bool follows = run->open && row->uid == run->uids.last + 1;
+	if (!follows) {
+		finish_uids(run);
+		run->uids.first = row->uid;
+	}
+	if (!run->open)
+		run->rows.first = row->uid;
+	run->open = true;
+	run->rows.last = run->uids.last = row->uid;
 }
 
 bool store_expunge(struct store_txn *txn, const struct store_selection *selection, bool any,
                    struct store_uids *expunged)
 {
-	CLEANUP(rows_release) struct rows rows = {};
-	struct mailbox_state *mailbox = mailbox_state(txn, selection->mailbox);
-	if (!mailbox || !read_rows(txn, selection, &rows))
+	CLEANUP(rows_release) struct placement_rows rows = {};
+	struct gone_run run = { .txn = txn, .mailbox = mailbox_state(txn, selection->mailbox) };
+	if (!run.mailbox || !read_rows(txn, selection, &rows))
 		return false;
-	for (size_t i = 0; txn_ok(txn) && i < rows.list.count; i++)
-		if (any || rows.list.items[i].flags & STORE_DELETED)
-			expunge_row(txn, mailbox, &rows.list.items[i], expunged);
+	for (size_t i = 0, next = 0; txn_ok(txn) && i < rows.list.count; i++) {
+		const struct placement *row = &rows.list.items[i];
+		if (is_break(&rows, i, &next))
+			finish_gone(&run);
+		if (any || row->flags & STORE_DELETED) {
+			add_uid(expunged, row->uid);
+			add_gone(&run, row);
+		} else {
+			finish_gone(&run);
+		}
+	}
+	finish_gone(&run);
 	if (expunged)
 		expunged->modseq = txn->modseq;
 	return txn_ok(txn);
@@ -256,11 +371,15 @@ bool store_expunge(struct store_txn *txn, const struct store_selection *selectio
 /* RFC 6851: copied and gone at once; the account's usage is what it was. */
 bool store_move(struct store_txn *txn, const struct store_selection *selection, uint64_t to, struct store_uids *moved)
 {
-	CLEANUP(rows_release) struct rows rows = {};
-	struct mailbox_state *mailbox = mailbox_state(txn, selection->mailbox);
-	if (!mailbox || !read_rows(txn, selection, &rows) || !copy_rows(txn, &rows, to, moved))
+	CLEANUP(rows_release) struct placement_rows rows = {};
+	struct gone_run run = { .txn = txn, .mailbox = mailbox_state(txn, selection->mailbox), .moved = true };
+	if (!run.mailbox || !read_rows(txn, selection, &rows) || !copy_rows(txn, &rows, to, moved))
 		return false;
-	for (size_t i = 0; txn_ok(txn) && i < rows.list.count; i++)
-		expunge_row(txn, mailbox, &rows.list.items[i], NULL);
+	for (size_t i = 0, next = 0; txn_ok(txn) && i < rows.list.count; i++) {
+		if (is_break(&rows, i, &next))
+			finish_gone(&run);
+		add_gone(&run, &rows.list.items[i]);
+	}
+	finish_gone(&run);
 	return txn_ok(txn);
 }

@@ -23,7 +23,7 @@ static struct store_reader *reader_new(struct store *store, struct fail **fail)
 		free(reader);
 		return NULL;
 	}
-	if (schema_configure(&reader->database, false, fail))
+	if (schema_configure(&reader->database, false, fail) && bulk_prepare(reader, fail))
 		return reader;
 	reader_free(reader);
 	return NULL;
@@ -77,7 +77,7 @@ void store_snapshot_end(struct store_reader *reader)
 
 /* ---- mailboxes ---- */
 
-static void read_mailbox_row(sqlite3_stmt *query, struct store_mailbox *mailbox)
+static void read_mailbox_row(struct store *store, sqlite3_stmt *query, struct store_mailbox *mailbox)
 {
 	*mailbox = (struct store_mailbox){ .id = column_u64(query, 0),
 		                               .highestmodseq = column_u64(query, 1),
@@ -88,7 +88,8 @@ static void read_mailbox_row(sqlite3_stmt *query, struct store_mailbox *mailbox)
 		                               .uidvalidity = (uint32_t)column_u64(query, 6),
 		                               .uidnext = (uint32_t)column_u64(query, 7),
 		                               .use = (enum store_special_use)column_u64(query, 8),
-		                               .subscribed = column_u64(query, 9) };
+		                               .subscribed = column_u64(query, 10) };
+	mailbox->recent_uid = index_recent(store, mailbox->id, (uint32_t)column_u64(query, 9));
 }
 
 static struct str add_name(struct store_mailboxes *mailboxes, struct str name)
@@ -102,13 +103,13 @@ bool store_read_mailboxes(struct store_reader *reader, struct store_mailboxes *m
 {
 	sqlite3_stmt *query =
 		database_query(&reader->database, "SELECT id, highestmodseq, messages, unseen, deleted, bytes, uidvalidity,"
-	                                      " uidnext, special_use, EXISTS(SELECT 1 FROM subscription s WHERE s.name ="
+	                                      " uidnext, special_use, recent, EXISTS(SELECT 1 FROM subscription s WHERE s.name ="
 	                                      " mailbox.name), name FROM mailbox WHERE name NOT NULL ORDER BY name");
 	enum database_step step;
 	while ((step = database_step(&reader->database, query, fail)) == DATABASE_ROW) {
 		struct store_mailbox *mailbox = array_add(&mailboxes->list);
-		read_mailbox_row(query, mailbox);
-		mailbox->name = add_name(mailboxes, column_bytes(query, 10));
+		read_mailbox_row(reader->store, query, mailbox);
+		mailbox->name = add_name(mailboxes, column_bytes(query, 11));
 	}
 	return step == DATABASE_DONE;
 }
@@ -126,7 +127,7 @@ bool store_read_mailbox(struct store_reader *reader, struct str name, struct sto
 	CLEANUP(buf_release) struct buf memory = BUF_WITH_LIMIT(LIMIT_MAILBOX_NAME_MAX);
 	sqlite3_stmt *query =
 		database_query(&reader->database, "SELECT id, highestmodseq, messages, unseen, deleted, bytes, uidvalidity,"
-	                                      " uidnext, special_use, EXISTS(SELECT 1 FROM subscription s WHERE s.name ="
+	                                      " uidnext, special_use, recent, EXISTS(SELECT 1 FROM subscription s WHERE s.name ="
 	                                      " mailbox.name) FROM mailbox WHERE name = ?");
 	bind_text(query, 1, mailbox_path(str_first(name, LIMIT_MAILBOX_NAME_MAX + 1), &memory));
 	enum database_step step = database_step(&reader->database, query, fail);
@@ -134,7 +135,7 @@ bool store_read_mailbox(struct store_reader *reader, struct str name, struct sto
 		fail_set(fail, FAIL_NOT_FOUND, "there is no mailbox %.*s", STR_ARG(name));
 	if (step != DATABASE_ROW)
 		return false;
-	read_mailbox_row(query, mailbox);
+	read_mailbox_row(reader->store, query, mailbox);
 	mailbox->name = name;
 	database_done(query);
 	return true;
@@ -147,6 +148,32 @@ static bool read_names(struct store_reader *reader, sqlite3_stmt *query, struct 
 	while ((step = database_step(&reader->database, query, fail)) == DATABASE_ROW)
 		add_name(names, column_bytes(query, 0));
 	return step == DATABASE_DONE;
+}
+
+/* The one number that a query about a mailbox gives. */
+static bool read_number(struct store_reader *reader, sqlite3_stmt *query, uint64_t mailbox, uint64_t argument, uint64_t *number,
+                        struct fail **fail)
+{
+	bind_u64(query, 1, mailbox);
+	bind_u64(query, 2, argument);
+	if (database_step(&reader->database, query, fail) != DATABASE_ROW)
+		return false;
+	*number = column_u64(query, 0);
+	database_done(query);
+	return true;
+}
+
+bool store_read_count(struct store_reader *reader, uint64_t mailbox, uint32_t uid, uint64_t *count, struct fail **fail)
+{
+	return read_number(reader, database_query(&reader->database, "SELECT count(*) FROM placement WHERE mailbox = ? AND uid >= ?"),
+	                   mailbox, uid, count, fail);
+}
+
+bool store_read_deleted_bytes(struct store_reader *reader, uint64_t mailbox, uint64_t *bytes, struct fail **fail)
+{
+	return read_number(reader, database_query(&reader->database, "SELECT coalesce(sum(size), 0) FROM placement"
+	                                                             " WHERE mailbox = ? AND flags & ? != 0"),
+	                   mailbox, STORE_DELETED, bytes, fail);
 }
 
 bool store_read_subscriptions(struct store_reader *reader, struct store_mailboxes *names, struct fail **fail)
@@ -203,31 +230,18 @@ static bool read_range(struct store_reader *reader, sqlite3_stmt *query, struct 
 	return step == DATABASE_DONE;
 }
 
-static int by_uid(const void *a, const void *b)
-{
-	uint32_t left = ((const struct store_entry *)a)->uid;
-	uint32_t right = ((const struct store_entry *)b)->uid;
-	return left < right ? -1 : left > right;
-}
-
-/* The few that changed are found by modseq, and then sorted. */
+/* The few that changed are found by their pages. */
 static bool read_changed(struct store_reader *reader, uint64_t mailbox, const struct store_range *range, uint64_t since,
                          struct store_entries *entries, struct fail **fail)
 {
-	size_t first = entries->list.count;
 	sqlite3_stmt *query =
 		database_query(&reader->database, "SELECT uid, message, flags, modseq, size, received, saved, keywords"
-	                                      " FROM placement INDEXED BY placement_modseq"
-	                                      " WHERE mailbox = ? AND modseq > ? AND uid >= ? AND uid <= ?");
+	                                      " FROM " CHANGED_PLACEMENTS "AND uid >= ?3 AND uid <= ?4");
 	bind_u64(query, 1, mailbox);
 	bind_u64(query, 2, since);
 	bind_u64(query, 3, range->first);
 	bind_u64(query, 4, range->last);
-	if (!read_range(reader, query, entries, fail))
-		return false;
-	if (entries->list.count > first)
-		qsort(entries->list.items + first, entries->list.count - first, sizeof entries->list.items[0], by_uid);
-	return true;
+	return read_range(reader, query, entries, fail);
 }
 
 static bool read_all(struct store_reader *reader, uint64_t mailbox, const struct store_range *range,
@@ -286,12 +300,14 @@ bool store_read_vanished(struct store_reader *reader, uint64_t mailbox, uint64_t
 		return false;
 	*complete = since >= floor;
 	sqlite3_stmt *query =
-		database_query(&reader->database, "SELECT uid FROM tombstone WHERE mailbox = ? AND modseq > ? ORDER BY uid");
+		database_query(&reader->database, "SELECT uid, count FROM tombstone WHERE mailbox = ? AND modseq > ?"
+	                                      " ORDER BY uid");
 	bind_u64(query, 1, mailbox);
 	bind_u64(query, 2, since);
 	enum database_step step;
 	while ((step = database_step(&reader->database, query, fail)) == DATABASE_ROW)
-		*array_add(&vanished->uids) = (uint32_t)column_u64(query, 0);
+		for (uint64_t uid = column_u64(query, 0), end = uid + column_u64(query, 1); uid < end && uid <= UINT32_MAX; uid++)
+			*array_add(&vanished->uids) = (uint32_t)uid;
 	return step == DATABASE_DONE;
 }
 

@@ -1,6 +1,7 @@
 #include "metadata.h"
 #include "salvage.h"
 #include "store_internal.h"
+#include "text_store.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -489,6 +490,9 @@ static void count_all(struct rebuild *r)
 		" max(uid) AS uid, max(modseq) AS modseq FROM placement GROUP BY mailbox) t WHERE t.mailbox = id");
 	bind_u64(mailboxes, 1, r->metadata.modseq);
 	txn_run(r->txn, mailboxes);
+	/* what was made on the way does not know what was placed between */
+	txn_run(r->txn, txn_query(r->txn, "DELETE FROM page"));
+	txn_run(r->txn, txn_query(r->txn, "UPDATE mailbox SET paged = 1"));
 	sqlite3_stmt *account =
 		txn_query(r->txn, "UPDATE account SET modseq = max(modseq, ?), message_next = max(message_next,"
 	                      " ?, (SELECT coalesce(max(message), 0) + 1 FROM body))");
@@ -544,6 +548,7 @@ static bool run(struct rebuild *r, const struct store_options *options, struct f
 	struct store_options fresh = *options;
 	if (r->uidvalidity < r->metadata.uidvalidity)
 		r->uidvalidity = r->metadata.uidvalidity;
+	fresh.first_count = 0; /* mailboxes are what the segments say */
 	fresh.uidvalidity = r->uidvalidity + 1 > options->uidvalidity ? r->uidvalidity + 1 : options->uidvalidity;
 	return store_open_database(r->store, &fresh, true, fail) && store_load_counters(r->store, fail) &&
 	       fill_database(r, fail);
@@ -561,7 +566,8 @@ bool store_rebuild(int account_directory, const struct store_options *options, c
 		                 .message_next = 1,
 		                 .mail.limit = INT64_MAX };
 	metadata_init(&r.metadata);
-	bool ok = run(&r, options, fail);
+	/* messages get other numbers */
+	bool ok = text_store_remove(account_directory, fail) && run(&r, options, fail);
 	release(&r);
 	return ok;
 }

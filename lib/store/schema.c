@@ -1,13 +1,20 @@
 #include "store_internal.h"
 
 /*
- * Wide and immutable: message. Narrow, and what changes: placement. body says where the octets lie.
+ * Wide and immutable: message, with the columns that lists need most in front. Narrow, and what changes: placement. body says where the octets lie.
  * Every table that a delivery touches grows at its right end, so that one delivery dirties one
  * page of each; what would need a page at a random place (threads) is made later, in batches.
- * placement_modseq is what a client that comes back asks for (RFC 7162), placement_message what
- * tells whether a message still has a place.
+ * placement_message tells whether a message still has a place. What changed since a modseq, which a client that comes
+ * back asks for (RFC 7162), is found by the pages that hold it (uid_page.h).
  */
-enum { SCHEMA_VERSION = 1, APPLICATION = 0x506f7374 };
+enum { SCHEMA_VERSION = 2, APPLICATION = 0x506f7374 };
+
+#define PAGE_TABLE                                                                             \
+	"CREATE TABLE page(mailbox INTEGER NOT NULL, number INTEGER NOT NULL, modseq INTEGER NOT NULL," \
+	" uids BLOB NOT NULL, unseen BLOB NOT NULL, PRIMARY KEY(mailbox, number)) WITHOUT ROWID;"
+#define ANNOTATION_TABLE                                                                                    \
+	"CREATE TABLE annotation(mailbox INTEGER NOT NULL, entry TEXT NOT NULL, value BLOB, modseq INTEGER NOT NULL," \
+	" PRIMARY KEY(mailbox, entry));"
 
 static const char schema[] =
 	"CREATE TABLE account(id INTEGER PRIMARY KEY CHECK(id = 1), uidvalidity INTEGER NOT NULL, modseq INTEGER NOT NULL,"
@@ -18,16 +25,17 @@ static const char schema[] =
 	" uidnext INTEGER NOT NULL, highestmodseq INTEGER NOT NULL, special_use INTEGER NOT NULL, messages INTEGER NOT "
 	"NULL,"
 	" unseen INTEGER NOT NULL, deleted INTEGER NOT NULL, bytes INTEGER NOT NULL,"
-	" vanished_floor INTEGER NOT NULL DEFAULT 0);"
+	" vanished_floor INTEGER NOT NULL DEFAULT 0, paged INTEGER NOT NULL DEFAULT 1, recent INTEGER NOT NULL DEFAULT 1);"
 	"CREATE TABLE subscription(name TEXT PRIMARY KEY) WITHOUT ROWID;"
+	ANNOTATION_TABLE
 	"CREATE TABLE keyword(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE COLLATE NOCASE);"
 
 	"CREATE TABLE segment(number INTEGER PRIMARY KEY AUTOINCREMENT, codec INTEGER NOT NULL, state INTEGER NOT NULL,"
 	" large INTEGER NOT NULL DEFAULT 0, size INTEGER NOT NULL, dead INTEGER NOT NULL, since INTEGER NOT NULL);"
 
 	"CREATE TABLE message(message INTEGER PRIMARY KEY, size INTEGER NOT NULL, lines INTEGER NOT NULL,"
-	" received INTEGER NOT NULL, sent INTEGER NOT NULL, message_id INTEGER NOT NULL, refs BLOB, subject TEXT,"
-	" preview TEXT, headers BLOB, structure BLOB, traits INTEGER NOT NULL);"
+	" received INTEGER NOT NULL, sent INTEGER NOT NULL, message_id INTEGER NOT NULL, traits INTEGER NOT NULL,"
+	" structure BLOB, headers BLOB, preview TEXT, subject TEXT, refs BLOB);"
 	"CREATE INDEX message_traits ON message(message) WHERE traits != 0;"
 	"CREATE TABLE body(message INTEGER PRIMARY KEY, segment INTEGER NOT NULL, start INTEGER NOT NULL,"
 	" header INTEGER NOT NULL, stored INTEGER NOT NULL, size INTEGER NOT NULL, checksum INTEGER NOT NULL,"
@@ -36,9 +44,10 @@ static const char schema[] =
 	" flags INTEGER NOT NULL, modseq INTEGER NOT NULL, size INTEGER NOT NULL, received INTEGER NOT NULL,"
 	" saved INTEGER NOT NULL, keywords BLOB, PRIMARY KEY(mailbox, uid)) WITHOUT ROWID;"
 	"CREATE INDEX placement_message ON placement(message);"
-	"CREATE INDEX placement_modseq ON placement(mailbox, modseq);"
+	PAGE_TABLE
+	/* uid and the count - 1 that follow it */
 	"CREATE TABLE tombstone(mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL, uid INTEGER NOT NULL,"
-	" PRIMARY KEY(mailbox, modseq, uid)) WITHOUT ROWID;"
+	" count INTEGER NOT NULL DEFAULT 1, PRIMARY KEY(mailbox, modseq, uid)) WITHOUT ROWID;"
 	"CREATE TABLE dead(message INTEGER PRIMARY KEY);"
 
 	"CREATE TABLE journal(id INTEGER PRIMARY KEY, uuid BLOB NOT NULL UNIQUE);"
@@ -50,6 +59,14 @@ static const char schema[] =
 
 	/* what a rebuild found, until the journal has been replayed once: it must not deliver that again */
 	"CREATE TABLE rebuilt(stable BLOB PRIMARY KEY, message INTEGER NOT NULL) WITHOUT ROWID;";
+
+/* From the version that is its index to the next. Pages are made by and by: no mailbox has any yet. */
+static const char *const migrations[SCHEMA_VERSION] = {
+	[1] = ANNOTATION_TABLE PAGE_TABLE "DROP INDEX placement_modseq;"
+	      "ALTER TABLE mailbox ADD COLUMN paged INTEGER NOT NULL DEFAULT 1;"
+	      "ALTER TABLE mailbox ADD COLUMN recent INTEGER NOT NULL DEFAULT 1;"
+	      "ALTER TABLE tombstone ADD COLUMN count INTEGER NOT NULL DEFAULT 1;",
+};
 
 static bool read_number(struct database *db, const char *sql, int64_t *number, struct fail **fail)
 {
@@ -81,31 +98,62 @@ bool schema_configure(struct database *db, bool writer, struct fail **fail)
 	return database_execute(db, pragmas, fail);
 }
 
-static bool create_rows(struct database *db, uint32_t uidvalidity, struct fail **fail)
+static bool create_mailbox(struct database *db, struct str name, enum store_special_use use, uint32_t uidvalidity, struct fail **fail)
 {
-	sqlite3_stmt *account =
-		database_query(db, "INSERT INTO account(id, uidvalidity, modseq, message_next) VALUES(1, ?, 1, 1)");
-	bind_u64(account, 1, uidvalidity);
-	sqlite3_stmt *inbox =
+	sqlite3_stmt *mailbox =
 		database_query(db, "INSERT INTO mailbox(name, uidvalidity, uidnext, highestmodseq, special_use,"
-	                       " messages, unseen, deleted, bytes) VALUES('INBOX', ?, 1, 1, 0, 0, 0, 0, 0)");
-	bind_u64(inbox, 1, uidvalidity);
-	return database_run(db, account, fail) && database_run(db, inbox, fail);
+	                       " messages, unseen, deleted, bytes) VALUES(?, ?, 1, 1, ?, 0, 0, 0, 0)");
+	bind_text(mailbox, 1, name);
+	bind_u64(mailbox, 2, uidvalidity);
+	bind_u64(mailbox, 3, use);
+	return database_run(db, mailbox, fail);
 }
 
-static bool create_schema(struct database *db, uint32_t uidvalidity, struct fail **fail)
+/* Those that an account begins with; an INBOX in any case. */
+static bool create_first(struct database *db, const struct store_options *options, uint32_t uidvalidity, struct fail **fail)
+{
+	bool ok = create_mailbox(db, STR("INBOX"), STORE_USE_NONE, uidvalidity, fail);
+	for (size_t i = 0; ok && i < options->first_count; i++) {
+		const struct store_first_mailbox *first = &options->first[i];
+		ok = create_mailbox(db, first->name, first->use, uidvalidity + 1 + (uint32_t)i, fail);
+	}
+	return ok && (!options->first_count || database_execute(db, "INSERT INTO subscription SELECT name FROM mailbox", fail));
+}
+
+static bool create_rows(struct database *db, const struct store_options *options, struct fail **fail)
+{
+	uint32_t uidvalidity = options->uidvalidity ? options->uidvalidity : 1;
+	sqlite3_stmt *account =
+		database_query(db, "INSERT INTO account(id, uidvalidity, modseq, message_next) VALUES(1, ?, 1, 1)");
+	bind_u64(account, 1, uidvalidity + options->first_count);
+	return database_run(db, account, fail) && create_first(db, options, uidvalidity, fail);
+}
+
+static bool create_schema(struct database *db, const struct store_options *options, struct fail **fail)
 {
 	char versions[128];
 	sqlite3_snprintf(sizeof versions, versions, "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT", APPLICATION,
 	                 SCHEMA_VERSION);
 	if (database_execute(db, "BEGIN IMMEDIATE", fail) && database_execute(db, schema, fail) &&
-	    create_rows(db, uidvalidity, fail) && database_execute(db, versions, fail))
+	    create_rows(db, options, fail) && database_execute(db, versions, fail))
 		return true;
 	sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
 	return false;
 }
 
-bool schema_open(struct database *db, bool create, uint32_t uidvalidity, bool *created, struct fail **fail)
+/* One version onward, all or nothing. */
+static bool migrate(struct database *db, int64_t from, struct fail **fail)
+{
+	char version[64];
+	sqlite3_snprintf(sizeof version, version, "PRAGMA user_version=%d; COMMIT", (int)from + 1);
+	if (database_execute(db, "BEGIN IMMEDIATE", fail) && database_execute(db, migrations[from], fail) &&
+	    database_execute(db, version, fail))
+		return true;
+	sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+	return false;
+}
+
+bool schema_open(struct database *db, bool create, const struct store_options *options, bool *created, struct fail **fail)
 {
 	int64_t version = 0;
 	int64_t application = 0;
@@ -114,13 +162,16 @@ bool schema_open(struct database *db, bool create, uint32_t uidvalidity, bool *c
 	    !read_number(db, "PRAGMA application_id", &application, fail))
 		return false;
 	if (version == 0 && application == 0 && create) {
-		*created = schema_configure(db, true, fail) && create_schema(db, uidvalidity, fail);
+		*created = schema_configure(db, true, fail) && create_schema(db, options, fail);
 		return *created;
 	}
 	if (application != APPLICATION)
 		return fail_set(fail, FAIL_CORRUPT, "meta.db is not a store");
-	if (version != SCHEMA_VERSION)
+	if (version < 1 || version > SCHEMA_VERSION)
 		return fail_set(fail, FAIL_INVALID, "meta.db has schema %lld, this program knows %d", (long long)version,
 		                SCHEMA_VERSION);
-	return schema_configure(db, true, fail);
+	bool ok = schema_configure(db, true, fail);
+	for (; ok && version < SCHEMA_VERSION; version++)
+		ok = migrate(db, version, fail);
+	return ok;
 }

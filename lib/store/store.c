@@ -70,7 +70,7 @@ bool store_open_database(struct store *store, const struct store_options *option
 		close(file);
 	bool created = false;
 	if (!database_open(&store->writer, store->path, SQLITE_OPEN_READWRITE, fail) ||
-	    !schema_open(&store->writer, create, options->uidvalidity ? options->uidvalidity : 1, &created, fail))
+	    !schema_open(&store->writer, create, options, &created, fail))
 		return false;
 	if (created)
 		store->recovering = false; /* no UID was ever given: no gap is needed */
@@ -163,6 +163,8 @@ void store_free(struct store *store)
 	array_release(&store->idle);
 	mailbox_forget_all(store);
 	array_release(&store->mailboxes);
+	index_drop_unused(store, INT64_MAX);
+	array_release(&store->txn.notes);
 	if (store->writer.handle)
 		database_close(&store->writer);
 	segments_unuse(&store->segments, store->tail.file);
@@ -248,6 +250,7 @@ bool store_leave_gap(struct store_txn *txn)
 	bind_u64(account, 2, txn->modseq);
 	txn_run(txn, account);
 	mailbox_forget_all(store);
+	txn->all_changed = true;
 	return txn_ok(txn);
 }
 
@@ -271,7 +274,11 @@ bool store_close(struct store **store, struct fail **fail)
 {
 	struct store *s = *store;
 	*store = NULL;
-	must(s->readers == 0 && !s->listeners && !s->maildrops);
+	must(s->readers == 0 && !s->listeners && !s->maildrops && !index_is_used(s));
+	pthread_mutex_lock(&s->writer_lock);
+	if (!s->recovering)
+		index_write_recent(s, NULL);
+	pthread_mutex_unlock(&s->writer_lock);
 	bool ok = s->version.clean;
 	if (!ok && !s->recovering)
 		ok = store_barrier(s, fail) &&
@@ -390,7 +397,8 @@ struct store_txn *txn_begin_locked(struct store *store, bool durable)
 		                       .message_reserved = store->message_reserved,
 		                       .tail = mark_of(&store->tail),
 		                       .archive = mark_of(&store->archive),
-		                       .created = { store->txn.created.items, 0, store->txn.created.capacity } };
+		                       .created = { store->txn.created.items, 0, store->txn.created.capacity },
+		                       .notes = { store->txn.notes.items, 0, store->txn.notes.capacity } };
 	txn->active = prepare_writer(txn) && txn_run(txn, txn_query(txn, "BEGIN IMMEDIATE"));
 	return txn;
 }
@@ -429,6 +437,7 @@ static void undo(struct store_txn *txn, bool uncertain)
 	if (txn->active && !sqlite3_get_autocommit(store->writer.handle))
 		sqlite3_exec(store->writer.handle, "ROLLBACK", NULL, NULL, NULL);
 	mailbox_forget_all(store);
+	index_forget_notes(txn);
 	store->journal_row = 0;
 	if (txn->tails_moved || txn->created.count) {
 		for (size_t i = 0; !uncertain && i < txn->created.count; i++)
@@ -556,6 +565,7 @@ bool txn_commit_locked(struct store_txn *t, struct fail **fail)
 	/* a replay may write octets again and no row */
 	else if (store->segments.dirty.count)
 		atomic_store(&store->deferred, true);
+	index_publish_notes(t);
 	watch_tell(t);
 	mailbox_settle(store);
 	return true;

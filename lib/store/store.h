@@ -77,9 +77,28 @@ struct store_reader;
 /* Loads what SQLite would open lazily; before the sandbox, once per process tree. */
 void store_preload(void);
 
+enum store_special_use {
+	STORE_USE_NONE,
+	STORE_USE_ARCHIVE,
+	STORE_USE_DRAFTS,
+	STORE_USE_FLAGGED,
+	STORE_USE_JUNK,
+	STORE_USE_SENT,
+	STORE_USE_TRASH,
+	STORE_USE_IMPORTANT
+};
+
+/* A mailbox that a new account begins with. */
+struct store_first_mailbox {
+	struct str name;
+	enum store_special_use use;
+};
+
 struct store_options {
 	const char *path;      /* absolute path of the same directory, for SQLite */
 	bool create;           /* an empty directory becomes an account with an INBOX */
+	const struct store_first_mailbox *first; /* made with a new account beside INBOX, and all of them subscribed */
+	size_t first_count;
 	uint32_t uidvalidity;  /* a new account's first; 0 is 1. One made anew under an old name needs more */
 	uint64_t bytes_max;    /* quota; 0: none */
 	uint64_t messages_max; /* quota; 0: none */
@@ -206,18 +225,10 @@ bool store_mark_applied(struct store_txn *txn, const struct store_origin *origin
 /* Drops the applied rows of a journal below a mark: the caller knows that no record below it is ever given again. */
 bool store_trim(struct store_txn *txn, const uint8_t journal[16], uint64_t mark);
 
-/* ---- mailboxes ---- */
+/* The same for all rows of all journals but these: count times 16 octets. */
+bool store_trim_journals(struct store_txn *txn, const uint8_t *kept, size_t count);
 
-enum store_special_use {
-	STORE_USE_NONE,
-	STORE_USE_ARCHIVE,
-	STORE_USE_DRAFTS,
-	STORE_USE_FLAGGED,
-	STORE_USE_JUNK,
-	STORE_USE_SENT,
-	STORE_USE_TRASH,
-	STORE_USE_IMPORTANT
-};
+/* ---- mailboxes ---- */
 
 struct store_mailbox {
 	uint64_t id; /* never reused */
@@ -225,6 +236,7 @@ struct store_mailbox {
 	uint64_t highestmodseq;
 	uint64_t messages, unseen, deleted, bytes;
 	uint32_t uidvalidity, uidnext;
+	uint32_t recent_uid;        /* no session was shown those from here on as \Recent; store_index_take_recent */
 	enum store_special_use use; /* RFC 6154 */
 	bool subscribed;
 };
@@ -312,6 +324,12 @@ void store_mailboxes_release(struct store_mailboxes *mailboxes);
 bool store_read_mailbox(struct store_reader *reader, struct str name, struct store_mailbox *mailbox,
                         struct fail **fail);
 
+/* How many messages of a mailbox have this UID or a larger one. */
+bool store_read_count(struct store_reader *reader, uint64_t mailbox, uint32_t uid, uint64_t *count, struct fail **fail);
+
+/* Octets of the messages with \Deleted, RFC 9208 §4.1.4; looks at all placements of the mailbox. */
+bool store_read_deleted_bytes(struct store_reader *reader, uint64_t mailbox, uint64_t *bytes, struct fail **fail);
+
 /* Subscribed names, whether they exist or not. */
 bool store_read_subscriptions(struct store_reader *reader, struct store_mailboxes *names, struct fail **fail);
 
@@ -381,6 +399,9 @@ struct store_stream *store_stream_open(struct store_reader *reader, uint64_t mes
 
 /* Bytes read (0 at the end), or -1. */
 int64_t store_stream_read(struct store_stream *stream, void *to, size_t length, struct fail **fail);
+
+/* Passes over the next bytes, for nothing where they are not compressed; what is then read is not checked. */
+bool store_stream_skip(struct store_stream *stream, uint64_t length, struct fail **fail);
 void store_stream_close(struct store_stream **stream); /* for CLEANUP too */
 
 /* ---- a POP3 maildrop: a snapshot that pins its bodies ---- */

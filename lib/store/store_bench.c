@@ -2,6 +2,8 @@
  * What one delivery costs in CPU: store_bench DIRECTORY COUNT PER_TRANSACTION [PROCESSES]. DIRECTORY must be empty.
  * With PROCESSES as many accounts, each in a process of its own, get their mail in turn: then the caches are as cold
  * as in the mailbox processes of a busy server.
+ *
+ * What sessions do to a mailbox of COUNT mails: store_bench DIRECTORY COUNT session. CPU, and the time on the clock.
  */
 #include "store_internal.h"
 
@@ -186,9 +188,189 @@ static void one_store(const char *path, unsigned count, unsigned each)
 	printf("close again %.0f us\n", cpu_us() - start);
 }
 
+/* ---- a session ---- */
+
+enum { SOME = 10000, APPENDS = 1000, MULTIAPPEND = 100, FILL = 1000 };
+
+struct stopwatch {
+	double cpu_us, wall_us;
+};
+
+static double wall_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+static struct stopwatch watch(void)
+{
+	return (struct stopwatch){ cpu_us(), wall_us() };
+}
+
+static void told(const char *what, struct stopwatch start, double count)
+{
+	printf("%-28s %9.2f us CPU each %9.2f us on the clock, %.1f ms in all\n", what, (cpu_us() - start.cpu_us) / count,
+	       (wall_us() - start.wall_us) / count, (wall_us() - start.wall_us) / 1e3);
+}
+
+static void finish(struct store_txn *txn)
+{
+	struct fail *fail = NULL;
+	if (!store_commit(&txn, &fail))
+		die(fail);
+}
+
+static void refresh_index(struct store *store, struct store_index *index)
+{
+	struct fail *fail = NULL;
+	struct store_reader *reader = store_reader_acquire(store, &fail);
+	if (!reader || !store_index_refresh(index, reader, &fail))
+		die(fail);
+	store_reader_release(&reader);
+}
+
+static void set_flags(struct store *store, struct store_index *index, const struct store_selection *selection,
+                      uint32_t flags)
+{
+	struct store_change change = { .how = STORE_FLAGS_REPLACE, .flags = flags, .unchanged_since = UINT64_MAX };
+	struct store_uids changed = {};
+	struct store_txn *txn = store_begin(store);
+	store_flags(txn, selection, &change, &changed, NULL);
+	finish(txn);
+	store_uids_release(&changed);
+	refresh_index(store, index);
+}
+
+static void time_flags(struct store *store, struct store_index *index, unsigned count)
+{
+	struct store_selection all = { 1, &(struct store_range){ 1, UINT32_MAX }, 1 };
+	struct stopwatch start = watch();
+	set_flags(store, index, &all, STORE_FLAGGED);
+	told("STORE all", start, count);
+	start = watch();
+	set_flags(store, index, &all, STORE_FLAGGED | STORE_SEEN);
+	told("STORE all again", start, count);
+	start = watch();
+	for (unsigned i = 0; i < APPENDS; i++) {
+		struct store_range range = { 1 + i * 7919 % count, 1 + i * 7919 % count };
+		struct store_selection one = { 1, &range, 1 };
+		set_flags(store, index, &one, i % 32);
+	}
+	told("STORE one", start, APPENDS);
+}
+
+static void time_moves(struct store *store, struct store_index *index, unsigned count, uint64_t other)
+{
+	unsigned some = count / 4 < SOME ? count / 4 : SOME;
+	struct store_range ranges[] = { { 1, some }, { some + 1, 2 * some }, { 2 * some + 1, 3 * some } };
+	struct store_uids uids = {};
+	struct stopwatch start = watch();
+	struct store_txn *txn = store_begin(store);
+	store_copy(txn, &(struct store_selection){ 1, &ranges[0], 1 }, other, &uids);
+	finish(txn);
+	told("COPY", start, some);
+	store_uids_release(&uids);
+	start = watch();
+	txn = store_begin(store);
+	store_move(txn, &(struct store_selection){ 1, &ranges[1], 1 }, other, &uids);
+	finish(txn);
+	refresh_index(store, index);
+	told("MOVE", start, some);
+	store_uids_release(&uids);
+	start = watch();
+	txn = store_begin(store);
+	store_expunge(txn, &(struct store_selection){ 1, &ranges[2], 1 }, true, &uids);
+	finish(txn);
+	refresh_index(store, index);
+	told("EXPUNGE", start, some);
+	store_uids_release(&uids);
+}
+
+static void time_appends(struct store *store, struct store_index *index)
+{
+	static char body[BODY_SIZE];
+	struct store_delivery delivery = { .body.bytes = str_from(body, sizeof body), .mailbox = 1 };
+	struct store_placed placed;
+	struct stopwatch start = watch();
+	for (unsigned i = 0; i < APPENDS; i++) {
+		struct store_txn *txn = store_begin(store);
+		store_deliver(txn, &delivery, &placed);
+		finish(txn);
+		refresh_index(store, index);
+	}
+	told("APPEND", start, APPENDS);
+	start = watch();
+	for (unsigned i = 0; i < APPENDS / MULTIAPPEND; i++) {
+		struct store_txn *txn = store_begin(store);
+		for (unsigned k = 0; k < MULTIAPPEND; k++)
+			store_deliver(txn, &delivery, &placed);
+		finish(txn);
+		refresh_index(store, index);
+	}
+	told("MULTIAPPEND", start, APPENDS);
+}
+
+static struct store_index *select_inbox(struct store *store, const char *what, unsigned count)
+{
+	struct fail *fail = NULL;
+	struct uidmap uids = {};
+	struct stopwatch start = watch();
+	struct store_index *index = store_index_open(store, 1, &fail);
+	if (!index)
+		die(fail);
+	store_index_uids(index, &uids, NULL);
+	told(what, start, count);
+	uidmap_release(&uids);
+	return index;
+}
+
+static void read_rows(struct store *store, struct store_index *index, unsigned count)
+{
+	struct fail *fail = NULL;
+	struct stopwatch start = watch();
+	struct store_reader *reader = store_reader_acquire(store, &fail);
+	if (!reader || !store_index_lock(index, reader, &fail))
+		die(fail);
+	store_index_unlock(index);
+	store_reader_release(&reader);
+	told("rows for the first time", start, count);
+	printf("%u KB private\n", private_kb());
+}
+
+static void one_session(const char *path, unsigned count)
+{
+	struct fail *fail = NULL;
+	uint64_t other = 0;
+	struct store *store = open_at(path);
+	for (unsigned i = 0; i < count; i += FILL)
+		deliver(store, i + 1, FILL, 1);
+	struct store_txn *txn = store_begin(store);
+	store_mailbox_create(txn, STR("other"), STORE_USE_NONE, &other);
+	finish(txn);
+	if (!store_close(&store, &fail))
+		die(fail);
+	store = open_at(path);
+	struct store_index *index = select_inbox(store, "SELECT after a restart", 1);
+	store_index_close(&index);
+	index = select_inbox(store, "SELECT warm", 1);
+	read_rows(store, index, count);
+	time_flags(store, index, count);
+	time_moves(store, index, count, other);
+	time_appends(store, index);
+	store_index_close(&index);
+	if (!store_close(&store, &fail))
+		die(fail);
+}
+
 int main(int count_of_arguments, char **arguments)
 {
 	unsigned numbers[3] = { 0, 0, 1 };
+	if (count_of_arguments == 4 && strcmp(arguments[3], "session") == 0) {
+		store_preload();
+		one_session(arguments[1], (unsigned)strtoul(arguments[2], NULL, 10));
+		return 0;
+	}
 	if (count_of_arguments < 4 || count_of_arguments > 5)
 		return 2;
 	for (int i = 2; i < count_of_arguments; i++)

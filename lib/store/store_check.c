@@ -1,5 +1,7 @@
 #include "store_internal.h"
 
+#include <stdio.h>
+
 enum { BODIES_AT_A_TIME = 500, BLOCK = 65536 };
 
 struct checking {
@@ -24,6 +26,10 @@ static const char *const rules[] = {
 	" FROM placement p WHERE p.mailbox = m.id)",
 	"SELECT 'UID beyond UIDNEXT or modseq beyond HIGHESTMODSEQ: mailbox ' || m.id || ' uid ' || p.uid FROM placement p"
 	" JOIN mailbox m ON m.id = p.mailbox WHERE p.uid >= m.uidnext OR p.modseq > m.highestmodseq",
+	"SELECT 'modseq beyond that of its page: mailbox ' || p.mailbox || ' uid ' || p.uid FROM page g JOIN mailbox m ON"
+	" m.id = g.mailbox JOIN placement p ON p.mailbox = m.id AND p.uid BETWEEN g.number * 8192 AND g.number * 8192 + 8191"
+	" AND p.uid < m.paged WHERE p.modseq > g.modseq AND m.name NOT NULL",
+	"SELECT 'page of no mailbox: ' || mailbox FROM page WHERE mailbox NOT IN (SELECT id FROM mailbox)",
 	"SELECT 'placement in no mailbox: ' || mailbox || ' uid ' || uid FROM placement WHERE mailbox NOT IN"
 	" (SELECT id FROM mailbox)",
 	"SELECT 'placement of no message: mailbox ' || mailbox || ' uid ' || uid FROM placement p WHERE NOT EXISTS"
@@ -47,6 +53,67 @@ static bool check_rule(struct checking *c, const char *rule)
 	while ((step = database_step(db, query, c->fail)) == DATABASE_ROW)
 		tell(c, FAIL_CORRUPT, (const char *)sqlite3_column_text(query, 0));
 	return step == DATABASE_DONE;
+}
+
+/* The sets of the pages that a mailbox has, against its placements. */
+static bool read_pages(struct checking *c, uint64_t mailbox, struct uidmap sets[2], bool *damaged)
+{
+	struct database *db = &c->reader->database;
+	sqlite3_stmt *query = database_query(db, "SELECT uids, unseen, number FROM page WHERE mailbox = ? ORDER BY number");
+	bind_u64(query, 1, mailbox);
+	enum database_step step;
+	while ((step = database_step(db, query, c->fail)) == DATABASE_ROW) {
+		for (int i = 0; i < 2; i++)
+			*damaged = !uidmap_unpack(&sets[i], column_bytes(query, i), NULL) || *damaged;
+		*damaged = *damaged || uidmap_last(&sets[0]) / UIDMAP_PAGE_BITS != column_u64(query, 2);
+	}
+	return step == DATABASE_DONE;
+}
+
+static bool read_placed(struct checking *c, uint64_t mailbox, struct uidmap sets[2])
+{
+	struct database *db = &c->reader->database;
+	sqlite3_stmt *query =
+		database_query(db, "SELECT uid, flags FROM placement WHERE mailbox = ?1 AND uid < (SELECT paged FROM mailbox"
+	                       " WHERE id = ?1) ORDER BY uid");
+	bind_u64(query, 1, mailbox);
+	enum database_step step;
+	while ((step = database_step(db, query, c->fail)) == DATABASE_ROW) {
+		uidmap_append(&sets[0], (uint32_t)column_u64(query, 0));
+		if (!(column_u64(query, 1) & STORE_SEEN))
+			uidmap_append(&sets[1], (uint32_t)column_u64(query, 0));
+	}
+	return step == DATABASE_DONE;
+}
+
+static bool compare_pages(struct checking *c, uint64_t mailbox)
+{
+	struct uidmap stored[2] = {};
+	struct uidmap placed[2] = {};
+	bool damaged = false;
+	bool ok = store_snapshot_begin(c->reader, c->fail) && read_pages(c, mailbox, stored, &damaged) &&
+	          read_placed(c, mailbox, placed);
+	store_snapshot_end(c->reader);
+	damaged = damaged || !uidmap_equal(&stored[0], &placed[0]) || !uidmap_equal(&stored[1], &placed[1]);
+	for (int i = 0; i < 2; i++) {
+		uidmap_release(&stored[i]);
+		uidmap_release(&placed[i]);
+	}
+	char text[80];
+	snprintf(text, sizeof text, "pages of mailbox %llu", (unsigned long long)mailbox);
+	if (ok && damaged)
+		tell(c, FAIL_CORRUPT, text);
+	return ok;
+}
+
+static bool check_uid_pages(struct checking *c)
+{
+	struct store_mailboxes mailboxes = {};
+	bool ok = store_read_mailboxes(c->reader, &mailboxes, c->fail);
+	for (size_t i = 0; ok && i < mailboxes.list.count; i++)
+		ok = compare_pages(c, mailboxes.list.items[i].id);
+	store_mailboxes_release(&mailboxes);
+	return ok;
 }
 
 static bool check_pages(struct checking *c)
@@ -133,5 +200,5 @@ bool store_check(struct store *store, const struct store_report *report, uint64_
 	for (size_t i = 0; i < COUNT_OF(rules); i++)
 		if (!check_rule(&c, rules[i]))
 			return false;
-	return check_bodies(&c);
+	return check_uid_pages(&c) && check_bodies(&c);
 }

@@ -11,6 +11,8 @@
 #include "limits.h"
 #include "segments.h"
 #include "store.h"
+#include "store_index.h"
+#include "uid_page.h"
 #include "version.h"
 
 #include <pthread.h>
@@ -31,8 +33,25 @@ struct mailbox_state {
 	uint64_t highestmodseq;
 	uint64_t messages, unseen, deleted, bytes;
 	uint32_t uidvalidity, uidnext;
+	uint32_t paged; /* the first UID that its pages do not cover */
+	struct uid_pages pages;
 	char *name;
 	bool changed; /* in this transaction */
+};
+
+/* What a transaction changed in a mailbox, for its index: rows as they are now, in the order of the changes, then the UIDs
+ * that went. */
+struct index_delta {
+	struct index_delta *next;
+	uint64_t modseq;
+	struct store_index_state state; /* after it, but for removals and first_unseen */
+	struct store_entries rows;
+	ARRAY(uint32_t) gone;
+};
+
+struct index_note {
+	uint64_t mailbox;
+	struct index_delta *delta; /* NULL: an index there may be must be read anew */
 };
 
 struct store_txn {
@@ -48,6 +67,8 @@ struct store_txn {
 	} tail, archive;
 	int64_t bytes_change, messages_change; /* of the account's usage */
 	ARRAY(uint64_t) created;               /* segments made by it */
+	ARRAY(struct index_note) notes;        /* one for each mailbox whose placements it changed */
+	bool all_changed;                      /* every index must be read anew */
 	bool mailboxes_changed;                /* names came, went or moved */
 	bool tails_moved;                      /* the tails are not those it began with */
 };
@@ -93,6 +114,7 @@ struct store {
 	pthread_mutex_t watch_lock; /* over the lists */
 	struct store_listener *listeners;
 	struct store_maildrop *maildrops;
+	struct store_index *indexes;
 
 	atomic_uint_fast64_t bytes, messages, bytes_max, messages_max;
 };
@@ -116,7 +138,7 @@ struct body_place {
 
 /* ---- schema.c ---- */
 /* create: a file without tables gets them, and then *created is true. */
-bool schema_open(struct database *db, bool create, uint32_t uidvalidity, bool *created, struct fail **fail);
+bool schema_open(struct database *db, bool create, const struct store_options *options, bool *created, struct fail **fail);
 bool schema_configure(struct database *db, bool writer, struct fail **fail);
 
 /* ---- store.c ---- */
@@ -150,12 +172,26 @@ uint64_t txn_modseq(struct store_txn *txn);
 /* A number for a new message; numbers are reserved in the database in blocks. */
 uint64_t txn_message_number(struct store_txn *txn);
 
+/* ---- annotation.c ---- */
+bool annotation_copy(struct store_txn *txn, uint64_t from, uint64_t to);
+bool annotation_drop(struct store_txn *txn, uint64_t mailbox);
+
+/* The placements p of mailbox ?1 with a modseq above ?2, by UID: looked for where pages say that there are any, and among
+ * those that no page covers. */
+#define CHANGED_PLACEMENTS                                                                                            \
+	"(SELECT number * 8192 AS low, min(number * 8192 + 8191, (SELECT paged - 1 FROM mailbox WHERE id = ?1)) AS high"  \
+	" FROM page WHERE mailbox = ?1 AND modseq > ?2 UNION ALL SELECT paged, 4294967295 FROM mailbox WHERE id = ?1"     \
+	" ORDER BY low) CROSS JOIN placement p WHERE p.mailbox = ?1 AND p.uid >= low AND p.uid <= high AND p.modseq > ?2 "
+
 /* ---- mailbox.c ---- */
 
 /* The row in memory; NULL fails the transaction with FAIL_NOT_FOUND. Lives until the next call. */
 struct mailbox_state *mailbox_state(struct store_txn *txn, uint64_t id);
 void mailbox_forget_all(struct store *store);
 bool mailbox_write_back(struct store_txn *txn);
+
+/* The row in memory when it is there, else NULL. */
+const struct mailbox_state *mailbox_in_memory(const struct store *store, uint64_t id);
 
 /* After a commit: nothing is changed any more, and not too much is kept. */
 void mailbox_settle(struct store *store);
@@ -180,6 +216,12 @@ struct placement {
 	int64_t saved;
 };
 bool placement_insert(struct store_txn *txn, const struct placement *placement);
+
+struct placement_rows {
+	ARRAY(struct placement) list;
+	struct buf keywords;  /* of all rows, one after the other; while they are read, their views have a length only */
+	ARRAY(size_t) breaks; /* indices in list: before these the mailbox may have rows that are not in it */
+};
 bool quota_allows(struct store_txn *txn, uint64_t bytes, uint64_t messages);
 
 /* Appends a record to a tail, beginning a new segment when it is full. place gets all but size, check and id,
@@ -212,6 +254,12 @@ bool replay_body(struct store_txn *txn, const struct store_delivery *delivery, u
 
 /* ---- reader.c ---- */
 void reader_free(struct store_reader *reader);
+
+/* ---- store_bulk.c ---- */
+
+/* A new reader may map the database file, and does not. */
+bool bulk_prepare(struct store_reader *reader, struct fail **fail);
+
 bool body_find(struct database *db, uint64_t message, struct body_place *place, struct fail **fail);
 
 /* The place of a body and a use of its file; NULL: FAIL_NOT_FOUND, or FAIL_CORRUPT when the file is lost. */
@@ -245,7 +293,37 @@ bool checkpoint_append(struct store_txn *txn, bool full);
 void watch_tell(const struct store_txn *txn);
 bool watch_is_pinned(struct store *store, uint64_t message);
 
+/* ---- store_index.c ---- */
+
+/* What the transaction did: a row is new or changed; a UID went; something else happened to the mailbox. */
+void index_note_row(struct store_txn *txn, const struct placement *row);
+void index_note_gone(struct store_txn *txn, uint64_t mailbox, uint32_t uid);
+void index_note_unknown(struct store_txn *txn, uint64_t mailbox);
+
+/* Adds the rows of a selection, if the index has them as they are now in the transaction; false: it doesn't. */
+bool index_read_rows(struct store_txn *txn, const struct store_selection *selection, struct placement_rows *rows);
+
+/* At the end of a transaction: tells the indexes, or nobody. */
+void index_publish_notes(struct store_txn *txn);
+void index_forget_notes(struct store_txn *txn);
+
+/* The first UID of a mailbox that is \Recent, of this that its row has and what its index knows. */
+uint32_t index_recent(struct store *store, uint64_t mailbox, uint32_t written);
+
+/* Writes what indexes know of that; deferred. With the writer lock. */
+bool index_write_recent(struct store *store, struct fail **fail);
+
+/* Frees the indexes that nobody has had open since then (clock_monotonic_ms). */
+void index_drop_unused(struct store *store, int64_t before);
+bool index_is_used(struct store *store);
+
 /* Keywords as stored; bytes live in memory. */
 struct str keywords_pack(const struct store_keywords *keywords, struct buf *memory);
+
+static inline uint16_t keyword_at(struct str packed, size_t index)
+{
+	const unsigned char *bytes = (const unsigned char *)packed.data + 2 * index;
+	return (uint16_t)(bytes[0] | bytes[1] << 8);
+}
 
 #endif

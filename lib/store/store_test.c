@@ -49,6 +49,45 @@ static void what_is_no_account_is_refused(void **state)
 	assert_int_equal(fail->kind, FAIL_INVALID);
 }
 
+/* As the first version of the schema made it. */
+static const char first_schema[] =
+	"DROP TABLE page; DROP TABLE annotation; CREATE INDEX placement_modseq ON placement(mailbox, modseq);"
+	"ALTER TABLE mailbox DROP COLUMN paged; ALTER TABLE mailbox DROP COLUMN recent;"
+	"ALTER TABLE tombstone DROP COLUMN count; PRAGMA user_version = 1;";
+
+static void an_older_schema_is_brought_forward(void **state)
+{
+	struct account *account = *state;
+	struct database db;
+	char path[300];
+	uint64_t damages = 0;
+	for (unsigned i = 0; i < 5; i++)
+		deliver_text(account, 0, 0, "text");
+	expunge_uid(account, inbox_of(account), 2);
+	uint64_t modseq = mailbox_now(account, "INBOX").highestmodseq;
+	account_close(account);
+	snprintf(path, sizeof path, "%s/meta.db", account->path);
+	assert_true(database_open(&db, path, SQLITE_OPEN_READWRITE, NULL));
+	assert_true(database_execute(&db, first_schema, NULL));
+	database_close(&db);
+	account_open(account);
+	assert_int_equal(number_of(account, "PRAGMA user_version"), 2);
+	assert_int_equal(mailbox_now(account, "INBOX").messages, 4);
+	assert_int_equal(mailbox_now(account, "INBOX").highestmodseq, modseq);
+	CLEANUP(store_reader_release) struct store_reader *reader = store_reader_acquire(account->store, NULL);
+	struct store_uids vanished = {};
+	bool complete = false;
+	assert_true(store_read_vanished(reader, inbox_of(account), 0, &vanished, &complete, NULL));
+	assert_int_equal(vanished.uids.count, 1);
+	assert_int_equal(vanished.uids.items[0], 2);
+	store_uids_release(&vanished);
+	deliver_text(account, 0, 0, "text");
+	expunge_uid(account, inbox_of(account), 3);
+	assert_counters(account);
+	assert_true(store_check(account->store, NULL, &damages, NULL));
+	assert_int_equal(damages, 0);
+}
+
 static void a_newer_schema_is_not_touched(void **state)
 {
 	struct account *account = *state;
@@ -58,7 +97,7 @@ static void a_newer_schema_is_not_touched(void **state)
 	snprintf(name, sizeof name, "%s/meta.db", account->path);
 	struct database db;
 	assert_true(database_open(&db, name, SQLITE_OPEN_READWRITE, NULL));
-	assert_true(database_execute(&db, "PRAGMA user_version = 2", NULL));
+	assert_true(database_execute(&db, "PRAGMA user_version = 3", NULL));
 	database_close(&db);
 	assert_false(opens(account, &kind));
 	assert_int_equal(kind, FAIL_INVALID);
@@ -310,7 +349,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		store_test(a_second_process_is_refused),
 		store_test(what_is_no_account_is_refused),
-		store_test(a_newer_schema_is_not_touched),
+		store_test(a_newer_schema_is_not_touched), store_test(an_older_schema_is_brought_forward),
 		store_test(a_damaged_database_is_told),
 		store_test(clean_is_said_only_when_all_is_durable),
 		store_test(a_failed_sync_abandons_the_segment),

@@ -47,6 +47,8 @@ int account_teardown(void **state)
 		account->store->readers = 0;
 		account->store->maildrops = NULL;
 		account->store->listeners = NULL;
+		if (index_is_used(account->store))
+			account->store->indexes = NULL;
 		store_close(&account->store, NULL);
 	}
 	close(account->directory);

@@ -12,6 +12,7 @@ struct store_stream {
 	struct body_place place;
 	uint64_t taken; /* of the stored bytes */
 	uint64_t given; /* of the mail */
+	bool skipped;   /* some of it was not read: no checksum */
 	XXH3_state_t *hash;
 	ZSTD_DStream *decompressor; /* NULL: raw */
 	char *input;
@@ -84,12 +85,30 @@ int64_t store_stream_read(struct store_stream *stream, void *to, size_t length, 
 		return -1;
 	stream->given += length;
 	XXH3_64bits_update(stream->hash, to, length);
-	if (stream->given == stream->place.size && XXH3_64bits_digest(stream->hash) != stream->place.check) {
+	if (!stream->skipped && stream->given == stream->place.size && XXH3_64bits_digest(stream->hash) != stream->place.check) {
 		fail_set(fail, FAIL_CORRUPT, "segment %llu at %llu is damaged", (unsigned long long)stream->place.segment,
 		         (unsigned long long)stream->place.offset);
 		return -1;
 	}
 	return (int64_t)length;
+}
+
+bool store_stream_skip(struct store_stream *stream, uint64_t length, struct fail **fail)
+{
+	char dropped[4096];
+	if (!stream->decompressor) {
+		uint64_t left = stream->place.size - stream->given;
+		stream->given += length < left ? length : left;
+		stream->skipped |= length > 0;
+		return true;
+	}
+	while (length) {
+		int64_t got = store_stream_read(stream, dropped, length < sizeof dropped ? (size_t)length : sizeof dropped, fail);
+		if (got <= 0)
+			return got == 0;
+		length -= (uint64_t)got;
+	}
+	return true;
 }
 
 void store_stream_close(struct store_stream **stream)

@@ -226,6 +226,16 @@ def session_of_nonsense():
         unharmed(office, act)
 
 
+def sessions_that_nobody_joins():
+    """One porter has its own room for them: it is told what is too much, and master serves the others."""
+    with Office(("porter",), "porter>master:many-sessions") as office:
+        def act():
+            until(lambda: office.lines("offender", "sessions-refused", count=100) == 1, "what was too much is refused")
+            answered = office.lines("offender", "probe-answered")
+            until(lambda: office.lines("offender", "probe-answered") > answered, "the other porter is served")
+        unharmed(office, act)
+
+
 def return_of_nonsense():
     """The same the other way: a SESSION_RETURN that smtpd made up."""
     with Office(("smtpd",), "smtpd>porter:return") as office:
@@ -344,7 +354,7 @@ def all_tests():
         yield f"auth to porter: {offence}", lambda o=offence: auth_to_porter(o)
         yield f"queue to mailbox: {offence}", lambda o=offence: queue_to_mailbox(o)
     yield from ((function.__name__.replace("_", " "), function) for function in (
-        session_of_nonsense, return_of_nonsense, restarts_are_backed_off, a_failing_mailbox_is_left_alone,
+        session_of_nonsense, sessions_that_nobody_joins, return_of_nonsense, restarts_are_backed_off, a_failing_mailbox_is_left_alone,
         nothing_outlives_master, everybody_comes_back, a_crashed_child_taints_its_zygote))
 
 

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ACCOUNT = 7, PROBE_EVERY_MS = 20 };
+enum { ACCOUNT = 7, PROBE_EVERY_MS = 20, SESSIONS = 2100 };
 
 static enum ipc_role own_role, target;
 static struct str offence;
@@ -64,6 +64,22 @@ static enum msg_type permitted(void)
 	return MSG_NONE;
 }
 
+/* More sessions than may wait for auth's word; says how many master did not want. */
+static void send_many_sessions(struct ipc_channel *to)
+{
+	struct ipc_frame frame;
+	unsigned refused = 0;
+	for (uint64_t request = 1; request <= SESSIONS && !to->broken; request++) {
+		int given = dup(0);
+		ipc_send(to, MSG_SESSION, request, STR("never joined"), &given, 1);
+	}
+	while (ipc_receive_wait(to, &frame, 1000) == IPC_FRAME) {
+		refused += frame.type == MSG_SESSION_REFUSED;
+		ipc_close_descriptors(&frame);
+	}
+	log_event(LOG_INFO, 0, "sessions-refused", LOG_NUMBER("count", refused));
+}
+
 static void send_session(struct ipc_channel *to, unsigned descriptors)
 {
 	int given[2] = { dup(0), dup(0) };
@@ -89,6 +105,8 @@ static void offend(struct ipc_channel *to)
 		send_session(to, 2);
 	else if (is("session"))
 		send_session(to, 1);
+	else if (is("many-sessions"))
+		send_many_sessions(to);
 	else if (is("flood"))
 		for (int i = 0; i < 1000 && !to->broken; i++)
 			send_empty(to, MSG_READY, 0, STR(""));

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-const char *kit_program, *kit_faults;
+static const char *kit_program, *kit_faults;
 
 /* ---- the process ---- */
 
@@ -90,24 +90,34 @@ static void make_state(const char *path)
 	close(file);
 }
 
-void scene_open_with_fault(struct scene *s, const char *call, unsigned at)
+void scene_open_with_fault(struct scene *s, const char *calls, unsigned at, unsigned times, int error)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	skip(); /* gcc's runtimes do not bear a library that stands before malloc */
 #endif
-	static const char *const names[] = { "FAULT_STATE", "FAULT_TREE", "FAULT_CALLS", "FAULT_AT", "ASAN_OPTIONS",
-	                                     "LD_PRELOAD" };
+	static const char *const names[] = { "FAULT_STATE", "FAULT_TREE",  "FAULT_CALLS",  "FAULT_AT",
+	                                     "FAULT_TIMES", "FAULT_ERRNO", "ASAN_OPTIONS", "LD_PRELOAD" };
 	*s = (struct scene){ .folder = "/tmp/posthorn-queue-XXXXXX", .auth = { .descriptor = -1 } };
 	assert_non_null(mkdtemp(s->folder));
 	CLEANUP(mem_free) char *state = mem_printf("%s/faults", s->folder);
-	CLEANUP(mem_free) char *number = mem_printf("%u", at);
-	const char *const values[] = { state, s->folder, call, number, "verify_asan_link_order=0", kit_faults };
+	CLEANUP(mem_free) char *first = mem_printf("%u", at), *count = mem_printf("%u", times), *number = mem_printf("%d", error);
+	const char *const values[] = { state, s->folder, calls, first, count, number, "verify_asan_link_order=0", kit_faults };
 	make_state(state);
 	for (size_t i = 0; i < COUNT_OF(names); i++)
 		setenv(names[i], values[i], 1);
 	start(s);
 	for (size_t i = 0; i < COUNT_OF(names); i++)
 		unsetenv(names[i]);
+}
+
+uint64_t scene_faults(const struct scene *s)
+{
+	CLEANUP(mem_free) char *path = mem_printf("%s/faults", s->folder);
+	uint64_t counts[2] = {};
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(file >= 0 && read(file, counts, sizeof counts) == (ssize_t)sizeof counts);
+	close(file);
+	return counts[1];
 }
 
 static void remove_all(const char *folder)
@@ -160,12 +170,16 @@ static uint64_t account_in(struct str address)
 static uint32_t resolve(struct str address, struct buf *targets)
 {
 	struct target target = { .account = account_in(address), .address = address };
+	struct str local = str_first(address, str_find_char(address, '@'));
+	target.detail = str_from_index(local, str_find_char(local, '+') + 1);
 	if (!str_ends_nocase(address, STR("@example.test")))
 		return RESOLVE_NOT_OURS;
 	if (target.account)
 		target_add(targets, &target);
 	for (target.account = 1; str_starts(address, STR("all@")) && target.account <= 3; target.account++)
 		target_add(targets, &target);
+	if (str_starts(address, STR("alias")))
+		target_add(targets, &(struct target){ .account = 1, .address = STR("u1@example.test"), .detail = STR("own") });
 	if (str_starts(address, STR("away@")))
 		target_add(targets, &(struct target){ .address = STR("remote@elsewhere.test") });
 	if (str_starts(address, STR("broken@")))
@@ -200,10 +214,12 @@ static void answer_auth(struct scene *s)
 static bool note_trimmed(struct scene *s, const struct ipc_frame *frame)
 {
 	struct msg_trimmed trimmed;
-	if (!msg_trimmed_read(frame, &trimmed))
-		return false;
-	s->trimmed = trimmed.sequence;
-	return true;
+	struct msg_journals journals;
+	if (msg_trimmed_read(frame, &trimmed))
+		s->trimmed = trimmed.sequence;
+	else if (msg_journals_read(frame, &journals))
+		s->journals = journals.ids.length / sizeof(struct ipc_id);
+	return frame->type == MSG_TRIMMED || frame->type == MSG_JOURNALS;
 }
 
 bool await(struct scene *s, struct ipc_channel *channel, struct ipc_frame *frame, int timeout_ms)
@@ -384,6 +400,12 @@ void acknowledge(struct ipc_channel *mailbox, const struct msg_deliver *mail, ui
 	msg_delivered_send(mailbox, 0, &delivered, -1);
 }
 
+bool same_name(const struct msg_deliver *a, const struct msg_deliver *b)
+{
+	return memcmp(&a->journal, &b->journal, sizeof a->journal) == 0 && a->sequence == b->sequence &&
+	    a->recipient == b->recipient;
+}
+
 /* ---- posthornctl ---- */
 
 static void add_row(struct buf *rows, struct str fields)
@@ -420,4 +442,53 @@ uint32_t control(struct scene *s, const char *words, struct buf *rows)
 	assert_true(msg_ctl_done_read(&frame, &done));
 	ipc_channel_release(&channel);
 	return done.status;
+}
+
+bool has_row(const struct buf *rows, const char *part)
+{
+	return str_find(buf_str(rows), str_of(part)) < rows->length;
+}
+
+void wait_for_row(struct scene *s, const char *words, const char *part, struct buf *rows)
+{
+	int64_t until = clock_monotonic_ms() + 20000;
+	do {
+		control(s, words, rows);
+		if (has_row(rows, part))
+			return;
+		expect_nothing(s, &s->master);
+	} while (clock_monotonic_ms() < until);
+	fail_msg("no %s in %.*s", part, STR_ARG(buf_str(rows)));
+}
+
+void wait_for_no_row(struct scene *s, const char *part, struct ipc_channel *quiet, struct buf *rows)
+{
+	int64_t until = clock_monotonic_ms() + 20000;
+	while (control(s, "list", rows) == 0 && has_row(rows, part) && clock_monotonic_ms() < until)
+		expect_nothing(s, quiet);
+	assert_false(has_row(rows, part));
+}
+
+/* ---- main ---- */
+
+/* Root would have queue become posthorn-queue, which need not exist where this runs. */
+static void give_up_root(void)
+{
+	enum { NOBODY = 65534 };
+	if (geteuid() == 0)
+		must(setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0);
+}
+
+bool kit_start(int argc, char **argv)
+{
+	if (argc < 3) {
+		fprintf(stderr, "usage: %s POSTHORN-QUEUE FAULTS.SO [TESTS]\n", argv[0]);
+		return false;
+	}
+	kit_program = argv[1];
+	kit_faults = argv[2];
+	give_up_root();
+	if (argc > 3)
+		cmocka_set_test_filter(argv[3]);
+	return true;
 }

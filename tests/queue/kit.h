@@ -1,7 +1,8 @@
 /*
  * posthorn-queue as it is installed, sandboxed, with the test in the place of all its peers.
  *
- * The test's auth answers by itself: uN@example.test is account N, all@example.test is accounts 1 to 3,
+ * The test's auth answers by itself: uN@example.test is account N, all@example.test is accounts 1 to 3, alias@example.test is
+ * account 1 with the detail "own",
  * away@example.test leads to remote@elsewhere.test, broken@example.test is temporary, off@example.test disabled, other
  * names of example.test unknown and other domains not ours. Account N may send as uN@example.test.
  */
@@ -21,8 +22,8 @@
 
 enum { ANSWER_MS = 10000, SOON_MS = 300 };
 
-/* The binary and tests/crash/faults.c, from the command line. */
-extern const char *kit_program, *kit_faults;
+/* From main: takes "POSTHORN-QUEUE FAULTS.SO [TESTS]" and gives up root; false with usage. */
+bool kit_start(int argc, char **argv);
 
 struct scene {
 	char folder[64];
@@ -34,21 +35,26 @@ struct scene {
 	bool auth_is_silent;
 	unsigned resolved;        /* questions that auth answered */
 	uint64_t trimmed;         /* what the last TRIMMED to any mailbox said */
+	size_t journals;          /* how many the last JOURNALS named */
 };
 
 /* A fresh spool; everything wired but mailboxes. */
 void scene_open(struct scene *s);
 void scene_close(struct scene *s);
 
-/* The same where the at-th call of that name ("fdatasync", "syncfs") on the disk fails once. */
-void scene_open_with_fault(struct scene *s, const char *call, unsigned at);
+/* The same where calls of these names ("fdatasync", "write,size"; see tests/crash/faults.c) on the disk fail with an errno:
+ * the at-th and those after it, times in all. */
+void scene_open_with_fault(struct scene *s, const char *calls, unsigned at, unsigned times, int error);
+
+/* How many calls failed so. */
+uint64_t scene_faults(const struct scene *s);
 
 /* kill -9 and a new process on the same spool. */
 void scene_restart(struct scene *s);
 
 void wire(struct scene *s, enum ipc_role role, enum kind kind, uint64_t peer, struct ipc_channel *channel);
 
-/* The next frame on a channel, while auth's questions are answered and TRIMMED is noted; false after timeout_ms or at its
+/* The next frame on a channel, while auth's questions are answered and TRIMMED and JOURNALS are noted; false after timeout_ms or at its
  * end. */
 bool await(struct scene *s, struct ipc_channel *channel, struct ipc_frame *frame, int timeout_ms);
 
@@ -93,6 +99,9 @@ struct delivered {
 /* The next frame must be a DELIVER with this content. */
 void expect_mail(struct scene *s, struct ipc_channel *mailbox, const char *body, struct delivered *got);
 
+/* The same record and recipient. */
+bool same_name(const struct msg_deliver *a, const struct msg_deliver *b);
+
 /* result: 0, or 1 + enum fail_kind */
 void acknowledge(struct ipc_channel *mailbox, const struct msg_deliver *mail, uint32_t result);
 
@@ -100,5 +109,10 @@ void acknowledge(struct ipc_channel *mailbox, const struct msg_deliver *mail, ui
 
 /* Sends words separated by spaces; gives the rows as text "key=value key=value\n" and the status. */
 uint32_t control(struct scene *s, const char *words, struct buf *rows);
+bool has_row(const struct buf *rows, const char *part);
+
+/* Until that request shows such a row; until "list" shows none, while nothing comes to quiet. */
+void wait_for_row(struct scene *s, const char *words, const char *part, struct buf *rows);
+void wait_for_no_row(struct scene *s, const char *part, struct ipc_channel *quiet, struct buf *rows);
 
 #endif

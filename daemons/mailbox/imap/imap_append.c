@@ -1,0 +1,402 @@
+#include "imap_append.h"
+
+#include "clock.h"
+#include "columns.h"
+#include "imap_catenate.h"
+#include "imap_copy.h"
+#include "imap_expunge.h"
+#include "imap_flags.h"
+#include "imap_limit.h"
+#include "imap_session.h"
+
+#include <pthread.h>
+
+enum { MEMORY_MAX = 8 << 20, URL_SHOWN_MAX = 2000 };
+
+/* Large messages are looked at one after another, whatever the number of sessions. */
+static pthread_mutex_t large_lock = PTHREAD_MUTEX_INITIALIZER;
+
+struct append_message {
+	struct imap_flags flags;
+	int64_t received;
+	struct imap_incoming octets;
+	struct arena *arena; /* of the columns */
+	struct store_message_columns columns;
+};
+
+struct append {
+	struct imap_session *session;
+	struct str name;
+	uint64_t mailbox;
+	uint32_t replaced;  /* UID; 0: APPEND */
+	uint64_t size_max;  /* of a message */
+	uint64_t total;     /* octets of all */
+	size_t memory;      /* what may still be kept in it */
+	ARRAY(struct append_message) messages;
+	enum imap_collected got; /* how the text at hand ended */
+	bool answered;      /* and there is no more to say */
+	struct fail *fail;
+};
+
+static void release(struct append *a)
+{
+	for (size_t i = 0; i < a->messages.count; i++) {
+		imap_incoming_release(&a->messages.items[i].octets);
+		arena_cleanup(&a->messages.items[i].arena);
+	}
+	array_release(&a->messages);
+	fail_free(&a->fail);
+}
+
+/* ---- reading ---- */
+
+static bool refuse(struct append *a)
+{
+	a->answered = true;
+	return false;
+}
+
+/* The text behind a literal. */
+static bool next_text(struct append *a)
+{
+	struct imap_session *s = a->session;
+	imap_collect_after_message(&s->collector);
+	if (!imap_collect_next(s, &a->got))
+		return refuse(a);
+	if (a->got != IMAP_COMMAND && a->got != IMAP_MESSAGE) {
+		imap_refuse_input(s, a->got);
+		return refuse(a);
+	}
+	imap_parser_init(&s->parser, s->arena, arena_copy(s->arena, buf_str(&s->collector.text)), imap_is_utf8(s));
+	return true;
+}
+
+/* What would not fit is refused before it comes; what REPLACE sets free is known only afterwards. */
+static bool fits(struct append *a, uint64_t size)
+{
+	struct store_usage usage;
+	store_usage(a->session->session->account->store, &usage);
+	uint64_t bytes = usage.bytes + a->total + size;
+	if (!a->replaced && usage.bytes_max && bytes > usage.bytes_max)
+		return fail_set(&a->fail, FAIL_OVER_QUOTA, "%llu octets more are too many", (unsigned long long)size);
+	if (a->total + size > LIMIT_IMAP_MULTIAPPEND_MAX)
+		return fail_set(&a->fail, FAIL_TOO_BIG, "all messages together are too large");
+	return true;
+}
+
+/* "{310}" at the end of the text, then its octets. */
+static bool read_literal(struct append *a, struct append_message *m, bool *literal8)
+{
+	struct imap_session *s = a->session;
+	uint64_t size = imap_parse_message_literal(&s->parser, literal8);
+	if (s->parser.failed || a->got != IMAP_MESSAGE || !imap_parse_end(&s->parser))
+		return imap_parse_fail(&s->parser, "a message");
+	if (!fits(a, size))
+		return false;
+	store_reader_release(&s->reader);
+	if (s->collector.message_waits)
+		imap_ask_for_more(s);
+	bool taken = false;
+	if (!imap_incoming_literal(s, &m->octets, size, &a->memory, &taken, &a->fail)) {
+		if (taken)
+			next_text(a);
+		return a->fail ? false : refuse(a);
+	}
+	a->total += size;
+	return next_text(a);
+}
+
+/* RFC 4469 §4.1; what could end the code or the line is not repeated. */
+static bool refuse_url(struct append *a, struct str url)
+{
+	CLEANUP(buf_release) struct buf code = BUF_WITH_LIMIT(URL_SHOWN_MAX + 16);
+	struct str shown = str_first(url, URL_SHOWN_MAX);
+	buf_add_str(&code, STR("BADURL \""));
+	for (size_t i = 0; i < shown.length; i++)
+		buf_add_char(&code, shown.data[i] > 0x20 && shown.data[i] < 0x7f && !strchr("\"\\]", shown.data[i]) ? shown.data[i] : '?');
+	buf_add_char(&code, '"');
+	imap_no(a->session, buf_text(&code), IMAP_SAY_BAD_URL, NULL);
+	return refuse(a);
+}
+
+static bool read_url(struct append *a, struct append_message *m)
+{
+	struct imap_session *s = a->session;
+	imap_parse_space(&s->parser);
+	struct str url = imap_parse_astring(&s->parser);
+	if (s->parser.failed || !imap_reader(s))
+		return s->parser.failed ? false : refuse(a);
+	uint64_t before = m->octets.size;
+	enum imap_url_result result = imap_catenate_url(s, url, &m->octets, &a->memory, &a->fail);
+	if (result == IMAP_URL_BAD)
+		return refuse_url(a, url);
+	a->total += m->octets.size - before;
+	return result == IMAP_URL_DONE && fits(a, 0);
+}
+
+static bool read_part(struct append *a, struct append_message *m)
+{
+	struct imap_parser *p = &a->session->parser;
+	bool literal8;
+	if (imap_parse_word(p, "URL"))
+		return read_url(a, m);
+	if (!imap_parse_word(p, "TEXT"))
+		return imap_parse_fail(p, "URL or TEXT");
+	imap_parse_space(p);
+	return read_literal(a, m, &literal8);
+}
+
+static bool read_parts(struct append *a, struct append_message *m)
+{
+	struct imap_parser *p = &a->session->parser;
+	imap_parse_space(p);
+	imap_parse_char(p, '(');
+	do
+		if (!read_part(a, m))
+			return false;
+	while (imap_parse_more(p));
+	imap_parse_char(p, ')');
+	return !p->failed;
+}
+
+/* RFC 6855 §4. */
+static bool read_utf8(struct append *a, struct append_message *m)
+{
+	struct imap_parser *p = &a->session->parser;
+	bool literal8 = false;
+	imap_parse_space(p);
+	imap_parse_char(p, '(');
+	if (!read_literal(a, m, &literal8))
+		return false;
+	imap_parse_char(p, ')');
+	return literal8 ? !p->failed : imap_parse_fail(p, "a literal8");
+}
+
+static bool read_octets(struct append *a, struct append_message *m)
+{
+	struct imap_parser *p = &a->session->parser;
+	bool literal8;
+	if (imap_parse_word(p, "CATENATE"))
+		return read_parts(a, m);
+	if (imap_parse_word(p, "UTF8"))
+		return read_utf8(a, m);
+	return read_literal(a, m, &literal8);
+}
+
+/* RFC 9738 §3.1: none of them is stored. */
+static bool refuse_number(struct append *a, uint32_t limit)
+{
+	char code[IMAP_LIMIT_CODE_SIZE];
+	imap_no(a->session, imap_limit_code(limit, 0, code), IMAP_SAY_MESSAGE_LIMIT, &(struct imap_values){ .number = limit });
+	return refuse(a);
+}
+
+static bool read_message(struct append *a)
+{
+	struct imap_session *s = a->session;
+	struct imap_parser *p = &s->parser;
+	uint32_t limit = imap_limit(s, true);
+	if (limit && a->messages.count >= limit)
+		return refuse_number(a, limit);
+	if (a->messages.count >= LIMIT_IMAP_MULTIAPPEND_MESSAGES_MAX)
+		return fail_set(&a->fail, FAIL_LIMIT, "more than %d messages in one command", LIMIT_IMAP_MULTIAPPEND_MESSAGES_MAX);
+	struct append_message *m = array_add(&a->messages);
+	imap_incoming_init(&m->octets, a->size_max);
+	m->received = clock_wall_seconds();
+	if (imap_parse_peek(p) == '(') {
+		imap_parse_flag_list(s, &m->flags);
+		imap_parse_space(p);
+	}
+	if (imap_parse_peek(p) == '"') {
+		m->received = imap_parse_date_time(p);
+		imap_parse_space(p);
+	}
+	if (p->failed || !read_octets(a, m))
+		return false;
+	if (m->octets.size == 0) /* RFC 3502 §6.3.11: an error, and all of the command with it */
+		return fail_set(&a->fail, FAIL_INVALID, "an empty message");
+	return true;
+}
+
+/* Mailbox and messages; false: see fail, the parser, answered. */
+static bool read_command(struct append *a)
+{
+	struct imap_session *s = a->session;
+	imap_parse_space(&s->parser);
+	a->name = arena_copy(s->arena, imap_parse_mailbox(&s->parser));
+	imap_parse_space(&s->parser);
+	if (s->parser.failed)
+		return false;
+	if (!imap_find_target(s, a->name, &a->mailbox))
+		return refuse(a);
+	do
+		if (!read_message(a))
+			return false;
+	while (!a->replaced && imap_parse_more(&s->parser));
+	return imap_parse_end(&s->parser) || imap_parse_fail(&s->parser, "the end of the command");
+}
+
+/* ---- what is stored beside the octets ---- */
+
+static void keep_text(struct arena *arena, struct str *text)
+{
+	if (text->data)
+		*text = arena_copy(arena, *text);
+}
+
+/* The text goes, its columns stay. */
+static void keep_columns(struct arena *arena, struct store_message_columns *columns)
+{
+	struct str *references = arena_alloc_array(arena, columns->reference_count, sizeof *references);
+	struct str *texts[] = { &columns->structure, &columns->headers, &columns->subject, &columns->message_id, &columns->preview };
+	for (size_t i = 0; i < COUNT_OF(texts); i++)
+		keep_text(arena, texts[i]);
+	for (size_t i = 0; i < columns->reference_count; i++)
+		references[i] = arena_copy(arena, columns->references[i]);
+	columns->references = references;
+}
+
+static bool fill_columns(struct append_message *m, struct fail **fail)
+{
+	struct buf *text = &m->octets.text;
+	const char *before = text->data;
+	m->arena = arena_new(2 * MESSAGE_ARENA_SIZE);
+	if (!columns_fill(m->arena, text, &m->columns))
+		return fail_set(fail, FAIL_TOO_BIG, "its binary parts do not fit when they are encoded");
+	if (m->octets.file >= 0)
+		keep_columns(m->arena, &m->columns);
+	return imap_incoming_unload(&m->octets, text->data != before, fail);
+}
+
+static bool prepare_message(struct append_message *m, struct fail **fail)
+{
+	if (m->octets.file < 0)
+		return fill_columns(m, fail);
+	pthread_mutex_lock(&large_lock);
+	bool done = imap_incoming_load(&m->octets, fail) && fill_columns(m, fail);
+	if (!done)
+		imap_incoming_release(&m->octets);
+	pthread_mutex_unlock(&large_lock);
+	return done;
+}
+
+static bool prepare(struct append *a)
+{
+	for (size_t i = 0; i < a->messages.count; i++)
+		if (!prepare_message(&a->messages.items[i], &a->fail))
+			return false;
+	return true;
+}
+
+/* ---- storing ---- */
+
+static bool deliver(struct append *a, struct store_txn *txn, struct append_message *m, struct store_uids *stored)
+{
+	bool file = m->octets.file >= 0;
+	struct store_placed placed;
+	const struct store_delivery delivery = {
+		.body = { .bytes = buf_str(&m->octets.text), .file = file ? m->octets.file : 0, .size = m->octets.size },
+		.columns = &m->columns, .mailbox = a->mailbox, .received = m->received, .flags = m->flags.flags,
+		.keywords = imap_flags_keywords(a->session, &m->flags, txn), .within_quota = true,
+	};
+	if (!store_deliver(txn, &delivery, &placed))
+		return false;
+	*array_add(&stored->to) = placed.uid;
+	stored->to_uidvalidity = placed.uidvalidity;
+	return true;
+}
+
+/* RFC 8508 §3.4: what goes makes room first. False when the message to be replaced is no longer there. */
+static bool remove_replaced(struct append *a, struct store_txn *txn)
+{
+	const struct store_selection one = { a->session->kept.view.mailbox, &(struct store_range){ a->replaced, a->replaced }, 1 };
+	struct store_uids gone = {};
+	bool removed = store_expunge(txn, &one, true, &gone) && gone.uids.count;
+	store_uids_release(&gone);
+	return removed || store_txn_failed(txn);
+}
+
+static bool store(struct append *a, struct store_uids *stored)
+{
+	CLEANUP(store_rollback) struct store_txn *txn = store_begin(a->session->session->account->store);
+	/* it may have been deleted, or renamed, meanwhile */
+	if (store_mailbox_find(txn, a->name, &a->mailbox) && a->replaced && !remove_replaced(a, txn))
+		return fail_set(&a->fail, FAIL_NOT_FOUND, "the message to replace was expunged");
+	for (size_t i = 0; i < a->messages.count && !store_txn_failed(txn); i++)
+		deliver(a, txn, &a->messages.items[i], stored);
+	return store_commit(&txn, &a->fail);
+}
+
+/* ---- answering ---- */
+
+static void answer_failure(struct append *a)
+{
+	struct imap_session *s = a->session;
+	if (a->answered)
+		return;
+	if (!a->fail)
+		imap_bad_syntax(s);
+	else if (a->fail->kind == FAIL_NOT_FOUND && a->replaced)
+		imap_no(s, "NONEXISTENT", IMAP_SAY_EXPUNGED, NULL);
+	else if (a->fail->kind == FAIL_NOT_FOUND)
+		imap_no(s, "TRYCREATE", IMAP_SAY_TRY_CREATE, NULL);
+	else
+		imap_no_fail(s, a->fail);
+}
+
+/* APPENDUID (RFC 4315 §3); of REPLACE before the old message goes (RFC 8508 §3.2). */
+static void answer(struct append *a, const struct store_uids *stored)
+{
+	struct imap_session *s = a->session;
+	CLEANUP(buf_release) struct buf code = BUF_WITH_LIMIT(LIMIT_IMAP_TAGGED_MAX / 2);
+	struct imap_numbers uids = {};
+	for (size_t i = 0; i < stored->to.count; i++)
+		imap_numbers_append(&uids, stored->to.items[i]);
+	buf_printf(&code, "APPENDUID %u ", stored->to_uidvalidity);
+	imap_numbers_write(&code, &uids);
+	imap_numbers_release(&uids);
+	if (!a->replaced) {
+		imap_ok(s, buf_text(&code), IMAP_SAY_DONE, NULL);
+		return;
+	}
+	imap_untagged_ok(s, buf_text(&code), IMAP_SAY_DONE, NULL);
+	if (imap_tell_changes(s, true))
+		imap_ok_removed(s, true, 0);
+}
+
+static void carry_out(struct imap_session *s, uint32_t replaced)
+{
+	CLEANUP(release) struct append a = {
+		.session = s, .replaced = replaced, .memory = MEMORY_MAX, .size_max = s->session->account->daemon.config.imap_append_max,
+		.got = s->collector.part == IMAP_COLLECT_MESSAGE ? IMAP_MESSAGE : IMAP_COMMAND,
+	};
+	CLEANUP(store_uids_release) struct store_uids stored = {};
+	if (read_command(&a) && prepare(&a) && store(&a, &stored))
+		answer(&a, &stored);
+	else
+		answer_failure(&a);
+}
+
+void imap_append(struct imap_session *s)
+{
+	carry_out(s, 0);
+}
+
+/* One message, by its number or by its UID. */
+void imap_replace(struct imap_session *s)
+{
+	CLEANUP(imap_numbers_release) struct imap_numbers uids = {};
+	struct imap_sequence sequence = {};
+	imap_parse_space(&s->parser);
+	imap_parse_sequence(&s->parser, &sequence);
+	if (!s->parser.failed && (sequence.saved || sequence.count != 1 || sequence.ranges[0].first != sequence.ranges[0].last))
+		imap_parse_fail(&s->parser, "one message");
+	if (s->parser.failed)
+		imap_bad_syntax(s);
+	else if (imap_view_resolve(s, &sequence, s->command.uid, &uids)) {
+		if (uids.ranges.count)
+			carry_out(s, uids.ranges.items[0].first);
+		else
+			imap_no(s, "NONEXISTENT", IMAP_SAY_EXPUNGED, NULL);
+	}
+}

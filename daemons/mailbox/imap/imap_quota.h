@@ -1,0 +1,15 @@
+/*
+ * GETQUOTA, GETQUOTAROOT and SETQUOTA (RFC 9208): one quota root, "", for all mailboxes of the account.
+ *
+ * The administrator sets limits (posthornctl); SETQUOTA is refused, and QUOTASET is not announced.
+ */
+#ifndef POSTHORN_MAILBOX_IMAP_QUOTA_H
+#define POSTHORN_MAILBOX_IMAP_QUOTA_H
+
+#include "imap.h"
+
+void imap_getquota(struct imap_session *s);
+void imap_getquotaroot(struct imap_session *s);
+void imap_setquota(struct imap_session *s);
+
+#endif

@@ -1,0 +1,708 @@
+#include "imap_search_run.h"
+
+#include "charset.h"
+#include "clock.h"
+#include "encoded_word.h"
+#include "imap_objectid.h"
+#include "search_text.h"
+#include "store_bulk.h"
+
+enum {
+	KEY_MAX = 1 << 24,           /* octets of a folded key: a command is shorter */
+	DAY = 86400,
+	FEW = 100,                   /* so few mails are rather read than all taken up into the search text */
+	UPDATE_STEP = 8 << 20,       /* octets of mail taken up between looks at the clock */
+	PROGRESS_STEP = 1024,        /* messages between them */
+	PROGRESS_MS = 10000,         /* RFC 9585 §4 */
+};
+
+struct imap_search_text_key {
+	struct text_key key;         /* folded as the search text is */
+	struct str ascii;            /* folded for i;ascii-casemap */
+	struct str folded_name;      /* of HEADER, with its colon */
+	bool is_often;               /* field is valid */
+	enum text_field field;
+};
+
+/* ---- beginning ---- */
+
+static struct str fold(struct arena *arena, struct str utf8, bool ascii_only)
+{
+	CLEANUP(buf_release) struct buf folded = BUF_WITH_LIMIT(KEY_MAX);
+	bool blank = false;
+	search_text_fold(&folded, utf8, ascii_only, &blank);
+	return arena_copy(arena, buf_str(&folded));
+}
+
+static struct str to_utf8(struct arena *arena, struct str charset, struct str octets)
+{
+	CLEANUP(buf_release) struct buf utf8 = BUF_WITH_LIMIT(KEY_MAX);
+	if (str_is_empty(charset) || str_equal_nocase(charset, STR("us-ascii")))
+		charset_guess_to_utf8(&utf8, octets);
+	else
+		charset_to_utf8(&utf8, charset, octets);
+	return arena_copy(arena, buf_str(&utf8));
+}
+
+static void make_key(struct imap_search_run *run, const struct imap_search_node *node, struct imap_search_text_key *key)
+{
+	struct str utf8 = to_utf8(run->arena, run->program.charset, node->text);
+	key->key = text_key_make(fold(run->arena, utf8, false));
+	key->ascii = fold(run->arena, utf8, true);
+	if (node->op != IMAP_KEY_HEADER)
+		return;
+	struct str name = arena_printf(run->arena, "%.*s:", STR_ARG(node->name));
+	key->folded_name = fold(run->arena, name, false);
+	key->is_often = text_field_find(node->name, &key->field);
+}
+
+static bool has_text(enum imap_search_op op)
+{
+	return op == IMAP_KEY_HEADER || op == IMAP_KEY_BODY || op == IMAP_KEY_TEXT;
+}
+
+static bool has_set(enum imap_search_op op)
+{
+	return op == IMAP_KEY_NUMBERS || op == IMAP_KEY_UIDS;
+}
+
+static void list_uids(struct imap_search_run *run)
+{
+	struct uidmap *view = &run->s->view.uids;
+	size_t position = 0;
+	run->count = uidmap_count(view);
+	run->uids = mem_alloc((run->count + 1) * sizeof *run->uids);
+	for (uint32_t uid = uidmap_next(view, 1); uid && position < run->count; uid = uidmap_next(view, uid + 1))
+		run->uids[position++] = uid;
+	must(position == run->count);
+}
+
+static void begin(struct imap_search_run *run, struct imap_session *s, const struct imap_search_program *program, struct arena *arena)
+{
+	*run = (struct imap_search_run){ .s = s, .program = *program, .arena = arena, .now = clock_wall_seconds(),
+		                             .mail = BUF_WITH_LIMIT(LIMIT_SEARCH_MAIL_MAX), .told_ms = clock_monotonic_ms() };
+	list_uids(run);
+	run->sets = mem_alloc(program->count * sizeof *run->sets);
+	run->keys = mem_alloc(program->count * sizeof *run->keys);
+	for (size_t i = 0; i < program->count; i++)
+		if (has_text(program->nodes[i].op))
+			make_key(run, &program->nodes[i], &run->keys[i]);
+}
+
+/* In an empty mailbox no number is there, and asking for one finds nothing: clients do. */
+static bool resolve_set(struct imap_search_run *run, size_t i)
+{
+	const struct imap_search_node *node = &run->program.nodes[i];
+	if (!run->count && !node->sequence.saved)
+		return true;
+	return imap_view_resolve(run->s, &node->sequence, node->op == IMAP_KEY_UIDS, &run->sets[i]);
+}
+
+bool imap_search_begin(struct imap_search_run *run, struct imap_session *s, const struct imap_search_program *program)
+{
+	begin(run, s, program, s->arena);
+	for (size_t i = 0; i < program->count; i++)
+		if (has_set(program->nodes[i].op) && !resolve_set(run, i))
+			return false;
+	return true;
+}
+
+void imap_search_begin_again(struct imap_search_run *run, struct imap_session *s, const struct imap_search_program *program,
+                             struct arena *arena, const struct imap_numbers *sets, size_t set_count)
+{
+	size_t next = 0;
+	begin(run, s, program, arena);
+	for (size_t i = 0; i < program->count; i++) {
+		if (!has_set(program->nodes[i].op))
+			continue;
+		must(next < set_count);
+		const struct imap_numbers *set = &sets[next++];
+		for (size_t r = 0; r < set->ranges.count; r++)
+			imap_numbers_append_range(&run->sets[i], set->ranges.items[r].first, set->ranges.items[r].last);
+	}
+}
+
+void imap_search_end(struct imap_search_run *run)
+{
+	for (size_t i = 0; run->sets && i < run->program.count; i++)
+		imap_numbers_release(&run->sets[i]);
+	free(run->sets);
+	free(run->keys);
+	free(run->uids);
+	free(run->messages);
+	text_make_free(&run->make);
+	buf_release(&run->mail);
+	*run = (struct imap_search_run){};
+}
+
+void imap_search_progress(struct imap_search_run *run, size_t done, size_t all)
+{
+	struct imap_session *s = run->s;
+	int64_t now = clock_monotonic_ms();
+	if (now - run->told_ms < PROGRESS_MS || !s->command.tag.length)
+		return;
+	run->told_ms = now;
+	CLEANUP(buf_release) struct buf code = BUF_WITH_LIMIT(2 * LIMIT_IMAP_TAG_MAX + 100);
+	buf_add_str(&code, STR("INPROGRESS ("));
+	imap_write_string(&code, s->command.tag, false);
+	buf_printf(&code, " %zu %zu)", done, all);
+	imap_untagged_ok(s, buf_text(&code), IMAP_SAY_IN_PROGRESS, NULL);
+	imap_send(s);
+}
+
+/* ---- rows ---- */
+
+static struct store_reader *reader_of(struct imap_search_run *run, struct fail **fail)
+{
+	struct imap_session *s = run->s;
+	if (!s->reader)
+		s->reader = store_reader_acquire(s->session->account->store, fail);
+	return s->reader;
+}
+
+bool imap_search_read_rows(struct imap_search_run *run, const struct imap_bits *positions, const struct imap_row_visitor *visitor,
+                           struct fail **fail)
+{
+	struct store_index *index = run->s->view.index;
+	struct store_reader *reader = reader_of(run, fail);
+	size_t hint = 0;
+	if (!reader || !store_index_lock(index, reader, fail))
+		return false;
+	for (size_t i = imap_bits_next(positions, 0); i < positions->count; i = imap_bits_next(positions, i + 1)) {
+		const struct store_row *row = store_index_find(index, run->uids[i], &hint);
+		if (row)
+			visitor->row(visitor->context, i, row);
+	}
+	store_index_unlock(index);
+	return true;
+}
+
+static void note_message(void *context, size_t position, const struct store_row *row)
+{
+	uint64_t *messages = context;
+	messages[position] = row->message;
+}
+
+static bool need_messages(struct imap_search_run *run, struct fail **fail)
+{
+	if (run->messages)
+		return true;
+	run->messages = mem_alloc((run->count + 1) * sizeof *run->messages);
+	CLEANUP(imap_bits_release) struct imap_bits all = imap_bits_all(run->count);
+	return imap_search_read_rows(run, &all, &(struct imap_row_visitor){ note_message, run->messages }, fail);
+}
+
+static int64_t day_of(int64_t seconds)
+{
+	return seconds >= 0 ? seconds / DAY : -((-seconds + DAY - 1) / DAY);
+}
+
+struct row_key {
+	struct imap_search_run *run;
+	const struct imap_search_node *node;
+	struct imap_bits *hits;
+	unsigned flag;
+	uint16_t keyword;
+	bool keyword_known;
+	size_t range; /* of a set, for UIDs that ascend */
+	const struct imap_numbers *set;
+};
+
+static bool in_set(struct row_key *k, uint32_t uid)
+{
+	while (k->range < k->set->ranges.count && k->set->ranges.items[k->range].last < uid)
+		k->range++;
+	return k->range < k->set->ranges.count && k->set->ranges.items[k->range].first <= uid;
+}
+
+static bool has_keyword(const struct row_key *k, const struct store_row *row)
+{
+	if (!k->keyword_known || !row->keywords)
+		return false;
+	struct store_keywords keywords = store_index_keywords(k->run->s->view.index, row->keywords);
+	for (size_t i = 0; i < keywords.count; i++)
+		if (keywords.numbers[i] == k->keyword)
+			return true;
+	return false;
+}
+
+static bool row_matches(struct row_key *k, const struct store_row *row)
+{
+	int64_t number = k->node->number;
+	switch (k->node->op) {
+	case IMAP_KEY_FLAG:
+		return number == IMAP_SEARCH_RECENT ? uidmap_has(&k->run->s->view.recent, row->uid) : (row->flags & k->flag) != 0;
+	case IMAP_KEY_KEYWORD:
+		return has_keyword(k, row);
+	case IMAP_KEY_BEFORE:
+		return day_of(row->received) < number;
+	case IMAP_KEY_ON:
+		return day_of(row->received) == number;
+	case IMAP_KEY_SINCE:
+		return day_of(row->received) >= number;
+	case IMAP_KEY_SAVED_BEFORE:
+		return day_of(row->saved) < number;
+	case IMAP_KEY_SAVED_ON:
+		return day_of(row->saved) == number;
+	case IMAP_KEY_SAVED_SINCE:
+		return day_of(row->saved) >= number;
+	case IMAP_KEY_LARGER:
+		return row->size > number;
+	case IMAP_KEY_SMALLER:
+		return row->size < number;
+	case IMAP_KEY_OLDER: /* RFC 5032 §3: not younger */
+		return k->run->now - row->received >= number;
+	case IMAP_KEY_YOUNGER:
+		return k->run->now - row->received <= number;
+	case IMAP_KEY_MODSEQ:
+		return row->modseq >= (uint64_t)number;
+	case IMAP_KEY_EMAILID:
+		return row->message == (uint64_t)number;
+	case IMAP_KEY_NUMBERS:
+	case IMAP_KEY_UIDS:
+		return in_set(k, row->uid);
+	default:
+		return false;
+	}
+}
+
+static void look_at_row(void *context, size_t position, const struct store_row *row)
+{
+	struct row_key *k = context;
+	if (row_matches(k, row))
+		imap_bits_set(k->hits, position);
+}
+
+static unsigned store_flag_of(int64_t flag)
+{
+	static const unsigned flags[] = {
+		[IMAP_SEARCH_ANSWERED] = STORE_ANSWERED, [IMAP_SEARCH_DELETED] = STORE_DELETED, [IMAP_SEARCH_DRAFT] = STORE_DRAFT,
+		[IMAP_SEARCH_FLAGGED] = STORE_FLAGGED, [IMAP_SEARCH_SEEN] = STORE_SEEN, [IMAP_SEARCH_RECENT] = 0,
+	};
+	return flags[flag];
+}
+
+static bool find_keyword(struct imap_search_run *run, struct row_key *k, struct fail **fail)
+{
+	struct store_mailboxes names = {};
+	struct store_reader *reader = reader_of(run, fail);
+	bool ok = reader && store_read_keywords(reader, &names, fail);
+	for (size_t i = 0; ok && i < names.names.count; i++)
+		if (str_equal_nocase(str_of(names.names.items[i]), k->node->text)) {
+			k->keyword = (uint16_t)i;
+			k->keyword_known = true;
+		}
+	store_mailboxes_release(&names);
+	return ok;
+}
+
+static bool evaluate_rows(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+                          struct fail **fail)
+{
+	struct imap_search_node node = run->program.nodes[number];
+	uint64_t email;
+	struct row_key k = { .run = run, .node = &node, .hits = hits, .set = &run->sets[number] };
+	if (node.op == IMAP_KEY_FLAG)
+		k.flag = store_flag_of(node.number);
+	if (node.op == IMAP_KEY_KEYWORD && !find_keyword(run, &k, fail))
+		return false;
+	if (node.op == IMAP_KEY_EMAILID && !imap_objectid_read(node.text, IMAP_EMAILID, &email))
+		return true;
+	if (node.op == IMAP_KEY_EMAILID)
+		node.number = (int64_t)email;
+	return imap_search_read_rows(run, candidates, &(struct imap_row_visitor){ look_at_row, &k }, fail);
+}
+
+/* ---- mails ---- */
+
+/* A wanted message, for going through the search text in its order. */
+struct wanted {
+	uint64_t message;
+	uint32_t position;
+};
+
+static int by_message(const void *a, const void *b)
+{
+	const struct wanted *x = a, *y = b;
+	return x->message < y->message ? -1 : x->message > y->message;
+}
+
+struct walk {
+	struct imap_search_run *run;
+	struct wanted *wanted;
+	uint64_t *messages;
+	size_t count;
+	struct text_scan *scan;
+};
+
+static bool list_wanted(struct walk *w, const struct imap_bits *candidates, struct fail **fail)
+{
+	struct imap_search_run *run = w->run;
+	bool sorted = true;
+	if (!need_messages(run, fail))
+		return false;
+	w->wanted = mem_alloc((imap_bits_number(candidates) + 1) * sizeof *w->wanted);
+	for (size_t i = imap_bits_next(candidates, 0); i < candidates->count; i = imap_bits_next(candidates, i + 1))
+		if (run->messages[i]) {
+			sorted = sorted && (!w->count || w->wanted[w->count - 1].message <= run->messages[i]);
+			w->wanted[w->count++] = (struct wanted){ run->messages[i], (uint32_t)i };
+		}
+	if (!sorted)
+		qsort(w->wanted, w->count, sizeof *w->wanted, by_message);
+	w->messages = mem_alloc((w->count + 1) * sizeof *w->messages);
+	for (size_t i = 0; i < w->count; i++)
+		w->messages[i] = w->wanted[i].message;
+	return true;
+}
+
+/* A search text that can't be brought up to date is no failure: mails are read instead. */
+static void update_text(struct imap_search_run *run, size_t wanted)
+{
+	bool more = wanted >= FEW;
+	while (more && text_store_update(run->s->session->account->text, UPDATE_STEP, &more, NULL))
+		imap_search_progress(run, 0, wanted);
+}
+
+static bool begin_walk(struct walk *w, const struct imap_bits *candidates, const struct text_wanted *what, struct fail **fail)
+{
+	if (!list_wanted(w, candidates, fail))
+		return false;
+	update_text(w->run, w->count);
+	struct text_wanted wanted = *what;
+	wanted.messages = w->messages;
+	wanted.count = w->count;
+	w->scan = text_scan_begin(w->run->s->session->account->text, &wanted, fail);
+	return w->scan;
+}
+
+static void end_walk(struct walk *w)
+{
+	text_scan_end(&w->scan);
+	free(w->wanted);
+	free(w->messages);
+}
+
+/* The mail itself, in run->mail. False: it is gone or can't be read, and so matches nothing. */
+static bool read_mail(struct imap_search_run *run, uint64_t message)
+{
+	struct store_reader *reader = reader_of(run, NULL);
+	if (run->mail_message == message)
+		return true;
+	run->mail_message = 0;
+	if (!reader || !text_read_mail(reader, message, &run->mail, NULL))
+		return false;
+	run->mail_message = message;
+	return true;
+}
+
+static bool make_entry(struct imap_search_run *run, uint64_t message, struct text_entry *entry)
+{
+	if (!read_mail(run, message))
+		return false;
+	if (!run->make)
+		run->make = text_make_new();
+	text_make(run->make, buf_str(&run->mail), entry);
+	return true;
+}
+
+/* ---- texts ---- */
+
+static bool ascii_header_matches(struct imap_search_run *run, const struct imap_search_node *node, const struct imap_search_text_key *key)
+{
+	CLEANUP(buf_release) struct buf value = BUF_WITH_LIMIT(4 * LIMIT_HEADER_SIZE_MAX);
+	CLEANUP(buf_release) struct buf folded = BUF_WITH_LIMIT(4 * LIMIT_HEADER_SIZE_MAX);
+	struct header_reader reader;
+	struct header_field field;
+	bool found = false;
+	header_begin(&reader, buf_str(&run->mail));
+	while (!found && header_next(&reader, &field)) {
+		bool blank = false;
+		if (!str_equal_nocase(field.name, node->name))
+			continue;
+		buf_clear(&value);
+		buf_clear(&folded);
+		encoded_word_decode(&value, field.value);
+		search_text_fold(&folded, buf_str(&value), true, &blank);
+		found = str_find(buf_str(&folded), key->ascii) < folded.length || !key->ascii.length;
+	}
+	return found;
+}
+
+static bool mail_has(struct imap_search_run *run, enum imap_search_op op, struct str key, bool ascii_only)
+{
+	struct arena *arena = arena_new(MESSAGE_ARENA_SIZE);
+	const struct mime_part *root = mime_parse(arena, buf_str(&run->mail), NULL);
+	const struct search_text_question question = { key, ascii_only, op == IMAP_KEY_TEXT, true };
+	bool found = search_text_has(&question, buf_str(&run->mail), root);
+	arena_free(arena);
+	return found;
+}
+
+static bool entry_matches(const struct imap_search_node *node, const struct imap_search_text_key *key, const struct text_entry *entry)
+{
+	const struct str *sections = entry->sections;
+	const struct text_needle *needle = &key->key.needle;
+	if (node->op == IMAP_KEY_HEADER)
+		return key->is_often ? text_fields_have(sections[TEXT_FIELDS], key->field, needle)
+		                     : text_headers_have(sections[TEXT_FIELDS], sections[TEXT_HEADERS], key->folded_name, needle);
+	return text_find(needle, sections[TEXT_BODIES]) || (node->op == IMAP_KEY_TEXT && text_find(needle, sections[TEXT_HEADERS]));
+}
+
+/* By looking at the mail. */
+static bool mail_matches(struct imap_search_run *run, uint32_t number, uint64_t message)
+{
+	const struct imap_search_node *node = &run->program.nodes[number];
+	const struct imap_search_text_key *key = &run->keys[number];
+	struct text_entry entry;
+	if (node->op == IMAP_KEY_HEADER)
+		return make_entry(run, message, &entry) && entry_matches(node, key, &entry);
+	return read_mail(run, message) && mail_has(run, node->op, key->key.needle.key, false);
+}
+
+/* RFC 5255 §4.6: what i;ascii-casemap finds is among what was found, and fewer. */
+static bool ascii_matches(struct imap_search_run *run, uint32_t number, uint64_t message)
+{
+	const struct imap_search_node *node = &run->program.nodes[number];
+	const struct imap_search_text_key *key = &run->keys[number];
+	if (!read_mail(run, message))
+		return false;
+	return node->op == IMAP_KEY_HEADER ? ascii_header_matches(run, node, key) : mail_has(run, node->op, key->ascii, true);
+}
+
+static struct text_wanted sections_for(const struct imap_search_node *node, const struct imap_search_text_key *key)
+{
+	struct text_wanted wanted = { .key = &key->key, .filters = TEXT_BIT(TEXT_HEADERS) };
+	if (node->op == IMAP_KEY_HEADER)
+		wanted.sections = TEXT_BIT(TEXT_FIELDS) | (key->is_often ? 0 : TEXT_BIT(TEXT_HEADERS));
+	else if (node->op == IMAP_KEY_TEXT)
+		wanted.sections = wanted.filters = TEXT_BIT(TEXT_HEADERS) | TEXT_BIT(TEXT_BODIES);
+	else
+		wanted.sections = wanted.filters = TEXT_BIT(TEXT_BODIES);
+	return wanted;
+}
+
+static bool scanned_matches(struct imap_search_run *run, uint32_t number, uint64_t message, enum text_scanned scanned,
+                            const struct text_entry *entry)
+{
+	bool matches = scanned == TEXT_SCAN_FOUND && entry_matches(&run->program.nodes[number], &run->keys[number], entry);
+	if (!matches && (scanned == TEXT_SCAN_MISSING || entry->cut))
+		matches = mail_matches(run, number, message);
+	return matches && (run->s->kept.unicode_casemap || ascii_matches(run, number, message));
+}
+
+static bool evaluate_text(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+                          struct fail **fail)
+{
+	struct walk w = { .run = run };
+	const struct imap_search_node *node = &run->program.nodes[number];
+	if (node->op != IMAP_KEY_HEADER && !run->keys[number].key.needle.key.length) {
+		imap_bits_add(hits, candidates); /* nothing is part of everything */
+		return true;
+	}
+	const struct text_wanted wanted = sections_for(node, &run->keys[number]);
+	bool ok = begin_walk(&w, candidates, &wanted, fail);
+	struct text_entry entry;
+	size_t index, looked = 0;
+	enum text_scanned scanned;
+	while (ok && !run->s->over && (scanned = text_scan_next(w.scan, &index, &entry)) != TEXT_SCAN_END) {
+		if (scanned_matches(run, number, w.messages[index], scanned, &entry))
+			imap_bits_set(hits, w.wanted[index].position);
+		if (scanned == TEXT_SCAN_MISSING || ++looked % PROGRESS_STEP == 0)
+			imap_search_progress(run, index, w.count);
+	}
+	end_walk(&w);
+	return ok;
+}
+
+/* ---- orders ---- */
+
+bool imap_search_read_orders(struct imap_search_run *run, const struct imap_bits *positions, const struct imap_order_visitor *visitor,
+                             struct fail **fail)
+{
+	struct walk w = { .run = run };
+	bool ok = begin_walk(&w, positions, &(struct text_wanted){ .sections = TEXT_BIT(TEXT_ORDER) }, fail);
+	struct text_entry entry;
+	struct text_order order;
+	size_t index;
+	enum text_scanned scanned;
+	while (ok && !run->s->over && (scanned = text_scan_next(w.scan, &index, &entry)) != TEXT_SCAN_END) {
+		bool there = scanned == TEXT_SCAN_FOUND && text_order_read(&order, entry.sections[TEXT_ORDER]);
+		if (!there && make_entry(run, w.messages[index], &entry))
+			there = text_order_read(&order, entry.sections[TEXT_ORDER]);
+		if (there)
+			visitor->order(visitor->context, w.wanted[index].position, &order);
+		if (index % PROGRESS_STEP == 0)
+			imap_search_progress(run, index, w.count);
+	}
+	end_walk(&w);
+	return ok;
+}
+
+struct sent_key {
+	const struct imap_search_node *node;
+	struct imap_bits *hits;
+};
+
+/* RFC 9051 §6.4.4: the date as it was written, its time and zone left aside. */
+static void look_at_sent(void *context, size_t position, const struct text_order *order)
+{
+	struct sent_key *k = context;
+	int64_t day = day_of(order->sent + (int64_t)order->zone_minutes * 60);
+	bool matches = k->node->op == IMAP_KEY_SENT_BEFORE ? day < k->node->number
+	             : k->node->op == IMAP_KEY_SENT_ON     ? day == k->node->number
+	                                                   : day >= k->node->number;
+	if (order->has_date && matches)
+		imap_bits_set(k->hits, position);
+}
+
+/* ---- threads ---- */
+
+static bool evaluate_thread(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+                            struct fail **fail)
+{
+	uint64_t wanted, thread;
+	struct store_reader *reader = reader_of(run, fail);
+	if (!reader || !need_messages(run, fail))
+		return false;
+	if (!imap_objectid_read(run->program.nodes[number].text, IMAP_THREADID, &wanted))
+		return true;
+	for (size_t i = imap_bits_next(candidates, 0); i < candidates->count; i = imap_bits_next(candidates, i + 1))
+		if (run->messages[i] && store_read_thread(reader, run->messages[i], &thread, NULL) && thread == wanted)
+			imap_bits_set(hits, i);
+	return true;
+}
+
+/* ---- the program ---- */
+
+enum cost { COST_ROWS, COST_COLUMNS, COST_HEADERS, COST_TEXTS, COSTS };
+
+static enum cost cost_of(const struct imap_search_run *run, uint32_t number)
+{
+	const struct imap_search_node *node = &run->program.nodes[number];
+	enum cost most = COST_ROWS;
+	switch (node->op) {
+	case IMAP_KEY_SENT_BEFORE:
+	case IMAP_KEY_SENT_ON:
+	case IMAP_KEY_SENT_SINCE:
+	case IMAP_KEY_THREADID:
+		return COST_COLUMNS;
+	case IMAP_KEY_HEADER:
+		return run->keys[number].is_often ? COST_COLUMNS : COST_HEADERS;
+	case IMAP_KEY_BODY:
+	case IMAP_KEY_TEXT:
+		return COST_TEXTS;
+	case IMAP_KEY_AND:
+	case IMAP_KEY_OR:
+		for (uint32_t child = node->first; child; child = run->program.nodes[child].next) {
+			enum imap_search_op op = run->program.nodes[child].op;
+			enum cost cost = op == IMAP_KEY_AND || op == IMAP_KEY_OR ? COST_HEADERS : cost_of(run, child);
+			most = cost > most ? cost : most;
+		}
+		return most;
+	default:
+		return COST_ROWS;
+	}
+}
+
+static bool evaluate(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+                     struct fail **fail);
+
+/* hits begins as the candidates, and each child takes away. */
+static bool evaluate_and(struct imap_search_run *run, uint32_t number, struct imap_bits *hits, struct fail **fail)
+{
+	bool ok = true;
+	for (enum cost cost = 0; ok && cost < COSTS; cost++)
+		for (uint32_t child = run->program.nodes[number].first; ok && child; child = run->program.nodes[child].next) {
+			if (cost_of(run, child) != cost || imap_bits_next(hits, 0) == hits->count)
+				continue;
+			struct imap_bits left = imap_bits_none(run->count);
+			ok = evaluate(run, child, hits, &left, fail);
+			imap_bits_release(hits);
+			*hits = left;
+		}
+	return ok;
+}
+
+static bool evaluate_or(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+                        struct fail **fail)
+{
+	CLEANUP(imap_bits_release) struct imap_bits rest = imap_bits_copy(candidates);
+	bool ok = true;
+	for (enum cost cost = 0; ok && cost < COSTS; cost++)
+		for (uint32_t child = run->program.nodes[number].first; ok && child; child = run->program.nodes[child].next) {
+			if (cost_of(run, child) != cost || imap_bits_next(&rest, 0) == rest.count)
+				continue;
+			CLEANUP(imap_bits_release) struct imap_bits more = imap_bits_none(run->count);
+			ok = evaluate(run, child, &rest, &more, fail);
+			imap_bits_add(hits, &more);
+			imap_bits_remove(&rest, &more);
+		}
+	return ok;
+}
+
+static bool evaluate_positive(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+                              struct fail **fail)
+{
+	const struct imap_search_node *node = &run->program.nodes[number];
+	switch (node->op) {
+	case IMAP_KEY_AND:
+		imap_bits_add(hits, candidates);
+		return evaluate_and(run, number, hits, fail);
+	case IMAP_KEY_OR:
+		return evaluate_or(run, number, candidates, hits, fail);
+	case IMAP_KEY_HEADER:
+	case IMAP_KEY_BODY:
+	case IMAP_KEY_TEXT:
+		return evaluate_text(run, number, candidates, hits, fail);
+	case IMAP_KEY_SENT_BEFORE:
+	case IMAP_KEY_SENT_ON:
+	case IMAP_KEY_SENT_SINCE:
+		return imap_search_read_orders(run, candidates, &(struct imap_order_visitor){ look_at_sent, &(struct sent_key){ node, hits } },
+		                               fail);
+	case IMAP_KEY_THREADID:
+		return evaluate_thread(run, number, candidates, hits, fail);
+	default:
+		return evaluate_rows(run, number, candidates, hits, fail);
+	}
+}
+
+/* The depth of the program bounds that of the calls: LIMIT_IMAP_SEARCH_DEPTH_MAX. */
+static bool evaluate(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+                     struct fail **fail)
+{
+	if (!evaluate_positive(run, number, candidates, hits, fail))
+		return false;
+	if (!run->program.nodes[number].negated)
+		return true;
+	for (size_t i = 0; i < imap_bits_words(hits); i++)
+		hits->words[i] = candidates->words[i] & ~hits->words[i];
+	return true;
+}
+
+/* What others expunged since the client was told of it: it would match each NOT. */
+static bool drop_gone(struct imap_search_run *run, struct imap_bits *candidates, struct fail **fail)
+{
+	if (!need_messages(run, fail))
+		return false;
+	for (size_t i = 0; i < run->count; i++)
+		if (!run->messages[i])
+			candidates->words[i / 64] &= ~((uint64_t)1 << (i % 64));
+	return true;
+}
+
+bool imap_search_evaluate(struct imap_search_run *run, const struct imap_bits *candidates, struct imap_bits *hits, struct fail **fail)
+{
+	CLEANUP(imap_bits_release) struct imap_bits all = candidates ? imap_bits_copy(candidates) : imap_bits_all(run->count);
+	*hits = imap_bits_none(run->count);
+	return drop_gone(run, &all, fail) && evaluate(run, 0, &all, hits, fail);
+}
+
+void imap_search_collate(const struct imap_session *s, struct buf *out, struct str utf8)
+{
+	if (s->kept.unicode_casemap) {
+		charset_fold(out, utf8);
+		return;
+	}
+	for (size_t i = 0; i < utf8.length; i++)
+		buf_add_char(out, char_upper(utf8.data[i]));
+}

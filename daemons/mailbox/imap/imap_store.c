@@ -1,0 +1,243 @@
+#include "imap_store.h"
+
+#include "imap_flags.h"
+#include "imap_limit.h"
+
+enum { TRIES_MAX = 3, CHUNK = 60000 };
+
+struct store_command {
+	struct imap_sequence sequence;
+	struct imap_flags flags;
+	struct store_change change;
+	bool silent;
+	struct imap_numbers uids;
+	uint32_t lowest; /* UID where MESSAGELIMIT cut the set; 0: it did not */
+	struct store_uids changed, conflicts;
+};
+
+static void release(struct store_command *c)
+{
+	imap_numbers_release(&c->uids);
+	store_uids_release(&c->changed);
+	store_uids_release(&c->conflicts);
+}
+
+/* RFC 7162 §3.1.3. */
+static void parse_modifiers(struct imap_parser *p, struct store_command *c)
+{
+	imap_parse_char(p, '(');
+	if (!imap_parse_word(p, "UNCHANGEDSINCE"))
+		imap_parse_fail(p, "UNCHANGEDSINCE");
+	imap_parse_space(p);
+	c->change.unchanged_since = imap_parse_number(p, INT64_MAX);
+	imap_parse_char(p, ')');
+	imap_parse_space(p);
+}
+
+static void parse_flags(struct imap_session *s, struct store_command *c)
+{
+	struct imap_parser *p = &s->parser;
+	if (imap_parse_peek(p) == '(') {
+		imap_parse_flag_list(s, &c->flags);
+		return;
+	}
+	do
+		imap_parse_flag_into(s, &c->flags);
+	while (imap_parse_more(p));
+}
+
+static bool parse(struct imap_session *s, struct store_command *c)
+{
+	struct imap_parser *p = &s->parser;
+	c->change.unchanged_since = UINT64_MAX;
+	c->change.how = STORE_FLAGS_REPLACE;
+	imap_parse_space(p);
+	imap_parse_sequence(p, &c->sequence);
+	imap_parse_space(p);
+	if (imap_parse_peek(p) == '(')
+		parse_modifiers(p, c);
+	if (imap_parse_skip(p, '+'))
+		c->change.how = STORE_FLAGS_ADD;
+	else if (imap_parse_skip(p, '-'))
+		c->change.how = STORE_FLAGS_REMOVE;
+	c->silent = imap_parse_word(p, "FLAGS.SILENT");
+	if (!c->silent && !imap_parse_word(p, "FLAGS"))
+		imap_parse_fail(p, "FLAGS or FLAGS.SILENT");
+	imap_parse_space(p);
+	parse_flags(s, c);
+	c->change.flags = c->flags.flags;
+	return imap_arguments_end(s);
+}
+
+/* With the writer's lock: whether the client was told all there is. */
+static bool is_up_to_date(struct imap_session *s)
+{
+	struct store_index_state state;
+	if (!store_index_refresh(s->view.index, s->reader, NULL))
+		return true; /* the change itself says what is wrong */
+	store_index_state(s->view.index, &state);
+	return state.modseq == s->kept.view.told_modseq;
+}
+
+/* After .SILENT the client believes that it knows the flags, so what others changed before has to be told before. */
+static struct store_txn *begin(struct imap_session *s, bool silent, struct fail **fail)
+{
+	for (unsigned i = 0; silent && i < TRIES_MAX; i++) {
+		if (!imap_view_update(s, imap_may_expunge(s), fail))
+			return NULL;
+		CLEANUP(store_rollback) struct store_txn *txn = store_begin(s->session->account->store);
+		if (is_up_to_date(s))
+			return TAKE(txn);
+	}
+	return store_begin(s->session->account->store);
+}
+
+static bool change_flags(struct imap_session *s, struct store_command *c, struct fail **fail)
+{
+	CLEANUP(store_rollback) struct store_txn *txn = begin(s, c->silent, fail);
+	if (!txn)
+		return false;
+	struct store_selection selection = imap_view_selection(s, &c->uids);
+	c->change.keywords = imap_flags_keywords(s, &c->flags, txn);
+	store_flags(txn, &selection, &c->change, &c->changed, &c->conflicts);
+	return store_commit(&txn, fail);
+}
+
+/* RFC 7162 §3.1.3, §3.2.4: after .SILENT the new MODSEQ alone. */
+static void tell_row(struct imap_session *s, const struct store_row *row, bool silent)
+{
+	bool condstore = imap_is_enabled(s, IMAP_ENABLE_CONDSTORE);
+	imap_view_begin_fetch(s, row->uid, s->command.uid || condstore);
+	if (!silent)
+		imap_view_write_flags(s, row);
+	if (condstore) {
+		buf_add_str(&s->out, silent ? STR("MODSEQ (") : STR(" MODSEQ ("));
+		buf_add_u64(&s->out, row->modseq);
+		buf_add_char(&s->out, ')');
+	}
+	buf_add_str(&s->out, STR(")\r\n"));
+}
+
+/* Both ascend. */
+static bool is_next(const struct store_uids *uids, size_t *at, uint32_t uid)
+{
+	while (*at < uids->uids.count && uids->uids.items[*at] < uid)
+		(*at)++;
+	return *at < uids->uids.count && uids->uids.items[*at] == uid;
+}
+
+/* How far the answer has come. */
+struct progress {
+	size_t range, conflict, changed, met;
+	uint32_t next; /* UID */
+};
+
+static bool is_told(const struct store_command *c, struct progress *at, uint32_t uid)
+{
+	return !is_next(&c->conflicts, &at->conflict, uid) && (!c->silent || is_next(&c->changed, &at->changed, uid));
+}
+
+/* Some rows of a range, with the lock; false when there are no more in it. What .SILENT changed without CONDSTORE needs no word. */
+static bool tell_some(struct imap_session *s, const struct store_command *c, struct progress *at)
+{
+	const struct store_row *rows = store_index_rows(s->view.index);
+	const struct imap_range *range = &c->uids.ranges.items[at->range];
+	bool quiet = c->silent && !imap_is_enabled(s, IMAP_ENABLE_CONDSTORE);
+	size_t count = store_index_count(s->view.index);
+	for (size_t i = store_index_at(s->view.index, at->next); i < count && rows[i].uid <= range->last; i++) {
+		if (s->out.length >= CHUNK) {
+			at->next = rows[i].uid;
+			return true;
+		}
+		at->met++;
+		if (!quiet && is_told(c, at, rows[i].uid))
+			tell_row(s, &rows[i], c->silent);
+	}
+	return false;
+}
+
+/* In pieces: nobody waits for the index while the client takes them. */
+static bool tell_all(struct imap_session *s, const struct store_command *c, struct progress *at, struct fail **fail)
+{
+	while (at->range < c->uids.ranges.count) {
+		if (!store_index_lock(s->view.index, s->reader, fail))
+			return false;
+		do {
+			const struct imap_range *range = &c->uids.ranges.items[at->range];
+			at->next = at->next > range->first ? at->next : range->first;
+			if (tell_some(s, c, at))
+				break;
+		} while (++at->range < c->uids.ranges.count);
+		store_index_unlock(s->view.index);
+		if (!imap_send_some(s))
+			return true;
+	}
+	return true;
+}
+
+static bool knows_keywords(const struct imap_session *s, const struct store_command *c)
+{
+	const struct store_keywords *keywords = &c->change.keywords;
+	return keywords->count == 0 || keywords->numbers[keywords->count - 1] < s->view.known_keywords;
+}
+
+/* RFC 7162 §3.1.3: the set is of UIDs for UID STORE, of numbers else. */
+static void add_conflicts(struct imap_session *s, const struct store_command *c, struct buf *code)
+{
+	struct imap_numbers numbers = {};
+	for (size_t i = 0; i < c->conflicts.uids.count; i++) {
+		uint32_t uid = c->conflicts.uids.items[i];
+		imap_numbers_append(&numbers, s->command.uid ? uid : imap_view_number(s, uid));
+	}
+	buf_add_str(code, STR("MODIFIED "));
+	imap_numbers_write(code, &numbers);
+	imap_numbers_release(&numbers);
+}
+
+/* RFC 2180 §4.2: what somebody else expunged can't be stored; what is left was. */
+static void answer(struct imap_session *s, const struct store_command *c, size_t met)
+{
+	CLEANUP(buf_release) struct buf code = BUF_WITH_LIMIT(LIMIT_IMAP_TAGGED_MAX / 2);
+	char limit_code[IMAP_LIMIT_CODE_SIZE] = "";
+	uint32_t limit = imap_limit(s, false);
+	bool gone = !s->command.uid && met < imap_view_count(s, &c->uids);
+	if (c->lowest && (c->conflicts.uids.count || gone))
+		imap_tell_limit(s, limit, c->lowest);
+	else if (c->lowest)
+		imap_limit_code(limit, c->lowest, limit_code);
+	if (c->conflicts.uids.count) {
+		add_conflicts(s, c, &code);
+		imap_ok(s, buf_text(&code), IMAP_SAY_MODIFIED, NULL);
+	} else if (gone) {
+		imap_no(s, "EXPUNGEISSUED", IMAP_SAY_EXPUNGED, NULL);
+	} else {
+		imap_ok(s, limit_code, IMAP_SAY_DONE, NULL);
+	}
+}
+
+static bool carry_out(struct imap_session *s, struct store_command *c, struct fail **fail)
+{
+	struct progress at = {};
+	imap_limit_set(s, imap_limit(s, false), &c->uids, &c->lowest);
+	if (!change_flags(s, c, fail) || !store_index_refresh(s->view.index, s->reader, fail))
+		return false;
+	if (!knows_keywords(s, c) && !imap_view_tell_flags(s, fail))
+		return false;
+	if (!tell_all(s, c, &at, fail))
+		return false;
+	s->view.own_modseq = c->changed.modseq;
+	answer(s, c, at.met);
+	return true;
+}
+
+void imap_store(struct imap_session *s)
+{
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	CLEANUP(release) struct store_command c = {};
+	if (!parse(s, &c))
+		return;
+	if (c.change.unchanged_since != UINT64_MAX)
+		imap_enable_condstore(s); /* RFC 7162 §3.1 */
+	if (imap_view_resolve(s, &c.sequence, s->command.uid, &c.uids) && imap_reader(s) && !carry_out(s, &c, &fail))
+		imap_no_fail(s, fail);
+}

@@ -1,0 +1,116 @@
+#include "resolver.h"
+
+#include "mem.h"
+
+#include <unistd.h>
+
+enum { TTL_MAX_SECONDS = 86400 };
+
+static bool check(int status, const char *what, struct fail **fail)
+{
+	return status == 0 || fail_set(fail, FAIL_INVALID, "%s: %s", what, ub_strerror(status));
+}
+
+static bool set(struct ub_ctx *unbound, const char *option, const char *value, struct fail **fail)
+{
+	return check(ub_ctx_set_option(unbound, option, value), option, fail);
+}
+
+/* "192.0.2.1:5353" is written 192.0.2.1@5353 there. */
+static bool forward_to(struct ub_ctx *unbound, const struct endpoint *server, struct fail **fail)
+{
+	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(100);
+	endpoint_print_ip(&text, server);
+	buf_printf(&text, "@%u", endpoint_port(server));
+	return check(ub_ctx_set_fwd(unbound, buf_text(&text)), "dns_forward", fail);
+}
+
+/* Without the root's keys nothing is validated, and nothing is said to be secure: mail flows all the same. */
+static bool has_anchor(const struct config *config)
+{
+	const char *path = config->dns_trust_anchor;
+	if (!path[0] || access(path, R_OK) == 0)
+		return path[0];
+	log_event(LOG_WARNING, 0, "no-trust-anchor", LOG_TEXT("file", str_of(path)),
+	          LOG_TEXT("why", STR("cannot be read: nothing is validated by DNSSEC")));
+	return false;
+}
+
+static bool configure(struct ub_ctx *unbound, const struct config *config, struct fail **fail)
+{
+	bool validates = has_anchor(config);
+	bool ok = set(unbound, "module-config:", validates ? "validator iterator" : "iterator", fail) &&
+	          set(unbound, "do-not-query-localhost:", "no", fail) && set(unbound, "msg-cache-size:", "16m", fail) &&
+	          set(unbound, "rrset-cache-size:", "32m", fail) && set(unbound, "cache-max-ttl:", "86400", fail) &&
+	          set(unbound, "harden-below-nxdomain:", "yes", fail) && set(unbound, "aggressive-nsec:", "yes", fail) &&
+	          set(unbound, "qname-minimisation:", "yes", fail) && set(unbound, "edns-buffer-size:", "1232", fail) &&
+	          set(unbound, "use-syslog:", "no", fail) && set(unbound, "chroot:", "", fail);
+	for (size_t i = 0; ok && i < config->dns_forward.count; i++)
+		ok = forward_to(unbound, &config->dns_forward.items[i], fail);
+	return ok && (!validates || check(ub_ctx_add_ta_file(unbound, config->dns_trust_anchor), "dns_trust_anchor", fail));
+}
+
+/* The first question makes libunbound read all that it has been told of; this one it answers itself (RFC 6761 §6.3). */
+static bool load(struct ub_ctx *unbound, struct fail **fail)
+{
+	struct ub_result *result = NULL;
+	int status = ub_resolve(unbound, "localhost", DNS_A, 1, &result);
+	ub_resolve_free(result);
+	return check(status, "libunbound", fail);
+}
+
+struct ub_ctx *resolver_unbound_new(const struct config *config, struct fail **fail)
+{
+	struct ub_ctx *unbound = ub_ctx_create();
+	must(unbound);
+	ub_ctx_async(unbound, true); /* in a thread of this process */
+	ub_ctx_debugout(unbound, NULL);
+	if (configure(unbound, config, fail) && load(unbound, fail))
+		return unbound;
+	ub_ctx_delete(unbound);
+	return NULL;
+}
+
+static enum dns_status status_of(const struct ub_result *result)
+{
+	if (result->bogus)
+		return DNS_BOGUS;
+	if (result->havedata)
+		return DNS_FOUND;
+	if (result->rcode == 3)
+		return DNS_NO_NAME;
+	return result->rcode == 0 ? DNS_NO_DATA : DNS_FAILED;
+}
+
+/* Records that would not fit into a frame are left out: nobody needs thousands. */
+static void add_records(struct arena *a, const struct ub_result *result, struct dns_answer *answer)
+{
+	size_t octets = 0;
+	size_t count = 0;
+	while (result->data[count])
+		count++;
+	answer->records = arena_alloc_array(a, count, sizeof *answer->records);
+	for (size_t i = 0; i < count && octets + (size_t)result->len[i] + 2 < ANSWER_MAX - 1000; i++) {
+		answer->records[answer->count++] = str_from(result->data[i], (size_t)result->len[i]);
+		octets += (size_t)result->len[i] + 2;
+	}
+}
+
+void resolver_answer(struct arena *a, const struct ub_result *result, struct dns_answer *answer)
+{
+	*answer = (struct dns_answer){ .status = DNS_FAILED };
+	if (!result)
+		return;
+	answer->status = status_of(result);
+	answer->secure = result->secure;
+	answer->ttl_seconds = result->ttl < 0 ? 0 : result->ttl > TTL_MAX_SECONDS ? TTL_MAX_SECONDS : (uint32_t)result->ttl;
+	struct str canonical = str_of(result->canonname);
+	if (canonical.length && canonical.data[canonical.length - 1] == '.')
+		canonical.length--;
+	if (dns_name_is_valid(canonical) && !str_equal_nocase(canonical, str_of(result->qname)))
+		answer->canonical = canonical;
+	if (answer->status == DNS_FOUND)
+		add_records(a, result, answer);
+	if (answer->status == DNS_FOUND && answer->count == 0)
+		answer->status = DNS_FAILED;
+}

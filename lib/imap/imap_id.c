@@ -1,0 +1,53 @@
+#include "imap_id.h"
+
+#include "imap_write.h"
+#include "limits.h"
+#include "text.h"
+
+enum { SHOWN_VALUE_MAX = 80 };
+
+static void show_pair(struct buf *shown, struct str field, struct str value)
+{
+	if (!value.data || shown->overflowed)
+		return;
+	if (shown->length)
+		buf_add_char(shown, ' ');
+	text_escape(shown, field, LIMIT_IMAP_ID_FIELD_MAX);
+	buf_add_char(shown, '/');
+	text_escape(shown, value, SHOWN_VALUE_MAX);
+}
+
+static void parse_pair(struct imap_parser *p, struct buf *shown)
+{
+	struct str field = imap_parse_string(p);
+	imap_parse_space(p);
+	struct str value = imap_parse_nstring(p);
+	if (field.length > LIMIT_IMAP_ID_FIELD_MAX || value.length > LIMIT_IMAP_ID_VALUE_MAX) {
+		imap_parse_fail(p, "a shorter field or value");
+		p->too_much = true;
+	}
+	if (!p->failed)
+		show_pair(shown, field, value);
+}
+
+void imap_parse_id(struct imap_parser *p, struct buf *shown)
+{
+	size_t pairs = 0;
+	imap_parse_space(p);
+	if (imap_parse_word(p, "NIL"))
+		return;
+	for (imap_parse_list_begin(p); imap_parse_list_next(p);) {
+		if (++pairs > LIMIT_IMAP_ID_PAIRS_MAX) {
+			imap_parse_fail(p, "at most 30 fields");
+			p->too_much = true;
+		}
+		parse_pair(p, shown);
+	}
+}
+
+void imap_id_write(struct buf *out)
+{
+	buf_add_str(out, STR("* ID (\"name\" \"Posthorn\" \"version\" "));
+	imap_write_string(out, str_of(POSTHORN_VERSION), false);
+	buf_add_str(out, STR(")\r\n"));
+}

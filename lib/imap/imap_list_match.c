@@ -1,0 +1,64 @@
+#include "imap_write.h"
+
+#include "limits.h"
+
+/* reach[i]: the pattern so far matches the first i octets of the name. One pass over it for each character of the
+ * pattern, so no pattern can make it explode. */
+struct matching {
+	struct str name;
+	char separator;
+	size_t any_case; /* so many octets at its front compare without case: INBOX */
+	bool reach[LIMIT_MAILBOX_NAME_MAX + 1];
+};
+
+static bool step_wildcard(struct matching *m, bool stops)
+{
+	bool reached = false, any = false;
+	for (size_t i = 0; i <= m->name.length; i++) {
+		if (stops && i > 0 && m->name.data[i - 1] == m->separator)
+			reached = false;
+		reached = reached || m->reach[i];
+		m->reach[i] = reached;
+		any = any || reached;
+	}
+	return any;
+}
+
+static bool is_same(const struct matching *m, size_t at, char c)
+{
+	char other = m->name.data[at];
+	return at < m->any_case ? char_lower(other) == char_lower(c) : other == c;
+}
+
+static bool step_char(struct matching *m, char c)
+{
+	bool any = false;
+	for (size_t i = m->name.length; i > 0; i--) {
+		m->reach[i] = m->reach[i - 1] && is_same(m, i - 1, c);
+		any = any || m->reach[i];
+	}
+	m->reach[0] = false;
+	return any;
+}
+
+static size_t inbox_length(struct str name, char separator)
+{
+	bool is_inbox = str_starts_nocase(name, STR("INBOX")) && (name.length == 5 || name.data[5] == separator);
+	return is_inbox ? 5 : 0;
+}
+
+bool imap_list_matches(struct str pattern, struct str name, char separator)
+{
+	struct matching m = { .name = name, .separator = separator, .any_case = inbox_length(name, separator), .reach = { true } };
+	if (name.length > LIMIT_MAILBOX_NAME_MAX)
+		return false;
+	bool any = true;
+	for (size_t i = 0; i < pattern.length && any; i++) {
+		char c = pattern.data[i];
+		/* a second wildcard behind "*" changes nothing */
+		if ((c == '*' || c == '%') && i > 0 && pattern.data[i - 1] == '*')
+			continue;
+		any = c == '*' || c == '%' ? step_wildcard(&m, c == '%') : step_char(&m, c);
+	}
+	return any && m.reach[name.length];
+}

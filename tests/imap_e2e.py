@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Runs the transcripts of tests/imap against one instance, several at a time: tests/imap_e2e.py [NAME…]"""
+import concurrent.futures
+import glob
+import os
+import re
+import sys
+
+import e2e
+import imap_transcript
+
+AT_ONCE = 8
+# Commands that cannot fail in a way of their own, or only succeed in a way that another test looks at.
+NEVER_WRONG = ()
+NEVER_RIGHT = ()
+
+
+def run_all(paths, instance):
+    """name → None or what went wrong; all of them, several at a time."""
+    def one(path):
+        try:
+            imap_transcript.Transcript(instance, path).run()
+            return None
+        except (AssertionError, e2e.Skipped) as failure:
+            return failure
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        return dict(zip(paths, pool.map(one, paths)))
+
+
+def commands_are_covered():
+    with open(os.path.join(e2e.ROOT, "lib/imap/imap_command.c"), encoding="utf-8") as source:
+        names = set(re.findall(r'= \{ "([A-Z]+)",', source.read()))
+    e2e.check(len(names) > 40, f"the table has only {names}")
+    seen = {outcome for path in glob.glob(os.path.join(imap_transcript.FOLDER, "*.txt")) for outcome in imap_transcript.outcomes(path)}
+    e2e.equal(sorted(names - {name for name, answer in seen if answer == "OK"} - set(NEVER_RIGHT)), [],
+              "commands of which no transcript shows a success")
+    e2e.equal(sorted(names - {name for name, answer in seen if answer in ("NO", "BAD")} - set(NEVER_WRONG)), [],
+              "commands of which no transcript shows a refusal")
+
+
+def raising(failure):
+    def test():
+        if failure is not None:
+            raise failure
+    return test
+
+
+def main():
+    named = [os.path.join(imap_transcript.FOLDER, name.removesuffix(".txt") + ".txt") for name in sys.argv[1:]]
+    paths = named or sorted(glob.glob(os.path.join(imap_transcript.FOLDER, "*.txt")))
+    groups = {}
+    for path in paths:
+        groups.setdefault(imap_transcript.settings_of(path), []).append(path)
+    tests = []
+    for settings, group in sorted(groups.items()):
+        users = sum(imap_transcript.users_of(path) for path in group)
+        options = [word for setting in settings for word in ("--set", setting)]
+        results = {}
+        try:
+            with e2e.Instance(*options, accounts=(f"user%d:{users + 1}",)) as instance:
+                results = run_all(group, instance)
+        except AssertionError as failure:
+            tests.append((f"an instance with {' '.join(settings) or 'the usual settings'}", raising(failure)))
+        tests += [(os.path.relpath(path, os.path.join(e2e.ROOT, "tests")), raising(result)) for path, result in results.items()]
+    if not named:
+        tests.append(("every command of IMAP has transcripts", commands_are_covered))
+    e2e.run(tests)
+
+
+main()
