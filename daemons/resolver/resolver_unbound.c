@@ -45,6 +45,7 @@ static bool configure(struct ub_ctx *unbound, const struct config *config, struc
 	          set(unbound, "harden-below-nxdomain:", "yes", fail) && set(unbound, "aggressive-nsec:", "yes", fail) &&
 	          set(unbound, "qname-minimisation:", "yes", fail) && set(unbound, "edns-buffer-size:", "1232", fail) &&
 	          set(unbound, "use-syslog:", "no", fail) && set(unbound, "chroot:", "", fail);
+	ok = ok && set(unbound, "unblock-lan-zones:", config->dns_forward.count ? "yes" : "no", fail);
 	for (size_t i = 0; ok && i < config->dns_forward.count; i++)
 		ok = forward_to(unbound, &config->dns_forward.items[i], fail);
 	return ok && (!validates || check(ub_ctx_add_ta_file(unbound, config->dns_trust_anchor), "dns_trust_anchor", fail));
@@ -59,13 +60,20 @@ static bool load(struct ub_ctx *unbound, struct fail **fail)
 	return check(status, "libunbound", fail);
 }
 
+/* Names that mean nothing in the world (RFC 6761, RFC 6303) may mean something to servers that the administrator names. */
+static bool ask_for_all(struct ub_ctx *unbound, struct fail **fail)
+{
+	return check(ub_ctx_zone_add(unbound, "test.", "transparent"), "test.", fail);
+}
+
 struct ub_ctx *resolver_unbound_new(const struct config *config, struct fail **fail)
 {
 	struct ub_ctx *unbound = ub_ctx_create();
 	must(unbound);
 	ub_ctx_async(unbound, true); /* in a thread of this process */
 	ub_ctx_debugout(unbound, NULL);
-	if (configure(unbound, config, fail) && load(unbound, fail))
+	bool forwards = config->dns_forward.count > 0;
+	if (configure(unbound, config, fail) && load(unbound, fail) && (!forwards || ask_for_all(unbound, fail)))
 		return unbound;
 	ub_ctx_delete(unbound);
 	return NULL;

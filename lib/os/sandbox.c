@@ -142,7 +142,7 @@ static const int for_files[] = {
 static const int for_accept[] = { SCMP_SYS(accept4) };
 static const int for_sealed_memory[] = { SCMP_SYS(memfd_create) };
 static const int for_internet[] = { SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg),
-	                                SCMP_SYS(recvmmsg), SCMP_SYS(select), SCMP_SYS(pselect6) };
+	                                SCMP_SYS(recvmmsg), SCMP_SYS(select), SCMP_SYS(pselect6), SCMP_SYS(pipe2) };
 static const int for_fork[] = { SCMP_SYS(fork), SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(landlock_create_ruleset),
 	                            SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_restrict_self), SCMP_SYS(seccomp) };
 
@@ -211,6 +211,12 @@ static const struct conditional {
 	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(socket), 2, { { 0, IS(AF_INET) }, { 1, HAS(SOCKET_TYPE, SOCK_DGRAM) } } },
 	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(socket), 2, { { 0, IS(AF_INET6) }, { 1, HAS(SOCKET_TYPE, SOCK_STREAM) } } },
 	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(socket), 2, { { 0, IS(AF_INET6) }, { 1, HAS(SOCKET_TYPE, SOCK_DGRAM) } } },
+	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(setsockopt), 2, { { 1, IS(SOL_SOCKET) }, { 2, IS(SO_REUSEADDR) } } },
+	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_IP) }, { 2, IS(IP_MTU_DISCOVER) } } },
+	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_IP) }, { 2, IS(IP_BIND_ADDRESS_NO_PORT) } } },
+	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_IPV6) }, { 2, IS(IPV6_V6ONLY) } } },
+	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_IPV6) }, { 2, IS(IPV6_MTU) } } },
+	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_IPV6) }, { 2, IS(IPV6_MTU_DISCOVER) } } },
 	{ SANDBOX_NEEDS_THREADS, SCMP_SYS(clone), 1, { { 0, HAS(CLONE_THREAD | NAMESPACES, CLONE_THREAD) } } },
 	{ SANDBOX_NEEDS_FORK, SCMP_SYS(clone), 1, { { 0, HAS(ONLY_BITS(CSIGNAL | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID), 0) } } },
 	{ SANDBOX_NEEDS_FORK, SCMP_SYS(prctl), 1, { { 0, IS(PR_SET_PDEATHSIG) } } },
@@ -230,6 +236,15 @@ static bool profile_allows(unsigned needs, int call)
 			if (groups[i].calls[k] == call)
 				return true;
 	return false;
+}
+
+/* Or in some forms? */
+static bool profile_allows_some(unsigned needs, int call)
+{
+	for (size_t i = 0; i < COUNT_OF(conditional); i++)
+		if (conditional[i].call == call && has_needs(needs, conditional[i].needs))
+			return true;
+	return profile_allows(needs, call);
 }
 
 static bool allow_calls(scmp_filter_ctx filter, unsigned needs)
@@ -262,10 +277,14 @@ static bool deny_softly(scmp_filter_ctx filter, unsigned needs)
 	            seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mmap), 1, SCMP_A2(HAS(PROT_EXEC, PROT_EXEC))) == 0 &&
 	            seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mprotect), 1, SCMP_A2(HAS(PROT_EXEC, PROT_EXEC))) == 0;
 	for (size_t i = 0; done && i < COUNT_OF(denied_softly); i++)
-		if (!profile_allows(needs, denied_softly[i])) {
+		if (!profile_allows_some(needs, denied_softly[i])) {
 			int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), denied_softly[i], 0);
 			done = result == 0 || result == -EDOM;
 		}
+	/* Where sockets of some families are allowed, these are what libraries try beside them. */
+	if (done && needs & SANDBOX_NEEDS_INTERNET)
+		done = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A0(IS(AF_UNIX))) == 0 &&
+		       seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A0(IS(AF_NETLINK))) == 0;
 	return done;
 }
 
