@@ -617,6 +617,31 @@ def log_of_journald(admin):
     check(failed.returncode != 0 and "journalctl cannot" in failed.stderr, f"its failure: {failed}")
 
 
+def long_addresses(admin):
+    """Senders made for one recipient (VERP, SRS) and long subaddresses: 256 octets before the "@" and 255 behind it."""
+    instance, user = admin.instance, admin.instance.fresh_user()
+    domain = ".".join(["d" * 63] * 3 + ["e" * 63])
+    sender, detail = f"{'s' * 256}@{domain}", "t" * (255 - len(user.split("@")[0]))
+    recipient = user.replace("@", f"+{detail}@")
+    equal((len(sender), len(recipient.split("@")[0])), (512, 256), "the longest addresses")
+    instance.deliver(recipient, "Subject: long\n\ntext\n", sender=sender)
+    mail, = instance.mails(user)
+    check(mail.startswith(f"Return-Path: <{sender}>\r\n".encode()), f"the Return-Path: {mail[:100]}")
+    with instance.smtp("lmtp") as client:
+        client.send(f"MAIL FROM:<s{sender}>")
+        check(client.reply()[-1].startswith("5"), "a longer sender is refused")
+        client.say("MAIL FROM:<>", "250")
+        client.send(f"RCPT TO:<{recipient.replace('+', '+t')}>")
+        check(client.reply()[-1].startswith("5"), "a longer recipient is refused")
+        client.say("QUIT", "221")
+    folder = admin.path()
+    os.mkdir(folder)
+    longest = f"{'x' * 64}@{e2e.DOMAIN}"
+    admin.ctl("account", "add", longest, "-n")
+    admin.refused("at most 64", "account", "add", "x" + longest, "-n")
+    admin.ctl("backup", longest, os.path.join(folder, "one.backup"))
+
+
 def mistakes_are_told(admin):
     user = admin.imported(letter(1))
     admin.refused("maildir or mbox", "export", user, admin.path(), "--format", "pst")
@@ -637,7 +662,8 @@ def mistakes_are_told(admin):
 def main():
     tests = [maildrop_of_rfc1939, import_keeps_octets, nul_is_kept_and_not_shown, export_to_maildir, export_to_mbox, foreign_mbox, large_import, backup_and_restore,
              restore_of_folders_and_flags, damaged_backup_changes_nothing, backup_while_mail_comes, killed_work_is_repeated, fsck_finds_damage,
-             rebuild_without_index, backup_of_all, everything_from_nothing, sessions_are_listed, one_session_is_dropped, log_of_sessions, log_is_followed, log_of_journald, mistakes_are_told]
+             rebuild_without_index, backup_of_all, everything_from_nothing, sessions_are_listed, one_session_is_dropped, log_of_sessions, log_is_followed, log_of_journald, long_addresses,
+             mistakes_are_told]
     with e2e.Instance() as instance, tempfile.TemporaryDirectory(prefix="posthorn-admin-") as folder:
         admin = Admin(instance, folder)
         e2e.run([(test.__name__.replace("_", " "), lambda test=test: test(admin)) for test in tests])

@@ -4,6 +4,7 @@ import codecs
 import os
 import re
 import socket
+import zlib
 
 import e2e
 
@@ -12,7 +13,29 @@ USERS = ("user", "user2", "user3")
 LITERAL = re.compile(rb"~?\{(\d+)\+?\}$")
 STEP = re.compile(r"(\d+)(>>|>raw|>|<<|<|~|=|\+|!)(?: (.*))?$")
 VALUE = r'[^ ()\[\]"]+'
-PLAIN_STEP = re.compile(r"(\d+) (login|open|tls|closed|close)(?: (.*))?$")
+PLAIN_STEP = re.compile(r"(\d+) (login|open|tls|deflate|closed|close)(?: (.*))?$")
+
+
+class Deflated:
+    """A connection behind COMPRESS DEFLATE, RFC 4978."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.packer = zlib.compressobj(wbits=-15)
+        self.unpacker = zlib.decompressobj(wbits=-15)
+
+    def recv(self, size):
+        while True:
+            piece = self.connection.recv(size)
+            data = self.unpacker.decompress(piece)
+            if data or not piece:
+                return data
+
+    def sendall(self, data):
+        self.connection.sendall(self.packer.compress(data) + self.packer.flush(zlib.Z_SYNC_FLUSH))
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
 
 
 class Imap(e2e.Line):
@@ -227,7 +250,7 @@ class Transcript:
             return None
         connection = self.connections[step.number]
         handler = {">": self.command, ">>": self.line, ">raw": self.raw, "<": self.untagged, "~": self.any_order, "=": self.tagged,
-                   "+": self.continuation, "!": self.absent, "tls": self.tls, "close": self.close, "closed": self.closed}[step.verb]
+                   "+": self.continuation, "!": self.absent, "tls": self.tls, "deflate": self.deflate, "close": self.close, "closed": self.closed}[step.verb]
         return handler(connection, step)
 
     def outside(self, step):
@@ -258,14 +281,23 @@ class Transcript:
         waits = not text.endswith("+}")
         text = text[:text.rindex("{|")] + f"{{{len(content)}{'' if waits else '+'}}}"
         connection.send(text.encode() + b"\r\n")
-        if waits:
-            answer = connection.response()
-            if answer is None or not answer.startswith("+"):
-                connection.put_back.append(answer)
-                return
+        if waits and not self.may_go_on(connection):
+            return
         following = self.steps[self.at] if self.at < len(self.steps) else None
         more = following and following.verb == ">>" and following.number == step.number
         connection.send(content if more else content + b"\r\n")
+
+    def may_go_on(self, connection):
+        """Waits for the continuation request, behind what answers earlier commands; false for an answer in its place."""
+        earlier = []
+        while True:
+            answer = connection.response()
+            asked = answer is not None and answer.startswith("+")
+            if not asked:
+                earlier.append(answer)
+            if asked or answer is None or (connection.waiting and answer.startswith(connection.waiting[-1] + " ")):
+                connection.put_back.extend(reversed(earlier))
+                return asked
 
     def command(self, connection, step):
         self.send_text(connection, step, connection.tag() + " ")
@@ -349,6 +381,9 @@ class Transcript:
 
     def tls(self, connection, step):
         connection.start_tls(self.instance.tls())
+
+    def deflate(self, connection, step):
+        connection.connection = Deflated(connection.connection)
 
     def close(self, connection, step):
         connection.close()

@@ -175,6 +175,7 @@ static bool on_resolve(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
+/* RFC 6409 §6.1: may this account use that address? */
 static bool on_may_send(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct auth *auth = peer->owner;

@@ -18,6 +18,7 @@ enum {
 	CARE_AFTER_MS = 2000,       /* quiet for so long: the store is tended */
 	CARE_STEP_MS = 20,
 	CARE_BYTES = 1 << 20,
+	CARE_TEXT = 1 << 19,        /* octets of mail that one step takes up into the search text */
 	CARE_ROWS = 1000,
 	END_PATIENCE_MS = 3000,
 	DAY_SECONDS = 86400,
@@ -43,7 +44,9 @@ static void care_for_store(void *owner)
 	bool more = false;
 	if (!store_maintain(a->store, &care, &more, &fail))
 		log_event(LOG_WARNING, 0, "care-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
-	else if (more)
+	else if (!more && !a->replaying && !text_store_care(a->text, CARE_TEXT, &more, &fail))
+		log_event(LOG_WARNING, 0, "search-text-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
+	if (more)
 		loop_start_timer(a->daemon.loop, &a->care_timer, CARE_STEP_MS, care_for_store, a);
 }
 
@@ -192,6 +195,7 @@ static void open_store(struct account *a)
 	if (!repair_and_open(a, &options, &fail))
 		daemon_die("cannot-open-store", fail);
 	a->replaying = store_needs_recovery(a->store) || store_was_created(a->store);
+	a->text = text_store_new(a->store);
 }
 
 static void close_store(struct account *a)
@@ -205,6 +209,7 @@ static void close_store(struct account *a)
 		_exit(0); /* unclean: the next start replays */
 	}
 	delivery_commit(a); /* what came in the same round as DRAIN */
+	text_store_free(&a->text);
 	if (!store_close(&a->store, &fail))
 		log_event(LOG_ERROR, 0, "close-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
 }

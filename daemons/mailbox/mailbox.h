@@ -18,6 +18,7 @@
 #include "services.h"
 #include "store.h"
 #include "stream.h"
+#include "text_store.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,6 +31,7 @@ struct account {
 	char *path;
 	int directory;
 	struct store *store;
+	struct text_store *text;     /* what SEARCH looks through */
 	bool replaying;              /* no session begins */
 	bool asked_to_end;           /* IDLE was sent: work that comes now is for the next process */
 	struct ipc_peer queue;

@@ -125,6 +125,7 @@ bool connection_is_secure(const struct connection *c)
 	return c->tls != NULL && !c->tls_handshake;
 }
 
+/* RFC 2595 §2.3, RFC 4954 §4 */
 bool connection_allows_password(const struct connection *c)
 {
 	enum config_plaintext_login allowed = c->porter->daemon.config.allow_plaintext_login;

@@ -103,12 +103,16 @@ static void write_capabilities(struct connection *c)
 
 /* ---- the collector's life ------------------------------------------------------------------------- */
 
+static void wipe(struct buf *secret)
+{
+	if (secret->data)
+		mem_wipe(secret->data, secret->capacity);
+}
+
 /* What it holds may be a password. */
 static void forget_command(struct connection *c)
 {
-	struct buf *text = &c->imap->collector.text;
-	if (text->data)
-		mem_wipe(text->data, text->capacity);
+	wipe(&c->imap->collector.text);
 	imap_collector_release(&c->imap->collector);
 	imap_collector_init(&c->imap->collector, &limits);
 }
@@ -233,8 +237,7 @@ static void authenticate(struct connection *c, struct str mechanism, bool has_in
 		say_bad(c, IMAP_SAY_BAD_BASE64);
 	else
 		link_auth_start(c, mechanism, has_initial, buf_str(&initial));
-	if (initial.data)
-		mem_wipe(initial.data, initial.capacity);
+	wipe(&initial);
 }
 
 static void continue_authentication(struct connection *c, struct str line)
@@ -243,7 +246,7 @@ static void continue_authentication(struct connection *c, struct str line)
 	bool cancelled = str_equal(line, STR("*"));
 	if (!cancelled && text_base64_decode(&response, line)) {
 		link_auth_step(c, buf_str(&response));
-		mem_wipe(response.data, response.capacity);
+		wipe(&response);
 		return;
 	}
 	link_auth_cancel(c);
@@ -458,10 +461,41 @@ static void imap_challenge(struct connection *c, struct str challenge)
 	connection_resume(c);
 }
 
+/* Where the account has moved to, or NULL. */
+static const char *referral_of(const struct connection *c)
+{
+	const struct config_referrals *referrals = &c->porter->daemon.config.imap_referrals;
+	for (size_t i = 0; i < referrals->count; i++)
+		if (str_equal_nocase(str_of(referrals->items[i].account), str_of(c->account)))
+			return referrals->items[i].host;
+	return NULL;
+}
+
+/* RFC 2221 §4.1, with a URL of RFC 5092 §11: what is not plainly a part of a name is encoded. Only who has the password learns it. */
+static void refer(struct connection *c, const char *host)
+{
+	CLEANUP(buf_release) struct buf code = BUF_WITH_LIMIT(2048);
+	buf_add_str(&code, STR("REFERRAL imap://"));
+	for (const char *at = c->account; *at; at++)
+		if (char_is_alpha(*at) || char_is_digit(*at) || *at == '-' || *at == '.' || *at == '_')
+			buf_add_char(&code, *at);
+		else
+			buf_printf(&code, "%%%02X", (unsigned char)*at);
+	buf_printf(&code, ";AUTH=*@%s/", host);
+	say_values(c, str_of(c->imap->tag), "NO", buf_text(&code), IMAP_SAY_MOVED, &(struct imap_values){ .text = str_of(host) });
+	c->flags &= ~(unsigned)SESSION_LOGGED_IN;
+	c->account[0] = '\0';
+	connection_resume(c);
+}
+
 static void imap_authenticated(struct connection *c, struct str additional)
 {
 	(void)additional;
-	handover_to_mailbox(c);
+	const char *host = referral_of(c);
+	if (host)
+		refer(c, host);
+	else
+		handover_to_mailbox(c);
 }
 
 static void imap_refused(struct connection *c, enum auth_reason reason, struct str text)

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { GROUP_OCTETS_MAX = 4 << 20, GROUP_MAX = 1000, ROOM_PATIENCE_MS = 10000, RING_RETRY_MS = 5000,
+enum { GROUP_OCTETS_MAX = 4 << 20, GROUP_MAX = 1000, ROOM_PATIENCE_MS = 10000, RING_RETRY_MS = 1000,
        GROUP_WORTH = 16, COMPANY_MS = 1 };
 
 static void list_add(struct commit_list *list, struct commit *commit)

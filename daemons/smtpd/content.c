@@ -2,17 +2,21 @@
 #include "smtpd.h"
 
 #include "file.h"
+#include "header.h"
 #include "log.h"
+#include "mem.h"
+#include "sender_check.h"
 #include "smtp_bdat.h"
 
 #include <inttypes.h>
 #include <unistd.h>
 
 /* One read of the stream adds at most twice its input to the buffer. */
-enum { MEMORY_MAX = LIMIT_INLINE_BODY_MAX, PIECE_MAX = 65536, BODY_FIRST = 32768, ID_TEXT_SIZE = 16 };
+enum { MEMORY_MAX = LIMIT_INLINE_BODY_MAX, PIECE_MAX = 65536, BODY_FIRST = 32768, MOVE_PIECE = 1 << 20, ID_TEXT_SIZE = 16 };
 
 void content_release(struct content *content)
 {
+	sender_check_free(content->check);
 	buf_release(&content->front);
 	buf_release(&content->body);
 	file_close(&content->file);
@@ -41,6 +45,8 @@ static void look_at_header(struct session *s, struct content *content)
 	if (content->header_seen)
 		return;
 	content->header_seen = true;
+	content->check = sender_check_begin(s, content);
+	content->header_left = header_size(buf_str(&content->body));
 	trace_write(s, &content->front);
 	inspect_header(s, content);
 }
@@ -54,6 +60,31 @@ static void write_to_file(struct content *content, struct buf *piece)
 	buf_clear(piece);
 }
 
+/* What is in memory now, but for the header. */
+static void show_to_check(struct content *content)
+{
+	sender_check_body(content->check, str_from_index(buf_str(&content->body), content->header_left));
+	content->header_left = 0;
+}
+
+/* What the checks find stands before the message, and is known when all of it is in the file: it moves. */
+static void write_front_before(struct content *content)
+{
+	struct buf *front = &content->front;
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	CLEANUP(mem_free) char *piece = mem_alloc(MOVE_PIECE);
+	bool ok = true;
+	for (uint64_t left = content->size; ok && left;) {
+		size_t length = left < MOVE_PIECE ? (size_t)left : MOVE_PIECE;
+		left -= length;
+		ok = file_read_at(content->file, piece, length, left, &fail) &&
+		     file_write_at(content->file, piece, length, left + front->length, &fail);
+	}
+	if (!ok || !file_write_at(content->file, front->data, front->length, 0, &fail))
+		content->verdict = fail->kind == FAIL_NO_SPACE ? VERDICT_NO_SPACE : VERDICT_TEMPORARY;
+	content->size += front->length;
+}
+
 /* Once it is large, the message goes on in a file that queue made for it. */
 static void spill(struct session *s, struct content *content)
 {
@@ -62,9 +93,10 @@ static void spill(struct session *s, struct content *content)
 		content->file = link_file(s);
 		if (content->file < 0)
 			content->verdict = VERDICT_TEMPORARY;
-		else
+		else if (!content->check)
 			write_to_file(content, &content->front);
 	}
+	show_to_check(content);
 	if (content->file >= 0)
 		write_to_file(content, &content->body);
 	buf_clear(&content->body);
@@ -130,9 +162,10 @@ static enum verdict_kind send_from_memory(struct session *s, struct content *con
 static enum verdict_kind hand_to_queue(struct session *s, uint64_t *queue_id, struct str *kinds)
 {
 	struct content *content = &s->txn->content;
-	look_at_header(s, content);
 	if (content->file >= 0)
 		write_to_file(content, &content->body);
+	if (content->file >= 0 && content->check && content->verdict == VERDICT_OK)
+		write_front_before(content);
 	if (content->verdict != VERDICT_OK)
 		return content->verdict;
 	if (content->file >= 0)
@@ -160,6 +193,16 @@ static void log_result(struct session *s, const struct smtp_reply *refusal, enum
 	          LOG_TEXT("why", str_of(refusal ? refusal->text : verdict_reply(kind)->text)));
 }
 
+/* What is found is put before it. */
+static const struct smtp_reply *check_message(struct session *s, struct content *content)
+{
+	look_at_header(s, content);
+	show_to_check(content);
+	if (content->verdict != VERDICT_OK)
+		return NULL;
+	return sender_check_finish(s, content->check, &content->front, &content->quarantine);
+}
+
 /* The message is complete: it is refused, or queue makes it durable, and then the client hears of it. */
 static void finish(struct session *s)
 {
@@ -170,6 +213,8 @@ static void finish(struct session *s)
 	const struct smtp_reply *refusal = smtp_data_verdict(&txn->content.data);
 	if (!refusal)
 		refusal = nul_refusal(&txn->content.data);
+	if (!refusal)
+		refusal = check_message(s, &txn->content);
 	if (!refusal) {
 		kind = hand_to_queue(s, &queue_id, &kinds);
 		txn->begun = txn->begun && kind != VERDICT_OK;

@@ -55,7 +55,7 @@ static void add_missing(struct session *s, const struct findings *found, struct 
 	struct tm local;
 	localtime_r(&now, &local);
 	if (!found->has_date) {
-		buf_add_str(front, STR("Date: "));
+		buf_add_str(front, STR("Date: ")); /* RFC 6409 §8.2 */
 		date_format(front, (struct date){ now, (int)(local.tm_gmtoff / 60) });
 		buf_add_str(front, STR("\r\n"));
 	}

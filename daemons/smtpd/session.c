@@ -37,7 +37,7 @@ const struct smtp_reply *verdict_reply(enum verdict_kind kind)
 		[VERDICT_TOO_BIG_FOR_ACCOUNT] = { 552, "5.2.2", "The message is larger than that mailbox may become" },
 		[VERDICT_TOO_BIG] = { 552, "5.3.4", "The message is too big" },
 		[VERDICT_NO_SPACE] = { 452, "4.3.1", "Not enough disk space, try again later" },
-		[VERDICT_TOO_MANY] = { 452, "4.5.3", "Too many recipients" },
+		[VERDICT_TOO_MANY] = { 452, "4.5.3", "Too many recipients" }, /* RFC 5321 §4.5.3.1.10 */
 		[VERDICT_TEMPORARY] = { 451, "4.3.0", "Not possible for the moment, try again later" },
 		[VERDICT_SENDER_DENIED] = { 550, "5.7.1", "You may not send from that address" },
 		[VERDICT_LOOP] = { 554, "5.4.6", "Too many Received fields: the message goes in a circle" },

@@ -45,6 +45,8 @@ struct smtpd {
 void smtpd_pause_pool(struct smtpd *smtpd);
 void smtpd_resume_pool(struct smtpd *smtpd);
 
+struct sender_check;
+
 /* A message as it comes in: the octets, in memory while they are few, in a file of queue's when they are many. */
 struct content {
 	struct smtp_data data;
@@ -53,6 +55,9 @@ struct content {
 	int file;                  /* -1 while all is in memory */
 	uint64_t size;             /* octets in the file */
 	bool header_seen;
+	size_t header_left;        /* octets of the header at the beginning of body */
+	struct sender_check *check;       /* NULL: nothing is looked at, or not yet */
+	bool quarantine;           /* what was found: it belongs into Junk */
 	enum verdict_kind verdict; /* why it will not be taken */
 };
 

@@ -13,7 +13,7 @@
 #define LIMIT_LOCAL_PART_MAX 256         /* of paths: RFC 5321 §4.5.3.1.1 asks for 64, §4.5.3.1 for more; VERP and SRS need it */
 #define LIMIT_ACCOUNT_LOCAL_PART_MAX 64  /* of an account: files are named after it */
 #define LIMIT_DOMAIN_MAX 255             /* RFC 5321 §4.5.3.1.2 */
-#define LIMIT_ADDRESS_MAX 512            /* local part, @, domain */
+#define LIMIT_ADDRESS_MAX 512            /* local part, @, domain; RFC 5321 §4.5.3.1.3 asks for 256 */
 #define LIMIT_PASSWORD_MAX 1024
 #define LIMIT_ALIAS_TARGETS_MAX 1000     /* addresses that one recipient expands to */
 #define LIMIT_ALIAS_DEPTH_MAX 10
@@ -29,7 +29,7 @@
 /* SMTP and LMTP */
 #define LIMIT_SMTP_LINE_MAX 2048         /* command line with CRLF; RFC 5321 §4.5.3.1.4 asks 512, extensions add */
 #define LIMIT_SMTP_AUTH_LINE_MAX 12288   /* RFC 4954 §4 */
-#define LIMIT_SMTP_RECIPIENTS_MAX 1000   /* per transaction; announced by LIMITS, RFC 9422 */
+#define LIMIT_SMTP_RECIPIENTS_MAX 1000   /* per transaction, RFC 5321 §4.5.3.1.8; announced by LIMITS, RFC 9422 */
 #define LIMIT_SMTP_TRANSACTIONS_MAX 1000 /* per connection; announced by LIMITS */
 #define LIMIT_SMTP_ERRORS_MAX 20         /* bad commands before 421 */
 #define LIMIT_SMTP_REPLY_LINES_MAX 100   /* of one reply that a server sends us */
@@ -39,7 +39,7 @@
 #define LIMIT_SMTP_ENVID_MAX 100         /* RFC 3461 §4.4 */
 #define LIMIT_SMTP_ORCPT_MAX 500         /* RFC 3461 §4.2 */
 #define LIMIT_SMTP_AUTH_PARAMETER_MAX 500 /* AUTH= of MAIL, RFC 4954 §3 */
-#define LIMIT_MESSAGE_SIZE 52428800      /* default of SIZE and APPENDLIMIT */
+#define LIMIT_MESSAGE_SIZE 52428800      /* default of SIZE and APPENDLIMIT; RFC 5321 §4.5.3.1.7 */
 #define LIMIT_RECEIVED_MAX 100           /* Received fields: more is a loop, RFC 5321 §6.3 */
 #define LIMIT_INLINE_BODY_MAX 1048576    /* larger bodies travel as files of their own */
 
@@ -57,7 +57,7 @@
 #define LIMIT_IMAP_LITERALS_MAX 1048576  /* octets in the literals of a command, messages not counted */
 #define LIMIT_IMAP_LITERALS_COUNT_MAX 10000 /* literals of a command */
 #define LIMIT_IMAP_DISCARD_MAX 268435456 /* octets of a refused command that are read and dropped; then the connection ends */
-#define LIMIT_IMAP_LOGIN_LINE_MAX 16384  /* the same four before log-in */
+#define LIMIT_IMAP_LOGIN_LINE_MAX 16384  /* the same three before log-in */
 #define LIMIT_IMAP_LOGIN_LITERALS_MAX 8192
 #define LIMIT_IMAP_LOGIN_DISCARD_MAX 65536
 #define LIMIT_IMAP_LITERAL_MINUS_MAX 4096 /* sent without asking before log-in: LITERAL-, RFC 7888 §5 */
@@ -72,6 +72,9 @@
 #define LIMIT_IMAP_SEARCH_KEYS_MAX 5000  /* of one SEARCH, SORT or THREAD, those of filters counted */
 #define LIMIT_IMAP_SEARCH_DEPTH_MAX 200  /* lists and alternatives within each other */
 #define LIMIT_IMAP_FILTER_DEPTH_MAX 8    /* filters within filters, RFC 5466 §3.1 */
+#define LIMIT_IMAP_THREAD_REFERENCES_MAX 20000000 /* in all messages that one THREAD looks at */
+#define LIMIT_IMAP_CONTEXTS_MAX 8        /* with UPDATE, in one session; RFC 5267 §4.3.1 */
+#define LIMIT_IMAP_CONTEXT_MESSAGES_MAX 2000000 /* results of all of them */
 #define LIMIT_IMAP_THREAD_STEPS 100      /* per message and reference, against loops of references */
 #define LIMIT_IMAP_LIST_PATTERNS_MAX 32  /* of one LIST */
 #define LIMIT_IMAP_ENTRIES_MAX 64        /* entries that GETMETADATA, SETMETADATA or RETURN (METADATA …) name */

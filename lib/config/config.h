@@ -24,6 +24,12 @@ enum config_plaintext_login { CONFIG_PLAINTEXT_NO, CONFIG_PLAINTEXT_LOOPBACK, CO
 enum config_language { CONFIG_LANGUAGE_EN, CONFIG_LANGUAGE_IT, CONFIG_LANGUAGE_SK };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 
+enum config_dmarc_policy { CONFIG_DMARC_FOLLOW, CONFIG_DMARC_MARK };
+enum config_spf_fail { CONFIG_SPF_MARK, CONFIG_SPF_REJECT };
+
+/* Bits of sender_checks. */
+enum { CONFIG_CHECK_SPF = 1, CONFIG_CHECK_DKIM = 2, CONFIG_CHECK_DMARC = 4 };
+
 /* Bits of normalise_line_ends. */
 enum { CONFIG_NORMALISE_SUBMISSION = 1, CONFIG_NORMALISE_LMTP = 2 };
 
@@ -60,6 +66,17 @@ struct config_certificates {
 	size_t count, capacity;
 };
 
+/* Accounts whose IMAP log-ins are referred to another host (RFC 2221). */
+struct config_referral {
+	char *account;
+	char *host; /* with ":port" or without */
+};
+
+struct config_referrals {
+	struct config_referral *items;
+	size_t count, capacity;
+};
+
 /* The C type of each type in config.def. */
 #define CONFIG_FIELD_host char *
 #define CONFIG_FIELD_address char *
@@ -72,6 +89,7 @@ struct config_certificates {
 #define CONFIG_FIELD_separator char /* 0 for none */
 #define CONFIG_FIELD_listen struct config_listeners
 #define CONFIG_FIELD_networks struct config_networks
+#define CONFIG_FIELD_referral struct config_referrals
 #define CONFIG_FIELD_servers struct config_servers
 #define CONFIG_FIELD_file char * /* absolute path, or empty */
 

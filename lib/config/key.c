@@ -326,6 +326,47 @@ static bool file_add(const struct config_key *key, struct str text, void *field,
 	return text.length == 0 ? set_text(text, field) : path_add(key, text, field, fail);
 }
 
+/* IMAP referrals: "alice@example.org=imap.example.net:143" */
+
+static bool is_place(struct str text)
+{
+	size_t colon = str_find_char(text, ':');
+	uint64_t port;
+	bool good = colon > 0 && (colon == text.length || str_to_u64(str_from_index(text, colon + 1), UINT16_MAX, &port));
+	for (size_t i = 0; i < colon; i++)
+		good = good && (char_is_alpha(text.data[i]) || char_is_digit(text.data[i]) || text.data[i] == '-' || text.data[i] == '.');
+	return good;
+}
+
+static bool referral_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	struct config_referrals *referrals = field;
+	size_t sign = str_find_last_char(text, '=');
+	struct str account = str_first(text, sign), host = str_from_index(text, sign + 1);
+	size_t at = str_find_char(account, '@');
+	if (at == 0 || at + 1 >= account.length || account.length > LIMIT_ADDRESS_MAX || !is_place(host))
+		return refuse(key, text, "no account and place (alice@example.org=imap.example.net)", fail);
+	*array_add(referrals) = (struct config_referral){ str_copy(account), str_copy(host) };
+	return true;
+}
+
+static void referral_clear(void *field)
+{
+	struct config_referrals *referrals = field;
+	for (size_t i = 0; i < referrals->count; i++) {
+		free(referrals->items[i].account);
+		free(referrals->items[i].host);
+	}
+	array_release(referrals);
+}
+
+static bool referral_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	const struct config_referrals *referrals = field;
+	return i < referrals->count && buf_printf(out, "%s=%s", referrals->items[i].account, referrals->items[i].host);
+}
+
 static const struct config_type type_host = { false, CONFIG_SHOW_QUOTED, host_add, text_clear, text_text };
 static const struct config_type type_address = { false, CONFIG_SHOW_QUOTED, address_add, text_clear, text_text };
 static const struct config_type type_path = { false, CONFIG_SHOW_QUOTED, path_add, text_clear, text_text };
@@ -343,6 +384,9 @@ static const struct config_type type_servers = { true, CONFIG_SHOW_QUOTED, serve
 static const struct config_type type_file = { false, CONFIG_SHOW_QUOTED, file_add, text_clear, text_text };
 static const struct config_type type_networks = { true, CONFIG_SHOW_QUOTED, networks_add, networks_clear,
 	                                              networks_text };
+
+static const struct config_type type_referral = { true, CONFIG_SHOW_QUOTED, referral_add, referral_clear,
+	                                              referral_text };
 
 #define FIELD(name) offsetof(struct config, name), sizeof(((struct config *)0)->name)
 #define CONFIG_GROUP(heading_) { .heading = heading_ },

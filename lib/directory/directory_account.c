@@ -110,7 +110,7 @@ static bool display_name_is_good(struct str name, struct fail **fail)
 /* A name that any tool can type, and that tells people whose it is when the database is lost. */
 static void directory_name(const struct directory_address *address, int64_t id, char *name)
 {
-	char local[LIMIT_LOCAL_PART_MAX + 1];
+	char local[LIMIT_ACCOUNT_LOCAL_PART_MAX + 1];
 	size_t length = strlen(address->local);
 	for (size_t i = 0; i <= length; i++) {
 		char c = address->local[i];
@@ -176,6 +176,9 @@ bool directory_account_add(struct directory *d, struct str text, struct str disp
 		return false;
 	if (!address.domain[0])
 		return fail_set(fail, FAIL_INVALID, "%s has no domain; write %s@DOMAIN", address.local, address.local);
+	if (strlen(address.local) > LIMIT_ACCOUNT_LOCAL_PART_MAX || strlen(address.shown) > LIMIT_ACCOUNT_LOCAL_PART_MAX)
+		return fail_set(fail, FAIL_INVALID, "the part before the \"@\" of an account has at most %d octets",
+		                LIMIT_ACCOUNT_LOCAL_PART_MAX);
 	if (!language_is_known(language, fail) || !display_name_is_good(display_name, fail) ||
 	    !directory_domain_get(d, str_of(address.domain), &domain, fail) || !address_is_free(d, &address, fail))
 		return false;

@@ -112,6 +112,33 @@ static void a_backup_is_taken_over(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/* An account's name is short; mail may come for it with a longer subaddress, and aliases may have longer names and targets. */
+static void long_names(void **state)
+{
+	struct fixture *f = *state;
+	struct directory_account account;
+	char name[300];
+	int64_t id;
+	for (size_t length = LIMIT_ACCOUNT_LOCAL_PART_MAX; length <= LIMIT_ACCOUNT_LOCAL_PART_MAX + 1; length++) {
+		memset(name, 'x', length);
+		memcpy(name + length, "@example.test", 14);
+		if (length == LIMIT_ACCOUNT_LOCAL_PART_MAX)
+			good(directory_account_add(f->d, str_of(name), STR(""), STR(""), &id, fail));
+		else
+			bad(FAIL_INVALID, "at most 64", directory_account_add(f->d, str_of(name), STR(""), STR(""), &id, fail));
+	}
+	good(directory_account_get_by_id(f->d, id, &account, fail));
+	for (size_t length = LIMIT_LOCAL_PART_MAX; length <= LIMIT_LOCAL_PART_MAX + 1; length++) {
+		struct str target = STR("bob@example.test");
+		memset(name, 'y', length);
+		memcpy(name + length, "@example.test", 14);
+		if (length == LIMIT_LOCAL_PART_MAX)
+			good(directory_alias_set(f->d, str_of(name), &target, 1, fail));
+		else
+			bad(FAIL_INVALID, "too long", directory_alias_set(f->d, str_of(name), &target, 1, fail));
+	}
+}
+
 static void a_batch_is_one_change(void **state)
 {
 	struct fixture *f = *state;
@@ -380,6 +407,7 @@ int main(void)
 		fixture_test(damage_is_found),
 		fixture_test(a_backup_is_a_directory),
 		fixture_test(a_backup_is_taken_over),
+		fixture_test(long_names),
 		fixture_test(a_batch_is_one_change),
 		fixture_test(a_full_disk_undoes_the_batch),
 		fixture_test(settings_are_checked),

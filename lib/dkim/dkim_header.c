@@ -1,12 +1,22 @@
 #include "dkim_header.h"
 
+/* Each field takes a line at least. */
+static size_t fields_max(struct str text)
+{
+	size_t lines = 1;
+	for (size_t i = 0; i < text.length && lines < LIMIT_HEADER_FIELDS_MAX; i++)
+		lines += text.data[i] == '\n';
+	return lines;
+}
+
 void dkim_header_read(struct arena *a, struct str text, struct dkim_header *header)
 {
 	struct header_reader reader;
+	size_t max = fields_max(text);
 	*header = (struct dkim_header){ .text = text };
-	header->fields = arena_alloc_array(a, LIMIT_HEADER_FIELDS_MAX, sizeof *header->fields);
+	header->fields = arena_alloc_array(a, max, sizeof *header->fields);
 	header_begin(&reader, text);
-	while (header->count < LIMIT_HEADER_FIELDS_MAX && header_next(&reader, &header->fields[header->count]))
+	while (header->count < max && header_next(&reader, &header->fields[header->count]))
 		header->count++;
 	const struct header_field *last = header->count ? &header->fields[header->count - 1] : NULL;
 	struct str rest = str_from_index(text, last ? last->offset + last->length : 0);

@@ -12,12 +12,23 @@ static const struct {
 	{ "IMAP4rev2", ALWAYS },                   /* RFC 9051 */
 	{ "LITERAL-", IMAP_NOT_AUTHENTICATED },    /* RFC 7888 §5: never both */
 	{ "LITERAL+", INSIDE },
+	{ "LOGIN-REFERRALS", IMAP_NOT_AUTHENTICATED }, /* RFC 2221 */
 	{ "SASL-IR", IMAP_NOT_AUTHENTICATED },     /* RFC 4959 */
 	{ "ENABLE", ALWAYS },                      /* RFC 5161 */
 	{ "ID", ALWAYS },                          /* RFC 2971 */
 	{ "IDLE", ALWAYS },                        /* RFC 2177 */
 	{ "LANGUAGE", ALWAYS },                    /* RFC 5255 */
 	{ "UNSELECT", INSIDE },                    /* RFC 3691 */
+	{ "UIDPLUS", INSIDE },                     /* RFC 4315 */
+	{ "MOVE", INSIDE },                        /* RFC 6851 */
+	{ "MULTIAPPEND", INSIDE },                 /* RFC 3502 */
+	{ "CATENATE", INSIDE },                    /* RFC 4469 */
+	{ "CONDSTORE", INSIDE },                   /* RFC 7162 §3.1 */
+	{ "QRESYNC", INSIDE },                     /* RFC 7162 §3.2 */
+	{ "UTF8=ACCEPT", INSIDE },                 /* RFC 6855 */
+	{ "REPLACE", INSIDE },                     /* RFC 8508 */
+	{ "UIDONLY", INSIDE },                     /* RFC 9586 */
+	{ "UNAUTHENTICATE", INSIDE },              /* RFC 8437 */
 	{ "NAMESPACE", INSIDE },                   /* RFC 2342 */
 	{ "CHILDREN", INSIDE },                    /* RFC 3348 */
 	{ "LIST-EXTENDED", INSIDE },               /* RFC 5258 */
@@ -32,6 +43,10 @@ static const struct {
 	{ "QUOTA=RES-MESSAGE", INSIDE },
 	{ "METADATA", INSIDE },                    /* RFC 5464 */
 	{ "METADATA-SERVER", INSIDE },
+	{ "BINARY", INSIDE },                      /* RFC 3516 */
+	{ "OBJECTID", INSIDE },                    /* RFC 8474 */
+	{ "SAVEDATE", INSIDE },                    /* RFC 8514 */
+	{ "PREVIEW", INSIDE },                     /* RFC 8970 */
 	{ "NOTIFY", INSIDE },                      /* RFC 5465 */
 };
 

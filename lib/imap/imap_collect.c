@@ -70,10 +70,15 @@ static enum imap_collected end_discarding(struct imap_collector *c)
 	return give_out(c, c->silent ? IMAP_MORE : c->too_big ? IMAP_TOO_BIG : IMAP_LINE_TOO_LONG);
 }
 
+static uint64_t discard_room(const struct imap_collector *c)
+{
+	return c->discarded < c->limits.discard_max ? c->limits.discard_max - c->discarded : 0;
+}
+
 /* From here on the command is passed over, first these octets of a literal. */
 static enum imap_collected discard(struct imap_collector *c, uint64_t literal)
 {
-	if (literal > c->limits.discard_max - c->discarded)
+	if (literal > discard_room(c))
 		return give_out(c, IMAP_TAKES_TOO_LONG);
 	c->left = literal;
 	c->tail_length = 0;
@@ -138,6 +143,23 @@ static struct str take(struct str *input, size_t length)
 	return part;
 }
 
+static void keep_tail(struct imap_collector *c, struct str part)
+{
+	if (part.length >= sizeof c->tail) {
+		memcpy(c->tail, part.data + part.length - sizeof c->tail, sizeof c->tail);
+		c->tail_length = sizeof c->tail;
+		return;
+	}
+	size_t keep = sizeof c->tail - part.length;
+	if (c->tail_length > keep) {
+		memmove(c->tail, c->tail + c->tail_length - keep, keep);
+		c->tail_length = keep;
+	}
+	if (part.length)
+		memcpy(c->tail + c->tail_length, part.data, part.length);
+	c->tail_length += part.length;
+}
+
 /* The tag is all that is needed of a line that is too long; one octet more shows where it ends. */
 static void keep_tag(struct imap_collector *c, struct str input)
 {
@@ -148,12 +170,22 @@ static void keep_tag(struct imap_collector *c, struct str input)
 		buf_truncate(&c->text, most);
 }
 
+/* What was collected of the line is discarded like the rest of it. */
+static enum imap_collected give_up_line(struct imap_collector *c, struct str input)
+{
+	size_t begun = c->line_octets - c->line_began_at;
+	enum imap_collected what = discard(c, 0);
+	c->discarded += begun;
+	keep_tail(c, str_from_index(buf_str(&c->text), c->text.length - begun));
+	keep_tag(c, input);
+	return what;
+}
+
 static enum imap_collected take_line(struct imap_collector *c, struct str *input)
 {
 	size_t end = str_find_char(*input, '\n'), room = c->limits.line_max - c->line_octets;
 	if (end > room) {
-		keep_tag(c, *input);
-		return discard(c, 0);
+		return give_up_line(c, *input);
 	}
 	bool whole = end < input->length;
 	struct str part = take(input, end);
@@ -187,23 +219,6 @@ static enum imap_collected discard_literal(struct imap_collector *c, struct str 
 	return IMAP_MORE;
 }
 
-static void keep_tail(struct imap_collector *c, struct str part)
-{
-	if (part.length >= sizeof c->tail) {
-		memcpy(c->tail, part.data + part.length - sizeof c->tail, sizeof c->tail);
-		c->tail_length = sizeof c->tail;
-		return;
-	}
-	size_t keep = sizeof c->tail - part.length;
-	if (c->tail_length > keep) {
-		memmove(c->tail, c->tail + c->tail_length - keep, keep);
-		c->tail_length = keep;
-	}
-	if (part.length)
-		memcpy(c->tail + c->tail_length, part.data, part.length);
-	c->tail_length += part.length;
-}
-
 /* A number of so many digits that its beginning is not in the tail. */
 static bool tail_is_digits(struct str tail)
 {
@@ -218,7 +233,7 @@ static enum imap_collected discard_line(struct imap_collector *c, struct str *in
 	struct announced a;
 	size_t end = str_find_char(*input, '\n');
 	bool whole = end < input->length;
-	if (end > c->limits.discard_max - c->discarded)
+	if (end > discard_room(c))
 		return give_out(c, IMAP_TAKES_TOO_LONG);
 	struct str part = take(input, end);
 	c->discarded += part.length;

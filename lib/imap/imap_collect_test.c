@@ -154,6 +154,15 @@ static void a_literal_behind_a_long_line_goes_with_it(void **state)
 	while (text.length < 400)
 		buf_add_char(&text, 'x');
 	buf_add_str(&text, STR(" {8+}\r\na LOGOUT {000003+}\nabc\r\nb NOOP\r\n"));
+	/* its announcement may stand across the place where the line became too long */
+	for (size_t cut = 0; cut < 10; cut++) {
+		CLEANUP(buf_release) struct buf other = BUF_WITH_LIMIT(1000);
+		buf_add_str(&other, STR("tag "));
+		while (other.length < 293 + cut)
+			buf_add_char(&other, 'x');
+		buf_add_str(&other, STR("{00008+}\r\na LOGOUT\r\nb NOOP\r\n"));
+		check(buf_str(&other), false, "L(tag)C(b NOOP)");
+	}
 	check(buf_str(&text), false, "L(tag)C(b NOOP)");
 	buf_clear(&text);
 	while (text.length < 400)

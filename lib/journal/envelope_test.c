@@ -66,7 +66,7 @@ static void the_limits_fit_together(void **state)
 	(void)state;
 	CLEANUP(arena_cleanup) struct arena *arena = arena_new(16 << 20);
 	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(LIMIT_ENVELOPE_SIZE_MAX);
-	char text[501];
+	char text[LIMIT_ADDRESS_MAX + 2];
 	memset(text, 'x', sizeof text);
 	size_t count = LIMIT_ENVELOPE_RECIPIENTS_MAX;
 	struct envelope e = sample(arena_alloc_array(arena, count, sizeof(struct envelope_recipient)), count);
@@ -84,7 +84,7 @@ static void the_limits_fit_together(void **state)
 static void what_breaks_a_limit_is_refused(void **state)
 {
 	(void)state;
-	char text[501];
+	char text[LIMIT_ADDRESS_MAX + 2];
 	memset(text, 'x', sizeof text);
 	for (int kind = 0; kind < 14; kind++) {
 		struct envelope_recipient recipients[2];

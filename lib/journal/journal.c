@@ -50,6 +50,7 @@ struct journal {
 	uint64_t unmarked;     /* trimmed, but the durable mark does not free it yet */
 	uint64_t durable_mark; /* a trim_sequence that a crash cannot take back */
 	bool failed;
+	enum fail_kind why_failed; /* FAIL_IO or FAIL_NO_SPACE */
 };
 
 static void lock(pthread_mutex_t *mutex)
@@ -179,8 +180,11 @@ bool journal_remove(int directory, const struct journal_uuid *uuid, struct fail 
 /* Needs the writer lock. A failure is final. */
 static bool give_up(struct journal *j, struct fail **fail, const char *what)
 {
+	enum fail_kind why = errno == ENOSPC || errno == EDQUOT ? FAIL_NO_SPACE : FAIL_IO;
 	fail_set_errno(fail, FAIL_IO, "%s the journal", what);
 	HOLD(&j->index);
+	if (!j->failed)
+		j->why_failed = why;
 	j->failed = true;
 	return false;
 }
@@ -189,7 +193,7 @@ static bool refuse_failed(struct journal *j, struct fail **fail)
 {
 	if (!journal_is_failed(j))
 		return true;
-	return fail_set(fail, FAIL_IO, "the journal is closed for writing after an error");
+	return fail_set(fail, j->why_failed, "the journal is closed for writing after an error");
 }
 
 /* Needs the writer lock. Writes the slot that does not hold the present mark, so that a torn write leaves that. */
@@ -612,6 +616,8 @@ static void claim(struct journal *j, struct journal_report *report)
 	bool exhausted = j->next_sequence >= JOURNAL_SEQUENCE_MAX - j->size;
 	if (report->read_only || exhausted || !write_slot(j, slot, NULL)) {
 		report->read_only = true;
+		if (!j->failed)
+			j->why_failed = FAIL_IO;
 		j->failed = true;
 		return;
 	}

@@ -100,7 +100,7 @@ static bool check_stream(int file, uint64_t id, uint64_t offset, uint64_t size, 
 int spoolfile_body_begin(int directory, uint64_t id, struct fail **fail)
 {
 	unlink_named(directory, id, body_part_suffix);
-	return open_named(directory, id, body_part_suffix, O_WRONLY | O_CREAT | O_EXCL, fail);
+	return open_named(directory, id, body_part_suffix, O_RDWR | O_CREAT | O_EXCL, fail);
 }
 
 bool spoolfile_body_finish(int directory, uint64_t id, uint64_t size, struct fail **fail)

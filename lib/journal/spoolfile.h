@@ -62,7 +62,7 @@ struct spoolfile_summary {
  * before and body is empty; else body has envelope->body_size octets. FAIL_EXISTS, FAIL_NO_SPACE, FAIL_IO. */
 bool spoolfile_create(int directory, const struct envelope *envelope, struct str body, struct fail **fail);
 
-/* Begins "<id>.body.part" and gives a descriptor for writing, which may go to another process; -1 on failure. */
+/* Begins "<id>.body.part" and gives a descriptor for reading and writing, which may go to another process; -1 on failure. */
 int spoolfile_body_begin(int directory, uint64_t id, struct fail **fail);
 
 /* Checks the size, flushes, names it "<id>.body", flushes the directory. What is written through a

@@ -1,5 +1,7 @@
 #include "file.h"
 
+#include "mem.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -81,10 +83,26 @@ int file_sealed_memory(const char *name, struct str content, struct fail **fail)
 	return sealed;
 }
 
+static bool sync_parent(const char *path, struct fail **fail)
+{
+	struct str parent = str_of(path);
+	while (parent.length > 1 && parent.data[parent.length - 1] == '/')
+		parent.length--;
+	size_t slash = str_find_last_char(parent, '/');
+	parent = slash == parent.length ? STR(".") : str_first(parent, slash ? slash : 1);
+	CLEANUP(mem_free) char *name = str_copy(parent);
+	CLEANUP(file_close) int folder = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0 && errno == EACCES)
+		return true;
+	return (folder >= 0 && fsync(folder) == 0) || fail_set_errno(fail, FAIL_IO, "cannot flush %s", name);
+}
+
 bool file_make_directory(const char *path, unsigned mode, struct fail **fail)
 {
 	struct stat facts;
-	if (mkdir(path, mode) == 0 || (errno == EEXIST && stat(path, &facts) == 0 && S_ISDIR(facts.st_mode)))
+	if (mkdir(path, mode) == 0)
+		return sync_parent(path, fail);
+	if (errno == EEXIST && stat(path, &facts) == 0 && S_ISDIR(facts.st_mode))
 		return true;
 	return fail_set_errno(fail, FAIL_IO, "cannot make the directory %s", path);
 }

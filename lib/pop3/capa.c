@@ -56,7 +56,7 @@ void pop3_capa_answer(struct buf *out, const struct pop3_capabilities *configure
 		if (*plain_flag(&now, i))
 			add_line(out, plain[i].tag, (struct str){});
 	if (now.sasl)
-		add_line(out, "SASL", now.mechanisms);
+		add_line(out, "SASL", now.mechanisms); /* RFC 5034 §3 */
 	if (now.utf8)
 		add_line(out, "UTF8", now.utf8_user ? STR("USER") : (struct str){});
 	if (now.login_delay)

@@ -4,6 +4,7 @@
 #include "reply.h"
 #include "text.h"
 
+/* RFC 1939 §9 sums up the first of them. */
 static const struct pop3_command_info commands[POP3_VERB_COUNT] = {
 	[POP3_VERB_CAPA] = { "CAPA", POP3_ANY_STATE, POP3_LISTS, 0, 0, "CAPA", "Lists what the server can do.",
 		"RFC 2449 §5" },

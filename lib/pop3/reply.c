@@ -3,6 +3,7 @@
 #include "limits.h"
 #include "text.h"
 
+/* RFC 2449 §8.1, RFC 3206 §4 and §5, RFC 6856 §5 */
 static const char *const code_names[POP3_CODE_COUNT] = {
 	[POP3_NO_CODE] = "",           [POP3_IN_USE] = "IN-USE",     [POP3_LOGIN_DELAY] = "LOGIN-DELAY",
 	[POP3_SYS_TEMP] = "SYS/TEMP",  [POP3_SYS_PERM] = "SYS/PERM", [POP3_AUTH] = "AUTH",

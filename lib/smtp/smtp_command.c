@@ -31,6 +31,7 @@ static const struct smtp_command commands[SMTP_COMMAND_COUNT] = {
 	{ "NOOP", NULL, SMTP_COMMAND_NOOP, SMTP_ANY_PHASE, ANY_TIME | LAST },
 	{ "HELP", NULL, SMTP_COMMAND_HELP, SMTP_ANY_PHASE, ANY_TIME },
 	{ "VRFY", NULL, SMTP_COMMAND_VRFY, SMTP_ANY_PHASE, LAST | ARGUMENT },
+	/* RFC 5321 §3.5.4, §7.3 */
 	{ "EXPN", NULL, SMTP_COMMAND_EXPN, SMTP_ANY_PHASE, LAST | SMTP_NOT_OFFERED },
 	{ "QUIT", NULL, SMTP_COMMAND_QUIT, SMTP_ANY_PHASE, ANY_TIME | LAST | BARE },
 };
@@ -40,6 +41,7 @@ static const struct smtp_reply other_protocol = { 500, "5.5.1",
 	                                              "This is the other protocol: LMTP begins with LHLO, SMTP with EHLO" };
 static const struct smtp_reply not_offered = { 502, "5.5.1", "Command not implemented" };
 static const struct smtp_reply needs_tls = { 530, "5.7.0", "Must issue a STARTTLS command first" };
+/* RFC 6409 §4.3, RFC 4954 §6 */
 static const struct smtp_reply needs_login = { 530, "5.7.0", "Authentication required" };
 static const struct smtp_reply no_argument = { 501, "5.5.4", "This command has no argument" };
 static const struct smtp_reply needs_argument = { 501, "5.5.4", "This command needs an argument" };

@@ -1,5 +1,5 @@
 /*
- * Trace fields: Received and Return-Path (RFC 5321 §4.4; "with" by RFC 3848 and RFC 6531 §4.3).
+ * Trace fields: Received and Return-Path (RFC 5321 §4.4, RFC 6531 §3.7.3; "with" by RFC 3848 and RFC 6531 §4.3).
  *
  * Folded to stay within 78 columns wherever a single word allows it. Whatever stands in the strings, the result is one
  * well-formed field: octets that could end a line, a comment or a word become "?". Octets of UTF-8 pass in an

@@ -126,7 +126,7 @@ static void drop_rows(struct index_image *image, const uint32_t *uids, size_t co
 
 static void remember_changes(struct index_image *image, const struct index_delta *delta)
 {
-	size_t count = delta->rows.list.count;
+	size_t count = delta->rows.list.count + delta->changes.count;
 	if (count > CHANGES_MAX || image->changes.count + count > 2 * CHANGES_MAX) {
 		size_t keep = count > CHANGES_MAX || image->changes.count < CHANGES_MAX ? 0 : CHANGES_MAX;
 		size_t drop = image->changes.count - keep;
@@ -137,8 +137,12 @@ static void remember_changes(struct index_image *image, const struct index_delta
 	}
 	if (count > CHANGES_MAX)
 		image->changes_floor = delta->modseq;
-	for (size_t i = 0; count <= CHANGES_MAX && i < count; i++)
+	if (count > CHANGES_MAX)
+		return;
+	for (size_t i = 0; i < delta->rows.list.count; i++)
 		*array_add(&image->changes) = (struct image_change){ delta->modseq, delta->rows.list.items[i].uid };
+	for (size_t i = 0; i < delta->changes.count; i++)
+		*array_add(&image->changes) = (struct image_change){ delta->modseq, delta->changes.items[i].uid };
 }
 
 static size_t change_above(const struct index_image *image, uint64_t modseq)
@@ -199,26 +203,36 @@ void image_changed(const struct index_image *image, uint64_t modseq, struct stor
 
 /* ---- carried forward ---- */
 
-static void apply_entry(struct index_image *image, const struct store_entry *entry, struct store_keywords keywords,
-                        size_t *hint)
+static void set_unseen(struct index_image *image, uint32_t uid, uint32_t flags)
 {
-	bool is_new = entry->uid > uidmap_last(&image->uids);
-	if (is_new)
-		uidmap_append(&image->uids, entry->uid);
-	must(is_new || uidmap_has(&image->uids, entry->uid));
-	if (entry->flags & STORE_SEEN)
-		uidmap_remove(&image->unseen, entry->uid);
+	if (flags & STORE_SEEN)
+		uidmap_remove(&image->unseen, uid);
 	else
-		uidmap_add(&image->unseen, entry->uid);
+		uidmap_add(&image->unseen, uid);
+}
+
+static void apply_row(struct index_image *image, const struct store_entry *entry, struct store_keywords keywords)
+{
+	uidmap_append(&image->uids, entry->uid);
+	set_unseen(image, entry->uid, entry->flags);
+	if (image->rows_there)
+		set_row(image, array_add(&image->rows), entry, keywords);
+}
+
+static void apply_change(struct index_image *image, const struct index_delta *delta, const struct index_change *change,
+                         size_t *hint)
+{
+	set_unseen(image, change->uid, change->flags);
 	if (!image->rows_there)
 		return;
-	if (is_new) {
-		set_row(image, array_add(&image->rows), entry, keywords);
-		return;
-	}
-	*hint = image_row_at(image, entry->uid,
-	                     *hint < image->rows.count && image->rows.items[*hint].uid <= entry->uid ? *hint : 0);
-	set_row(image, &image->rows.items[*hint], entry, keywords);
+	bool onward = *hint < image->rows.count && image->rows.items[*hint].uid <= change->uid;
+	*hint = image_row_at(image, change->uid, onward ? *hint : 0);
+	must(*hint < image->rows.count && image->rows.items[*hint].uid == change->uid);
+	struct store_row *row = &image->rows.items[(*hint)++];
+	row->modseq = delta->modseq;
+	row->flags = (uint32_t)change->flags & FLAGS_MASK;
+	struct store_keywords keywords = { delta->rows.keywords.items + change->keywords, change->keyword_count };
+	set_keywords(image, row, keywords);
 }
 
 void image_apply(struct index_image *image, const struct index_delta *delta)
@@ -227,11 +241,13 @@ void image_apply(struct index_image *image, const struct index_delta *delta)
 	for (size_t i = 0; i < delta->rows.list.count; i++) {
 		const struct store_entry *entry = &delta->rows.list.items[i];
 		struct store_keywords keywords = { delta->rows.keywords.items + entry->keywords, entry->keyword_count };
-		apply_entry(image, entry, keywords, &hint);
-		hint++;
+		apply_row(image, entry, keywords);
 	}
+	for (size_t i = 0; i < delta->changes.count; i++)
+		apply_change(image, delta, &delta->changes.items[i], &hint);
 	for (size_t i = 0; i < delta->gone.count; i++) {
-		must(uidmap_remove(&image->uids, delta->gone.items[i]));
+		bool was_there = uidmap_remove(&image->uids, delta->gone.items[i]);
+		must(was_there);
 		uidmap_remove(&image->unseen, delta->gone.items[i]);
 	}
 	if (image->rows_there) {

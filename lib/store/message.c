@@ -1,70 +1,6 @@
-#include "store_internal.h"
+#include "rows.h"
 
-#include <stdlib.h>
-
-/*
- * The rows that an operation works on are read first, from the index in memory if it has them: what changes a table must
- * not walk it, and clients want to know what changed. Then what is the same for many rows in a row is done by one
- * statement.
- */
-
-enum { KEYWORD_BYTES_MAX = 1 << 28 };
-
-static void rows_release(struct placement_rows *rows)
-{
-	array_release(&rows->list);
-	array_release(&rows->breaks);
-	buf_release(&rows->keywords);
-}
-
-static void read_row(sqlite3_stmt *query, struct placement_rows *rows, uint64_t mailbox)
-{
-	struct placement *row = array_add(&rows->list);
-	*row = (struct placement){ .mailbox = mailbox,
-		                       .uid = (uint32_t)column_u64(query, 0),
-		                       .message = column_u64(query, 1),
-		                       .flags = (uint32_t)column_u64(query, 2),
-		                       .modseq = column_u64(query, 3),
-		                       .size = column_u64(query, 4),
-		                       .received = sqlite3_column_int64(query, 5),
-		                       .saved = sqlite3_column_int64(query, 6),
-		                       .keywords = column_bytes(query, 7) };
-	buf_add_str(&rows->keywords, row->keywords);
-}
-
-static bool read_rows(struct store_txn *txn, const struct store_selection *selection, struct placement_rows *rows)
-{
-	buf_init(&rows->keywords, KEYWORD_BYTES_MAX);
-	bool read = index_read_rows(txn, selection, rows);
-	for (size_t i = 0; !read && txn_ok(txn) && i < selection->count; i++) {
-		sqlite3_stmt *query = txn_query(txn, "SELECT uid, message, flags, modseq, size, received, saved, keywords"
-		                                     " FROM placement WHERE mailbox = ? AND uid >= ? AND uid <= ?");
-		bind_u64(query, 1, selection->mailbox);
-		bind_u64(query, 2, selection->ranges[i].first);
-		bind_u64(query, 3, selection->ranges[i].last);
-		*array_add(&rows->breaks) = rows->list.count;
-		while (txn_step(txn, query) == DATABASE_ROW)
-			read_row(query, rows, selection->mailbox);
-	}
-	if (rows->keywords.overflowed)
-		txn_set_fail(txn, FAIL_LIMIT, "too many keywords at once");
-	const char *at = rows->keywords.data;
-	for (size_t i = 0; txn_ok(txn) && i < rows->list.count; i++) {
-		struct str *keywords = &rows->list.items[i].keywords;
-		*keywords = str_from(keywords->length ? at : NULL, keywords->length);
-		at += keywords->length;
-	}
-	return txn_ok(txn);
-}
-
-/* True when other rows may lie before this one; *next is the next break to look at, 0 at first. */
-static bool is_break(const struct placement_rows *rows, size_t row, size_t *next)
-{
-	bool found = false;
-	for (; *next < rows->breaks.count && rows->breaks.items[*next] <= row; ++*next)
-		found = true;
-	return found;
-}
+/* What is the same for many placements in a row is done by one statement. */
 
 static void add_uid(struct store_uids *uids, uint32_t uid)
 {
@@ -176,24 +112,25 @@ static bool change_row(struct change_run *run, const struct placement *row, stru
 		return false;
 	after.modseq = txn_modseq(run->txn);
 	count_flags(run->txn, run->mailbox, row->flags, after.flags);
-	index_note_row(run->txn, &after);
+	index_note_change(run->txn, &after);
 	uid_page_set(run->txn, run->mailbox, row->uid, after.flags);
 	add_to_run(run, row, after.keywords);
 	return true;
 }
 
-static bool change_rows(struct change_run *run, const struct placement_rows *rows, struct store_uids *changed,
+/* One piece. */
+static void change_rows(struct change_run *run, struct rows *rows, struct store_uids *changed,
                         struct store_uids *conflicts)
 {
 	const struct store_change *change = run->change;
 	CLEANUP(buf_release) struct buf given_memory = BUF_WITH_LIMIT(2 * LIMIT_KEYWORDS_PER_MAILBOX);
 	CLEANUP(buf_release) struct buf memory = BUF_WITH_LIMIT(4 * LIMIT_KEYWORDS_PER_MAILBOX);
 	struct str given = keywords_pack(&change->keywords, &given_memory);
-	for (size_t i = 0, next = 0; txn_ok(run->txn) && i < rows->list.count; i++) {
+	for (size_t i = 0; txn_ok(run->txn) && i < rows->list.count; i++) {
 		const struct placement *row = &rows->list.items[i];
-		if (is_break(rows, i, &next))
-			finish_run(run);
 		bool conflict = row->modseq > change->unchanged_since;
+		if (rows_break(rows, i))
+			finish_run(run);
 		if (conflict)
 			add_uid(conflicts, row->uid);
 		else if (change_row(run, row, given, &memory)) {
@@ -203,24 +140,64 @@ static bool change_rows(struct change_run *run, const struct placement_rows *row
 		finish_run(run);
 	}
 	finish_run(run);
-	if (changed)
-		changed->modseq = run->txn->modseq;
-	return txn_ok(run->txn);
+}
+
+/* Pieces from the position on: all there are, or one. */
+static bool change_flags(struct store_txn *txn, const struct store_selection *selection,
+                         const struct store_change *change, struct rows_position *at, bool all,
+                         struct store_uids *changed, struct store_uids *conflicts)
+{
+	must(change->keywords.count <= LIMIT_KEYWORDS_PER_MAILBOX);
+	CLEANUP(rows_release) struct rows rows = {};
+	struct mailbox_state *mailbox = mailbox_state(txn, selection->mailbox);
+	if (!mailbox)
+		return false;
+	struct change_run run = { .txn = txn, .change = change, .mailbox = mailbox,
+		                      .keywords.limit = 4 * LIMIT_KEYWORDS_PER_MAILBOX };
+	rows_init(&rows, txn, mailbox, selection, at);
+	bool more = rows_read(&rows);
+	while (more) {
+		change_rows(&run, &rows, changed, conflicts);
+		more = all && rows_read(&rows);
+	}
+	*at = rows.at;
+	buf_release(&run.keywords);
+	if (changed && txn->modseq)
+		changed->modseq = txn->modseq;
+	return txn_ok(txn);
 }
 
 bool store_flags(struct store_txn *txn, const struct store_selection *selection, const struct store_change *change,
                  struct store_uids *changed, struct store_uids *conflicts)
 {
-	must(change->keywords.count <= LIMIT_KEYWORDS_PER_MAILBOX);
-	CLEANUP(rows_release) struct placement_rows rows = {};
-	struct mailbox_state *mailbox = mailbox_state(txn, selection->mailbox);
-	if (!mailbox || !read_rows(txn, selection, &rows))
-		return false;
-	struct change_run run = { .txn = txn, .change = change, .mailbox = mailbox,
-		                      .keywords.limit = 4 * LIMIT_KEYWORDS_PER_MAILBOX };
-	change_rows(&run, &rows, changed, conflicts);
-	buf_release(&run.keywords);
-	return txn_ok(txn);
+	struct rows_position at = {};
+	return change_flags(txn, selection, change, &at, true, changed, conflicts);
+}
+
+static void keep_uids(struct store_uids *uids, size_t count)
+{
+	if (uids)
+		uids->uids.count = count;
+}
+
+bool store_flags_in_steps(struct store *store, const struct store_selection *selection,
+                          const struct store_change *change, struct store_uids *changed, struct store_uids *conflicts,
+                          struct fail **fail)
+{
+	struct rows_position at = {};
+	bool ok = true;
+	while (ok && at.range < selection->count) {
+		size_t before = changed ? changed->uids.count : 0;
+		size_t conflicts_before = conflicts ? conflicts->uids.count : 0;
+		struct store_txn *txn = store_begin_deferred(store);
+		change_flags(txn, selection, change, &at, false, changed, conflicts);
+		ok = store_commit(&txn, fail);
+		if (!ok) {
+			keep_uids(changed, before);
+			keep_uids(conflicts, conflicts_before);
+		}
+	}
+	return store_barrier(store, fail) && ok;
 }
 
 /* ---- copy ---- */
@@ -241,21 +218,24 @@ static bool copy_row(struct store_txn *txn, struct mailbox_state *to, const stru
 	return txn_ok(txn) && placement_insert(txn, &copy);
 }
 
-static bool copy_rows(struct store_txn *txn, const struct placement_rows *rows, uint64_t to, struct store_uids *copied)
+/* One piece. */
+static void copy_rows(struct store_txn *txn, const struct rows *rows, uint64_t to, struct store_uids *copied)
 {
-	struct mailbox_state *mailbox = mailbox_state(txn, to);
-	if (!mailbox)
-		return false;
-	for (size_t i = 0; txn_ok(txn) && i < rows->list.count; i++)
-		copy_row(txn, mailbox, &rows->list.items[i], copied);
-	if (copied) {
-		copied->to_uidvalidity = mailbox->uidvalidity;
-		copied->modseq = txn->modseq;
-	}
-	return txn_ok(txn);
+	struct mailbox_state *target = mailbox_state(txn, to);
+	for (size_t i = 0; target && txn_ok(txn) && i < rows->list.count; i++)
+		copy_row(txn, target, &rows->list.items[i], copied);
 }
 
-static uint64_t sum_sizes(const struct placement_rows *rows)
+static void tell_copied(struct store_txn *txn, uint64_t to, struct store_uids *copied)
+{
+	const struct mailbox_state *target = mailbox_state(txn, to);
+	if (!copied || !target)
+		return;
+	copied->to_uidvalidity = target->uidvalidity;
+	copied->modseq = txn->modseq;
+}
+
+static uint64_t sum_sizes(const struct rows *rows)
 {
 	uint64_t sum = 0;
 	for (size_t i = 0; i < rows->list.count; i++)
@@ -265,9 +245,15 @@ static uint64_t sum_sizes(const struct placement_rows *rows)
 
 bool store_copy(struct store_txn *txn, const struct store_selection *selection, uint64_t to, struct store_uids *copied)
 {
-	CLEANUP(rows_release) struct placement_rows rows = {};
-	return mailbox_state(txn, selection->mailbox) && read_rows(txn, selection, &rows) &&
-	       quota_allows(txn, sum_sizes(&rows), rows.list.count) && copy_rows(txn, &rows, to, copied);
+	CLEANUP(rows_release) struct rows rows = {};
+	struct mailbox_state *mailbox = mailbox_state(txn, selection->mailbox);
+	if (!mailbox)
+		return false;
+	rows_init(&rows, txn, mailbox, selection, &(struct rows_position){});
+	while (rows_read(&rows) && quota_allows(txn, sum_sizes(&rows), rows.list.count))
+		copy_rows(txn, &rows, to, copied);
+	tell_copied(txn, to, copied);
+	return txn_ok(txn);
 }
 
 /* ---- expunge and move ---- */
@@ -344,25 +330,32 @@ static void add_gone(struct gone_run *run, const struct placement *row)
 	run->rows.last = run->uids.last = row->uid;
 }
 
+/* One piece. */
+static void expunge_rows(struct gone_run *run, struct rows *rows, bool any, struct store_uids *expunged)
+{
+	for (size_t i = 0; txn_ok(run->txn) && i < rows->list.count; i++) {
+		const struct placement *row = &rows->list.items[i];
+		bool goes = any || row->flags & STORE_DELETED;
+		if (rows_break(rows, i) || !goes)
+			finish_gone(run);
+		if (!goes)
+			continue;
+		add_uid(expunged, row->uid);
+		add_gone(run, row);
+	}
+	finish_gone(run);
+}
+
 bool store_expunge(struct store_txn *txn, const struct store_selection *selection, bool any,
                    struct store_uids *expunged)
 {
-	CLEANUP(rows_release) struct placement_rows rows = {};
+	CLEANUP(rows_release) struct rows rows = {};
 	struct gone_run run = { .txn = txn, .mailbox = mailbox_state(txn, selection->mailbox) };
-	if (!run.mailbox || !read_rows(txn, selection, &rows))
+	if (!run.mailbox)
 		return false;
-	for (size_t i = 0, next = 0; txn_ok(txn) && i < rows.list.count; i++) {
-		const struct placement *row = &rows.list.items[i];
-		if (is_break(&rows, i, &next))
-			finish_gone(&run);
-		if (any || row->flags & STORE_DELETED) {
-			add_uid(expunged, row->uid);
-			add_gone(&run, row);
-		} else {
-			finish_gone(&run);
-		}
-	}
-	finish_gone(&run);
+	rows_init(&rows, txn, run.mailbox, selection, &(struct rows_position){});
+	while (rows_read(&rows))
+		expunge_rows(&run, &rows, any, expunged);
 	if (expunged)
 		expunged->modseq = txn->modseq;
 	return txn_ok(txn);
@@ -371,15 +364,15 @@ bool store_expunge(struct store_txn *txn, const struct store_selection *selectio
 /* RFC 6851: copied and gone at once; the account's usage is what it was. */
 bool store_move(struct store_txn *txn, const struct store_selection *selection, uint64_t to, struct store_uids *moved)
 {
-	CLEANUP(rows_release) struct placement_rows rows = {};
+	CLEANUP(rows_release) struct rows rows = {};
 	struct gone_run run = { .txn = txn, .mailbox = mailbox_state(txn, selection->mailbox), .moved = true };
-	if (!run.mailbox || !read_rows(txn, selection, &rows) || !copy_rows(txn, &rows, to, moved))
+	if (!run.mailbox)
 		return false;
-	for (size_t i = 0, next = 0; txn_ok(txn) && i < rows.list.count; i++) {
-		if (is_break(&rows, i, &next))
-			finish_gone(&run);
-		add_gone(&run, &rows.list.items[i]);
+	rows_init(&rows, txn, run.mailbox, selection, &(struct rows_position){});
+	while (rows_read(&rows)) {
+		copy_rows(txn, &rows, to, moved);
+		expunge_rows(&run, &rows, true, NULL);
 	}
-	finish_gone(&run);
+	tell_copied(txn, to, moved);
 	return txn_ok(txn);
 }

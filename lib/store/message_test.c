@@ -230,6 +230,293 @@ static void a_listener_is_told_of_its_mailbox(void **state)
 	close(other_ear.event);
 }
 
+/* ---- anything, against an array ---- */
+
+enum { MODEL_MAX = 120, MODEL_STEPS = 400, MODEL_KEYWORDS = 3 };
+
+struct model_row {
+	uint64_t message, modseq;
+	uint32_t uid, flags, keywords; /* keywords: bits */
+};
+
+struct model {
+	ARRAY(struct model_row) rows[2];
+	uint32_t uidnext[2];
+	uint64_t mailboxes[2];
+	uint16_t keywords[MODEL_KEYWORDS];
+};
+
+static uint64_t random_state;
+
+static uint32_t dice(uint32_t below)
+{
+	random_state = random_state * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return (uint32_t)(random_state >> 33) % below;
+}
+
+static size_t numbers_of(const struct model *m, uint32_t bits, uint16_t *numbers)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < MODEL_KEYWORDS; i++)
+		if (bits >> i & 1)
+			numbers[count++] = m->keywords[i];
+	return count;
+}
+
+static bool selected(const struct store_selection *s, uint32_t uid)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (uid >= s->ranges[i].first && uid <= s->ranges[i].last)
+			return true;
+	return false;
+}
+
+static size_t some_ranges(uint32_t uidnext, struct store_range *ranges, size_t max)
+{
+	size_t count = 0;
+	uint32_t width = 1 + dice(3) * 20;
+	uint32_t at = 1 + dice(uidnext);
+	while (count < max && at < uidnext + 2) {
+		uint32_t last = dice(8) ? at + dice(width) : UINT32_MAX;
+		ranges[count++] = (struct store_range){ at, last };
+		at = last == UINT32_MAX ? last : last + 1 + dice(width);
+	}
+	return count;
+}
+
+static void model_flags(struct model *m, size_t box, struct store_txn *txn, const struct store_selection *s)
+{
+	uint16_t numbers[MODEL_KEYWORDS];
+	uint32_t bits = dice(3) ? 0 : dice(1 << MODEL_KEYWORDS);
+	uint64_t median = m->rows[box].count ? m->rows[box].items[m->rows[box].count / 2].modseq : 0;
+	struct store_change change = { .how = (enum store_flags_how)dice(3), .flags = dice(32),
+		                           .unchanged_since = dice(3) ? UINT64_MAX : median };
+	change.keywords = (struct store_keywords){ numbers, numbers_of(m, bits, numbers) };
+	struct store_uids changed = {};
+	struct store_uids conflicts = {};
+	assert_true(store_flags(txn, s, &change, &changed, &conflicts));
+	size_t c = 0;
+	size_t x = 0;
+	for (size_t i = 0; i < m->rows[box].count; i++) {
+		struct model_row *row = &m->rows[box].items[i];
+		if (!selected(s, row->uid))
+			continue;
+		if (row->modseq > change.unchanged_since) {
+			assert_int_equal(conflicts.uids.items[x++], row->uid);
+			continue;
+		}
+		uint32_t flags = change.how == STORE_FLAGS_ADD      ? row->flags | change.flags
+		                 : change.how == STORE_FLAGS_REMOVE ? row->flags & ~change.flags
+		                                                    : change.flags;
+		uint32_t words = change.how == STORE_FLAGS_ADD      ? row->keywords | bits
+		                 : change.how == STORE_FLAGS_REMOVE ? row->keywords & ~bits
+		                                                    : bits;
+		if (flags == row->flags && words == row->keywords)
+			continue;
+		assert_int_equal(changed.uids.items[c++], row->uid);
+		row->flags = flags;
+		row->keywords = words;
+		row->modseq = changed.modseq;
+	}
+	assert_int_equal(changed.uids.count, c);
+	assert_int_equal(conflicts.uids.count, x);
+	store_uids_release(&changed);
+	store_uids_release(&conflicts);
+}
+
+static void model_expunge(struct model *m, size_t box, struct store_txn *txn, const struct store_selection *s)
+{
+	bool any = dice(2);
+	struct store_uids gone = {};
+	assert_true(store_expunge(txn, s, any, &gone));
+	size_t g = 0;
+	size_t kept = 0;
+	for (size_t i = 0; i < m->rows[box].count; i++) {
+		struct model_row *row = &m->rows[box].items[i];
+		if (selected(s, row->uid) && (any || row->flags & STORE_DELETED))
+			assert_int_equal(gone.uids.items[g++], row->uid);
+		else
+			m->rows[box].items[kept++] = *row;
+	}
+	m->rows[box].count = kept;
+	assert_int_equal(gone.uids.count, g);
+	store_uids_release(&gone);
+}
+
+static void model_copy(struct model *m, size_t box, struct store_txn *txn, const struct store_selection *s)
+{
+	size_t to = dice(2);
+	bool move = dice(2);
+	struct store_uids copied = {};
+	assert_true(move ? store_move(txn, s, m->mailboxes[to], &copied) : store_copy(txn, s, m->mailboxes[to], &copied));
+	size_t c = 0;
+	size_t kept = 0;
+	for (size_t i = 0, count = m->rows[box].count; i < m->rows[box].count; i++) {
+		struct model_row row = m->rows[box].items[i];
+		bool taken = i < count && selected(s, row.uid);
+		if (!taken || !move)
+			m->rows[box].items[kept++] = row;
+		if (!taken)
+			continue;
+		assert_int_equal(copied.uids.items[c], row.uid);
+		assert_int_equal(copied.to.items[c++], m->uidnext[to]);
+		row.uid = m->uidnext[to]++;
+		row.modseq = copied.modseq;
+		*array_add(&m->rows[to]) = row;
+	}
+	m->rows[box].count = kept;
+	assert_int_equal(copied.uids.count, c);
+	store_uids_release(&copied);
+}
+
+static void model_deliver(struct model *m, size_t box, struct store_txn *txn)
+{
+	uint16_t numbers[MODEL_KEYWORDS];
+	for (unsigned i = 1 + dice(10); i-- && m->rows[box].count < MODEL_MAX;) {
+		struct model_row row = { .flags = dice(32), .keywords = dice(3) ? 0 : dice(1 << MODEL_KEYWORDS) };
+		struct store_delivery delivery = { .body.bytes = STR("mail"), .mailbox = m->mailboxes[box], .flags = row.flags };
+		delivery.keywords = (struct store_keywords){ numbers, numbers_of(m, row.keywords, numbers) };
+		struct store_placed placed;
+		assert_true(store_deliver(txn, &delivery, &placed));
+		assert_int_equal(placed.uid, m->uidnext[box]++);
+		row.uid = placed.uid;
+		row.message = placed.message;
+		row.modseq = placed.modseq;
+		*array_add(&m->rows[box]) = row;
+	}
+}
+
+static void model_step(struct model *m, struct store_txn *txn)
+{
+	struct store_range ranges[8];
+	size_t box = dice(2);
+	struct store_selection s = { m->mailboxes[box], ranges, some_ranges(m->uidnext[box], ranges, 1 + dice(8)) };
+	switch (dice(6)) {
+	case 0:
+		model_expunge(m, box, txn, &s);
+		break;
+	case 1:
+		model_copy(m, box, txn, &s);
+		break;
+	case 2:
+		model_deliver(m, box, txn);
+		break;
+	default:
+		model_flags(m, box, txn, &s);
+	}
+}
+
+static void assert_model(struct account *account, const struct model *m, size_t box)
+{
+	struct store_entries entries = entries_of(account, m->mailboxes[box]);
+	uint16_t numbers[MODEL_KEYWORDS];
+	assert_int_equal(entries.list.count, m->rows[box].count);
+	for (size_t i = 0; i < entries.list.count; i++) {
+		const struct store_entry *entry = &entries.list.items[i];
+		const struct model_row *row = &m->rows[box].items[i];
+		assert_int_equal(entry->uid, row->uid);
+		assert_int_equal(entry->message, row->message);
+		assert_int_equal(entry->flags, row->flags);
+		assert_int_equal(entry->modseq, row->modseq);
+		assert_int_equal(entry->keyword_count, numbers_of(m, row->keywords, numbers));
+		for (size_t k = 0; k < entry->keyword_count; k++)
+			assert_int_equal(entries.keywords.items[entry->keywords + k], numbers[k]);
+	}
+	store_entries_release(&entries);
+}
+
+/* What one transaction would do, over a gap that makes it several. */
+static void flags_change_in_steps(void **state)
+{
+	struct account *account = *state;
+	uint64_t inbox = inbox_of(account);
+	for (unsigned i = 0; i < 12; i++) {
+		deliver_text(account, inbox, 0, "mail");
+		if (i % 4 != 3)
+			continue;
+		struct store_txn *txn = store_begin(account->store);
+		store_leave_gap(txn);
+		commit(&txn);
+	}
+	struct store_change change = { .how = STORE_FLAGS_ADD, .flags = STORE_SEEN, .unchanged_since = UINT64_MAX };
+	struct store_selection all = { inbox, (struct store_range[]){ { 2, 3 }, { 4, UINT32_MAX } }, 2 };
+	struct store_uids changed = {};
+	uint64_t modseq = mailbox_now(account, "INBOX").highestmodseq;
+	assert_true(store_flags_in_steps(account->store, &all, &change, &changed, NULL, NULL));
+	assert_int_equal(changed.uids.count, 11);
+	assert_int_equal(mailbox_now(account, "INBOX").unseen, 1);
+	assert_int_equal(changed.modseq, mailbox_now(account, "INBOX").highestmodseq);
+	assert_in_range(changed.modseq, modseq + 2, modseq + 11);
+	assert_false(atomic_load(&account->store->deferred));
+	struct store_uids conflicts = {};
+	change = (struct store_change){ .how = STORE_FLAGS_REPLACE, .unchanged_since = modseq };
+	changed.uids.count = 0;
+	all.ranges = (struct store_range[]){ { 1, 1 }, { 2, UINT32_MAX } };
+	change.flags = STORE_DELETED;
+	assert_true(store_flags_in_steps(account->store, &all, &change, &changed, &conflicts, NULL));
+	assert_int_equal(changed.uids.count, 1);
+	assert_int_equal(conflicts.uids.count, 11);
+	store_uids_release(&changed);
+	store_uids_release(&conflicts);
+	assert_counters(account);
+}
+
+/* With rows from the index, where the mailbox has one, and from the table. */
+static void run_model(struct account *account, bool with_index, unsigned gap_every)
+{
+	struct model m = { .uidnext = { 1, 1 }, .mailboxes = { inbox_of(account), make_mailbox(account, "other") } };
+	uint64_t damages = 0;
+	CLEANUP(store_reader_release) struct store_reader *reader = store_reader_acquire(account->store, NULL);
+	CLEANUP(store_index_close)
+	struct store_index *index = with_index ? store_index_open(account->store, m.mailboxes[0], NULL) : NULL;
+	struct store_txn *txn = store_begin(account->store);
+	for (size_t i = 0; i < MODEL_KEYWORDS; i++)
+		store_keyword(txn, str_of((const char *[]){ "a", "b", "c" }[i]), &m.keywords[i]);
+	commit(&txn);
+	for (unsigned i = 1; i <= MODEL_STEPS; i++) {
+		txn = store_begin_deferred(account->store);
+		if (gap_every && i % gap_every == 0) {
+			store_leave_gap(txn);
+			m.uidnext[0] += LIMIT_UID_GAP;
+			m.uidnext[1] += LIMIT_UID_GAP;
+		}
+		for (unsigned k = 1 + dice(2); k--;)
+			model_step(&m, txn);
+		commit(&txn);
+		assert_model(account, &m, 0);
+		assert_model(account, &m, 1);
+		if (index && i % 2) {
+			assert_true(store_index_lock(index, reader, NULL));
+			store_index_unlock(index);
+			assert_true(store_index_refresh(index, reader, NULL));
+		}
+	}
+	assert_counters(account);
+	assert_true(store_check(account->store, NULL, &damages, NULL));
+	assert_int_equal(damages, 0);
+	array_release(&m.rows[0]);
+	array_release(&m.rows[1]);
+}
+
+static void equals_model(void **state)
+{
+	random_state = 1;
+	run_model(*state, false, 0);
+}
+
+static void equals_model_with_index(void **state)
+{
+	random_state = 2;
+	run_model(*state, true, 0);
+}
+
+/* Gaps make a selection longer than one piece. */
+static void equals_model_in_pieces(void **state)
+{
+	random_state = 3;
+	run_model(*state, true, 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +528,10 @@ int main(void)
 		store_test(expunge_takes_the_deleted_only),
 		store_test(changes_are_found_by_modseq),
 		store_test(a_listener_is_told_of_its_mailbox),
+		store_test(flags_change_in_steps),
+		store_test(equals_model),
+		store_test(equals_model_with_index),
+		store_test(equals_model_in_pieces),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

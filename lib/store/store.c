@@ -171,6 +171,7 @@ void store_free(struct store *store)
 	segments_unuse(&store->segments, store->archive.file);
 	segments_release(&store->segments);
 	version_close(&store->version);
+	pthread_mutex_destroy(&store->turn_lock);
 	pthread_mutex_destroy(&store->writer_lock);
 	pthread_mutex_destroy(&store->readers_lock);
 	pthread_mutex_destroy(&store->watch_lock);
@@ -187,6 +188,7 @@ struct store *store_new(int directory, const struct store_options *options)
 	store->directory = directory;
 	store->segments.directory = -1;
 	pthread_mutex_init(&store->segments.lock, NULL);
+	pthread_mutex_init(&store->turn_lock, NULL);
 	pthread_mutex_init(&store->writer_lock, NULL);
 	pthread_mutex_init(&store->readers_lock, NULL);
 	pthread_mutex_init(&store->watch_lock, NULL);
@@ -403,10 +405,18 @@ struct store_txn *txn_begin_locked(struct store *store, bool durable)
 	return txn;
 }
 
+/* In turn: who begins one transaction after the other must let those pass who have waited. */
+static void take_writer_lock(struct store *store)
+{
+	pthread_mutex_lock(&store->turn_lock);
+	pthread_mutex_lock(&store->writer_lock);
+	pthread_mutex_unlock(&store->turn_lock);
+}
+
 struct store_txn *store_begin(struct store *store)
 {
 	struct fail *why = NULL;
-	pthread_mutex_lock(&store->writer_lock);
+	take_writer_lock(store);
 	if (store->suspect)
 		store_rescue(store, &why);
 	struct store_txn *txn = txn_begin_locked(store, true);
@@ -418,7 +428,7 @@ struct store_txn *store_begin(struct store *store)
 
 struct store_txn *store_begin_deferred(struct store *store)
 {
-	pthread_mutex_lock(&store->writer_lock);
+	take_writer_lock(store);
 	return txn_begin_locked(store, false);
 }
 

@@ -294,6 +294,12 @@ void store_uids_release(struct store_uids *uids);
 bool store_flags(struct store_txn *txn, const struct store_selection *selection, const struct store_change *change,
                  struct store_uids *changed, struct store_uids *conflicts);
 
+/* The same in transactions of its own, each for a bounded number of UIDs, so that deliveries pass between them and memory
+ * is bounded. Durable when true. After a failure what was changed before stays; changed says which. modseq is the last. */
+bool store_flags_in_steps(struct store *store, const struct store_selection *selection,
+                          const struct store_change *change, struct store_uids *changed, struct store_uids *conflicts,
+                          struct fail **fail);
+
 /* Flags and dates go along; FAIL_OVER_QUOTA. copied may be NULL. */
 bool store_copy(struct store_txn *txn, const struct store_selection *selection, uint64_t to, struct store_uids *copied);
 bool store_move(struct store_txn *txn, const struct store_selection *selection, uint64_t to, struct store_uids *moved);

@@ -1,6 +1,7 @@
 #include "index_image.h"
 
 #include "clock.h"
+#include "rows.h"
 
 /*
  * A transaction notes what it changes in mailboxes that have an index, as a delta for each. With the commit the deltas are
@@ -9,7 +10,7 @@
  * has already, because it was read after the commit, is known by its modseq.
  */
 
-enum { QUEUE_ROWS_MAX = 65536 };
+enum { QUEUE_BYTES_MAX = 16 << 20 };
 
 /* Lock order: refresh_lock, the writer's lock, the store's watch_lock, queue_lock. image_lock comes after refresh_lock, and
  * nothing after it. */
@@ -22,7 +23,7 @@ struct store_index {
 
 	pthread_mutex_t queue_lock; /* over the queue */
 	struct index_delta *first, *last;
-	size_t queued_rows;
+	size_t queued_bytes;
 	bool stale;
 	atomic_uint_fast64_t events; /* so many commits changed the mailbox */
 	atomic_uint_fast64_t shown;  /* and so many of them the image has */
@@ -43,6 +44,7 @@ static void delta_free(struct index_delta *delta)
 	if (!delta)
 		return;
 	store_entries_release(&delta->rows);
+	array_release(&delta->changes);
 	array_release(&delta->gone);
 	free(delta);
 }
@@ -70,6 +72,12 @@ static struct index_note *note_of(struct store_txn *txn, uint64_t mailbox)
 	return note;
 }
 
+static void add_keywords(struct index_delta *delta, struct str packed)
+{
+	for (size_t i = 0; i < packed.length / 2; i++)
+		*array_add(&delta->rows.keywords) = keyword_at(packed, i);
+}
+
 void index_note_row(struct store_txn *txn, const struct placement *row)
 {
 	struct index_delta *delta = note_of(txn, row->mailbox)->delta;
@@ -85,8 +93,19 @@ void index_note_row(struct store_txn *txn, const struct placement *row)
 		                           .flags = row->flags,
 		                           .keywords = (uint32_t)delta->rows.keywords.count,
 		                           .keyword_count = (uint32_t)(row->keywords.length / 2) };
-	for (size_t i = 0; i < entry->keyword_count; i++)
-		*array_add(&delta->rows.keywords) = keyword_at(row->keywords, i);
+	add_keywords(delta, row->keywords);
+}
+
+void index_note_change(struct store_txn *txn, const struct placement *row)
+{
+	struct index_delta *delta = note_of(txn, row->mailbox)->delta;
+	if (!delta)
+		return;
+	*array_add(&delta->changes) = (struct index_change){ .uid = row->uid,
+		                                                 .keywords = (uint32_t)delta->rows.keywords.count,
+		                                                 .keyword_count = (uint16_t)(row->keywords.length / 2),
+		                                                 .flags = (uint16_t)row->flags };
+	add_keywords(delta, row->keywords);
 }
 
 void index_note_gone(struct store_txn *txn, uint64_t mailbox, uint32_t uid)
@@ -133,14 +152,21 @@ static void drop_queue(struct store_index *index)
 		delta_free(delta);
 	}
 	index->first = index->last = NULL;
-	index->queued_rows = 0;
+	index->queued_bytes = 0;
+}
+
+static size_t bytes_of(const struct index_delta *delta)
+{
+	return sizeof *delta + delta->rows.list.count * sizeof delta->rows.list.items[0] +
+	       delta->rows.keywords.count * sizeof delta->rows.keywords.items[0] +
+	       delta->changes.count * sizeof delta->changes.items[0] + delta->gone.count * sizeof delta->gone.items[0];
 }
 
 /* NULL: something changed, but it is not known what. */
 static void enqueue(struct store_index *index, struct index_delta *delta)
 {
 	pthread_mutex_lock(&index->queue_lock);
-	index->stale = index->stale || !delta || index->queued_rows > QUEUE_ROWS_MAX;
+	index->stale = index->stale || !delta || index->queued_bytes > QUEUE_BYTES_MAX;
 	if (index->stale) {
 		drop_queue(index);
 		delta_free(delta);
@@ -150,7 +176,7 @@ static void enqueue(struct store_index *index, struct index_delta *delta)
 		else
 			index->first = delta;
 		index->last = delta;
-		index->queued_rows += delta->rows.list.count + delta->gone.count;
+		index->queued_bytes += bytes_of(delta);
 	}
 	atomic_fetch_add(&index->events, 1);
 	pthread_mutex_unlock(&index->queue_lock);
@@ -280,7 +306,7 @@ bool index_is_used(struct store *store)
 
 /* ---- for the writer ---- */
 
-static void add_row(const struct store_index *index, const struct store_row *row, struct placement_rows *rows)
+static void add_row(const struct store_index *index, const struct store_row *row, struct rows *rows)
 {
 	struct store_keywords keywords = image_keywords(&index->image, row->keywords);
 	*array_add(&rows->list) = (struct placement){ .mailbox = index->mailbox,
@@ -298,13 +324,12 @@ static void add_row(const struct store_index *index, const struct store_row *row
 	}
 }
 
-static void add_ranges(const struct store_index *index, const struct store_selection *selection,
-                       struct placement_rows *rows)
+static void add_ranges(const struct store_index *index, struct rows *rows)
 {
 	const struct index_image *image = &index->image;
 	size_t end = SIZE_MAX;
-	for (size_t i = 0, at = 0; i < selection->count; i++, end = at) {
-		const struct store_range *range = &selection->ranges[i];
+	for (size_t i = 0, at = 0; i < rows->ranges.count; i++, end = at) {
+		const struct store_range *range = &rows->ranges.items[i];
 		at = image_row_at(image, range->first, at);
 		if (at != end)
 			*array_add(&rows->breaks) = rows->list.count;
@@ -313,25 +338,49 @@ static void add_ranges(const struct store_index *index, const struct store_selec
 	}
 }
 
-/* Never waits for the image: who has it may wait for one of the locks that are held here. */
-bool index_read_rows(struct store_txn *txn, const struct store_selection *selection, struct placement_rows *rows)
+/* The index with watch_lock and its image locked, or NULL with neither. Never waits for the image: who has it may wait
+ * for a lock that is held here. */
+static struct store_index *try_image(struct store *store, uint64_t mailbox)
 {
-	const struct mailbox_state *mailbox = mailbox_in_memory(txn->store, selection->mailbox);
-	bool read = false;
+	pthread_mutex_lock(&store->watch_lock);
+	struct store_index *index = find_index(store, mailbox);
+	if (index && pthread_rwlock_tryrdlock(&index->image_lock) == 0)
+		return index;
+	pthread_mutex_unlock(&store->watch_lock);
+	return NULL;
+}
+
+static void leave_image(struct store_index *index)
+{
+	pthread_rwlock_unlock(&index->image_lock);
+	pthread_mutex_unlock(&index->store->watch_lock);
+}
+
+bool index_is_usable(struct store_txn *txn, const struct mailbox_state *mailbox)
+{
 	/* what the transaction did before is not in the image */
 	for (size_t i = 0; i < txn->notes.count; i++)
-		if (txn->notes.items[i].mailbox == selection->mailbox)
+		if (txn->notes.items[i].mailbox == mailbox->id)
 			return false;
-	pthread_mutex_lock(&txn->store->watch_lock);
-	struct store_index *index = find_index(txn->store, selection->mailbox);
-	if (index && mailbox && pthread_rwlock_tryrdlock(&index->image_lock) == 0) {
-		read = index->image.rows_there && index->image.state.modseq == mailbox->highestmodseq;
-		if (read)
-			add_ranges(index, selection, rows);
-		pthread_rwlock_unlock(&index->image_lock);
-	}
-	pthread_mutex_unlock(&txn->store->watch_lock);
-	return read;
+	struct store_index *index = try_image(txn->store, mailbox->id);
+	if (!index)
+		return false;
+	bool usable = index->image.rows_there && index->image.state.modseq == mailbox->highestmodseq;
+	leave_image(index);
+	return usable;
+}
+
+/* The image can't have gone on since it was found usable: nobody else commits. */
+bool index_read_rows(struct rows *rows)
+{
+	struct store_index *index = try_image(rows->txn->store, rows->selection->mailbox);
+	if (!index)
+		return false;
+	bool there = index->image.rows_there;
+	if (there)
+		add_ranges(index, rows);
+	leave_image(index);
+	return there;
 }
 
 /* ---- \Recent ---- */
@@ -459,7 +508,7 @@ static bool take_queue(struct store_index *index, struct index_delta **deltas, u
 	*deltas = index->first;
 	*events = atomic_load(&index->events);
 	index->first = index->last = NULL;
-	index->queued_rows = 0;
+	index->queued_bytes = 0;
 	index->stale = false;
 	pthread_mutex_unlock(&index->queue_lock);
 	return stale;

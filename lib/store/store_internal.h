@@ -1,7 +1,7 @@
 /*
  * What the files of the store share; for lib/store alone.
  *
- * Lock order: writer_lock, then any one of readers_lock, watch_lock, segments.lock.
+ * Lock order: turn_lock, writer_lock, then any one of readers_lock, watch_lock, segments.lock.
  * Fields say which lock is over them; the others are set at open and then constant.
  */
 #ifndef POSTHORN_STORE_STORE_INTERNAL_H
@@ -39,13 +39,22 @@ struct mailbox_state {
 	bool changed; /* in this transaction */
 };
 
-/* What a transaction changed in a mailbox, for its index: rows as they are now, in the order of the changes, then the UIDs
- * that went. */
+/* What changed in a row that was there. */
+struct index_change {
+	uint32_t uid;
+	uint32_t keywords;      /* first of them in index_delta.rows.keywords */
+	uint16_t keyword_count;
+	uint16_t flags;
+};
+
+/* What a transaction changed in a mailbox, for its index, to be carried out in this order: rows that came, changes of
+ * rows, UIDs that went. */
 struct index_delta {
 	struct index_delta *next;
 	uint64_t modseq;
 	struct store_index_state state; /* after it, but for removals and first_unseen */
 	struct store_entries rows;
+	ARRAY(struct index_change) changes;
 	ARRAY(uint32_t) gone;
 };
 
@@ -82,6 +91,7 @@ struct store {
 	atomic_bool broken;   /* the WAL could not be synced: nothing may be committed any more */
 	atomic_bool deferred; /* something committed may not be durable */
 
+	pthread_mutex_t turn_lock;   /* held while waiting for the next */
 	pthread_mutex_t writer_lock; /* over all up to the next lock */
 	struct database writer;
 	struct segments segments;
@@ -217,11 +227,6 @@ struct placement {
 };
 bool placement_insert(struct store_txn *txn, const struct placement *placement);
 
-struct placement_rows {
-	ARRAY(struct placement) list;
-	struct buf keywords;  /* of all rows, one after the other; while they are read, their views have a length only */
-	ARRAY(size_t) breaks; /* indices in list: before these the mailbox may have rows that are not in it */
-};
 bool quota_allows(struct store_txn *txn, uint64_t bytes, uint64_t messages);
 
 /* Appends a record to a tail, beginning a new segment when it is full. place gets all but size, check and id,
@@ -295,13 +300,18 @@ bool watch_is_pinned(struct store *store, uint64_t message);
 
 /* ---- store_index.c ---- */
 
-/* What the transaction did: a row is new or changed; a UID went; something else happened to the mailbox. */
+/* What the transaction did: a row came; has other flags and keywords; a UID went; something else happened to the mailbox. */
 void index_note_row(struct store_txn *txn, const struct placement *row);
+void index_note_change(struct store_txn *txn, const struct placement *row);
 void index_note_gone(struct store_txn *txn, uint64_t mailbox, uint32_t uid);
 void index_note_unknown(struct store_txn *txn, uint64_t mailbox);
 
-/* Adds the rows of a selection, if the index has them as they are now in the transaction; false: it doesn't. */
-bool index_read_rows(struct store_txn *txn, const struct store_selection *selection, struct placement_rows *rows);
+/* True when the rows of the mailbox's index are those that the transaction has now. */
+bool index_is_usable(struct store_txn *txn, const struct mailbox_state *mailbox);
+
+/* Fills a piece from it, keywords without their place; false: it can't be had just now. */
+struct rows;
+bool index_read_rows(struct rows *rows);
 
 /* At the end of a transaction: tells the indexes, or nobody. */
 void index_publish_notes(struct store_txn *txn);

@@ -44,6 +44,11 @@ int account_teardown(void **state)
 	struct account *account = *state;
 	if (account->store) {
 		/* a failed assertion jumps over what would have given these back */
+		struct store_txn *open_txn = &account->store->txn;
+		if (pthread_mutex_trylock(&account->store->writer_lock))
+			store_rollback(&open_txn);
+		else
+			pthread_mutex_unlock(&account->store->writer_lock);
 		account->store->readers = 0;
 		account->store->maildrops = NULL;
 		account->store->listeners = NULL;

@@ -80,7 +80,4 @@ struct text_scan *text_scan_place(struct text_store *t, const struct text_place 
                                   struct fail **fail);
 bool text_scan_entry(struct text_scan *scan, size_t index, struct text_entry *entry);
 
-/* ---- text_store.c ---- */
-bool text_read_mail(struct store_reader *reader, uint64_t message, struct buf *mail, struct fail **fail);
-
 #endif

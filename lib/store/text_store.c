@@ -59,7 +59,6 @@ static bool list_messages(struct store_reader *reader, uint64_t first, uint64_t 
 	return step == DATABASE_DONE;
 }
 
-/* The mail, or its beginning; FAIL_NOT_FOUND and FAIL_CORRUPT are for the caller to pass over. */
 bool text_read_mail(struct store_reader *reader, uint64_t message, struct buf *mail, struct fail **fail)
 {
 	uint64_t size;

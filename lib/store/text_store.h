@@ -45,6 +45,9 @@ bool text_store_measure(struct text_store *text, struct text_store_size *size, s
 /* Removes the folder below an account's directory; one that is not there is removed. */
 bool text_store_remove(int account_directory, struct fail **fail);
 
+/* A mail, or its first LIMIT_SEARCH_MAIL_MAX octets, which is mail's limit; it is cleared first. FAIL_NOT_FOUND, FAIL_CORRUPT. */
+bool text_read_mail(struct store_reader *reader, uint64_t message, struct buf *mail, struct fail **fail);
+
 /* ---- scans ---- */
 
 #define TEXT_BIT(section) (1u << (section))

@@ -4,6 +4,7 @@
 #include "imap_append.h"
 #include "imap_client_id.h"
 #include "imap_compress.h"
+#include "imap_context.h"
 #include "imap_copy.h"
 #include "imap_expunge.h"
 #include "imap_fetch.h"
@@ -15,15 +16,19 @@
 #include "imap_namespace.h"
 #include "imap_notify.h"
 #include "imap_quota.h"
+#include "imap_search.h"
 #include "imap_select.h"
 #include "imap_session.h"
+#include "imap_sort.h"
 #include "imap_status.h"
 #include "imap_store.h"
+#include "imap_thread.h"
 
 void imap_carry_out(struct imap_session *s)
 {
 	static void (*const handlers[IMAP_VERB_COUNT])(struct imap_session *s) = {
 		[IMAP_APPEND] = imap_append,
+		[IMAP_CANCELUPDATE] = imap_cancelupdate,
 		[IMAP_CAPABILITY] = imap_capability,
 		[IMAP_CHECK] = imap_noop,
 		[IMAP_CLOSE] = imap_close,
@@ -51,12 +56,15 @@ void imap_carry_out(struct imap_session *s)
 		[IMAP_NOTIFY] = imap_notify,
 		[IMAP_RENAME] = imap_rename,
 		[IMAP_REPLACE] = imap_replace,
+		[IMAP_SEARCH] = imap_search,
 		[IMAP_SELECT] = imap_select,
 		[IMAP_SETMETADATA] = imap_setmetadata,
 		[IMAP_SETQUOTA] = imap_setquota,
+		[IMAP_SORT] = imap_sort,
 		[IMAP_STATUS] = imap_status,
 		[IMAP_STORE] = imap_store,
 		[IMAP_SUBSCRIBE] = imap_subscribe,
+		[IMAP_THREAD] = imap_thread,
 		[IMAP_UNAUTHENTICATE] = imap_unauthenticate,
 		[IMAP_UNSELECT] = imap_unselect,
 		[IMAP_UNSUBSCRIBE] = imap_subscribe,

@@ -1,6 +1,8 @@
 #include "imap_fetch.h"
 
 #include "imap_fetch_walk.h"
+#include "imap_limit.h"
+#include "imap_qresync.h"
 
 enum { THREADS_AT_ONCE = 1000 };
 
@@ -12,19 +14,11 @@ static uint32_t known_up_to(struct imap_session *s, uint32_t uid)
 	return uid ? uidmap_rank(&s->view.uids, uid) : 0;
 }
 
-static uint32_t count_known(struct imap_session *s, const struct imap_numbers *uids)
-{
-	uint32_t count = 0;
-	for (size_t i = 0; i < uids->ranges.count; i++)
-		count += known_up_to(s, uids->ranges.items[i].last) - known_up_to(s, uids->ranges.items[i].first - 1);
-	return count;
-}
-
 /* RFC 9394 §3.3: those in the set from the first to the last of the range, counted from the oldest, or from the newest. */
 static void cut_to_partial(struct imap_session *s, const struct imap_partial *partial, struct imap_numbers *uids)
 {
 	struct imap_numbers kept = {};
-	uint32_t total = count_known(s, uids), first = partial->first, last = partial->last < total ? partial->last : total;
+	uint32_t total = imap_view_count(s, uids), first = partial->first, last = partial->last < total ? partial->last : total;
 	if (partial->from_end) {
 		uint32_t oldest = partial->last < total ? total - partial->last + 1 : 1;
 		last = partial->first <= total ? total - partial->first + 1 : 0;
@@ -65,64 +59,17 @@ static bool cut_to_changed(struct imap_session *s, uint64_t since, struct imap_n
 	return true;
 }
 
-/* ---- VANISHED (EARLIER) ---- */
-
-/* When it is too long ago to know: all of the set that there is no more (RFC 7162 §3.2.6). */
-static void add_all_absent(struct imap_session *s, const struct imap_numbers *asked, struct imap_numbers *gone)
-{
-	const struct uidmap *known = &s->view.uids;
-	for (size_t i = 0; i < asked->ranges.count; i++) {
-		const struct imap_range *range = &asked->ranges.items[i];
-		for (uint32_t from = range->first; from && from <= range->last;) {
-			uint32_t next = uidmap_next(known, from);
-			if (!next || next > range->last) {
-				imap_numbers_append_range(gone, from, range->last);
-				break;
-			}
-			if (next > from)
-				imap_numbers_append_range(gone, from, next - 1);
-			from = next + 1;
-		}
-	}
-}
-
-static bool find_vanished(struct imap_session *s, uint64_t since, const struct imap_numbers *asked, struct imap_numbers *gone,
-                          struct fail **fail)
-{
-	struct store_uids vanished = {};
-	bool complete;
-	bool done = store_read_vanished(s->reader, s->kept.view.mailbox, since, &vanished, &complete, fail);
-	if (done && !complete)
-		add_all_absent(s, asked, gone);
-	for (size_t i = 0; done && complete && i < vanished.uids.count; i++) {
-		uint32_t uid = vanished.uids.items[i];
-		/* what the client still counts is told as it always is, behind the command */
-		if (imap_numbers_has(asked, uid) && !uidmap_has(&s->view.uids, uid))
-			imap_numbers_append(gone, uid);
-	}
-	store_uids_release(&vanished);
-	return done;
-}
-
-/* Before any FETCH. The set is that of the command, not what the client knows of it. */
+/* RFC 7162 §3.2.6: before any FETCH. The set is that of the command, not what the client knows of it. */
 static bool tell_vanished(struct imap_session *s, const struct imap_sequence *sequence, uint64_t since, struct fail **fail)
 {
 	CLEANUP(imap_numbers_release) struct imap_numbers asked = {};
-	CLEANUP(imap_numbers_release) struct imap_numbers gone = {};
 	uint32_t newest = s->view.counters.uidnext - 1;
 	imap_sequence_resolve(sequence, newest, &asked);
 	while (asked.ranges.count && asked.ranges.items[asked.ranges.count - 1].first > newest)
 		asked.ranges.count--;
 	if (asked.ranges.count && asked.ranges.items[asked.ranges.count - 1].last > newest)
 		asked.ranges.items[asked.ranges.count - 1].last = newest;
-	if (!find_vanished(s, since, &asked, &gone, fail))
-		return false;
-	if (gone.ranges.count) {
-		buf_add_str(&s->out, STR("* VANISHED (EARLIER) "));
-		imap_numbers_write(&s->out, &gone);
-		buf_add_str(&s->out, STR("\r\n"));
-	}
-	return true;
+	return imap_tell_vanished_earlier(s, &asked, since, 0, fail);
 }
 
 /* ---- \Seen ---- */
@@ -195,33 +142,61 @@ static void break_off(struct imap_session *s)
 	s->over = true;
 }
 
-static void answer(struct imap_session *s, const struct imap_fetch_walk *f)
+/* RFC 9738 §3.1: one code only fits into the tagged answer. */
+static void answer_cut(struct imap_session *s, uint32_t lowest)
 {
-	if (f->broken)
+	char code[IMAP_LIMIT_CODE_SIZE];
+	imap_ok(s, lowest ? imap_limit_code(imap_limit(s, false), lowest, code) : "", IMAP_SAY_DONE, NULL);
+}
+
+static void answer(struct imap_session *s, const struct imap_fetch_walk *f, uint32_t lowest)
+{
+	if (f->broken) {
 		break_off(s);
-	else if (f->fail)
+		return;
+	}
+	if (lowest && (f->fail || f->unknown_cte || f->expunged))
+		imap_tell_limit(s, imap_limit(s, false), lowest);
+	if (f->fail)
 		imap_no_fail(s, f->fail);
 	else if (f->unknown_cte)
 		imap_no(s, "UNKNOWN-CTE", IMAP_SAY_UNKNOWN_CTE, NULL); /* RFC 3516 §4.3 */
-	else if (f->expunged && !s->command.uid)
-		imap_no(s, "EXPUNGEISSUED", IMAP_SAY_EXPUNGED, NULL); /* RFC 5530 §3 */
+	else if (f->expunged && s->command.uid)
+		imap_ok(s, "EXPUNGEISSUED", IMAP_SAY_DONE, NULL); /* RFC 5530 §3 */
+	else if (f->expunged)
+		imap_no(s, "EXPUNGEISSUED", IMAP_SAY_EXPUNGED, NULL);
 	else
-		imap_ok(s, f->expunged ? "EXPUNGEISSUED" : "", IMAP_SAY_DONE, NULL);
+		answer_cut(s, lowest);
 }
 
-static bool choose_messages(struct imap_session *s, struct imap_fetch_walk *f, struct fail **fail)
+static bool choose_messages(struct imap_session *s, struct imap_fetch_walk *f, uint32_t *lowest, struct fail **fail)
 {
 	const struct imap_fetch_modifiers *m = &f->modifiers;
 	if (m->partial.given)
 		cut_to_partial(s, &m->partial, &f->uids);
-	return !m->has_changed_since || cut_to_changed(s, m->changed_since, &f->uids, fail);
+	if (m->has_changed_since && !cut_to_changed(s, m->changed_since, &f->uids, fail))
+		return false;
+	imap_limit_set(s, imap_limit(s, false), &f->uids, lowest);
+	return true;
 }
 
-static bool run(struct imap_session *s, struct imap_fetch_walk *f, const struct imap_sequence *sequence, struct fail **fail)
+/* RFC 9738 §3.3: a PARTIAL that asks for more than the limit is refused. */
+static bool partial_is_too_long(struct imap_session *s, const struct imap_partial *partial)
+{
+	char code[IMAP_LIMIT_CODE_SIZE];
+	uint32_t limit = imap_limit(s, false);
+	if (!partial->given || !limit || partial->last - partial->first < limit)
+		return false;
+	imap_no(s, imap_limit_code(limit, 0, code), IMAP_SAY_MESSAGE_LIMIT, &(struct imap_values){ .number = limit });
+	return true;
+}
+
+static bool run(struct imap_session *s, struct imap_fetch_walk *f, const struct imap_sequence *sequence, uint32_t *lowest,
+                struct fail **fail)
 {
 	if (f->modifiers.vanished && !tell_vanished(s, sequence, f->modifiers.changed_since, fail))
 		return false;
-	if (!choose_messages(s, f, fail))
+	if (!choose_messages(s, f, lowest, fail))
 		return false;
 	if (f->items.sets_seen && !s->kept.view.read_only && !set_seen(s, &f->uids, fail))
 		return false;
@@ -248,15 +223,17 @@ void imap_fetch(struct imap_session *s)
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	CLEANUP(imap_fetch_walk_release) struct imap_fetch_walk f = {};
 	struct imap_sequence sequence = {};
-	if (!parse(s, &sequence, &f) || !imap_reader(s) || !imap_view_resolve(s, &sequence, s->command.uid, &f.uids))
+	uint32_t lowest = 0;
+	if (!parse(s, &sequence, &f) || !imap_reader(s) || !imap_view_resolve(s, &sequence, s->command.uid, &f.uids) ||
+	    partial_is_too_long(s, &f.modifiers.partial))
 		return;
 	bool condstore = f.modifiers.has_changed_since || asks_for(&f, IMAP_FETCH_MODSEQ);
 	if (condstore)
 		imap_enable_condstore(s); /* RFC 7162 §3.1 */
 	f.adds_uid = s->command.uid && !asks_for(&f, IMAP_FETCH_UID) && !imap_is_enabled(s, IMAP_ENABLE_UIDONLY);
 	f.adds_modseq = f.modifiers.has_changed_since && !asks_for(&f, IMAP_FETCH_MODSEQ);
-	if (run(s, &f, &sequence, &fail))
-		answer(s, &f);
+	if (run(s, &f, &sequence, &lowest, &fail))
+		answer(s, &f, lowest);
 	else
 		imap_no_fail(s, fail);
 }

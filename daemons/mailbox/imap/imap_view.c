@@ -1,6 +1,7 @@
 #include "imap_view.h"
 
 #include "imap.h"
+#include "imap_context.h"
 #include "imap_notify.h"
 
 #include <stdlib.h>
@@ -110,6 +111,7 @@ bool imap_view_open(struct imap_session *s, struct str name, bool read_only, str
 void imap_view_close(struct imap_session *s)
 {
 	struct imap_view *view = &s->view;
+	imap_context_free_all(s);
 	store_index_close(&view->index);
 	uidmap_release(&view->uids);
 	uidmap_release(&view->recent);
@@ -167,6 +169,7 @@ static void tell_gone(struct imap_session *s, struct store_uids *gone)
 	if (known == 0)
 		return;
 	qsort(gone->uids.items, known, sizeof *gone->uids.items, compare_uids);
+	imap_context_gone(s, gone);
 	if (imap_view_says_vanished(s))
 		say_vanished(s, gone);
 	else
@@ -228,7 +231,7 @@ static bool tell_new(struct imap_session *s, const struct store_index_state *sta
 static void tell_row(struct imap_session *s, const struct store_row *row)
 {
 	bool condstore = imap_is_enabled(s, IMAP_ENABLE_CONDSTORE);
-	imap_view_begin_fetch(s, row->uid, condstore);
+	imap_view_begin_fetch(s, row->uid, condstore || s->kept.notify); /* RFC 5465 §5.1 */
 	imap_view_write_flags(s, row);
 	if (condstore)
 		buf_printf(&s->out, " MODSEQ (%llu)", (unsigned long long)row->modseq);
@@ -312,6 +315,7 @@ bool imap_view_update(struct imap_session *s, bool may_expunge, struct fail **fa
 	else if (state.modseq != kept->told_modseq && imap_is_enabled(s, IMAP_ENABLE_QRESYNC))
 		tell_complete(s);
 	kept->told_modseq = state.modseq;
+	imap_context_tell(s);
 	return true;
 }
 
@@ -363,6 +367,16 @@ static bool refuse_numbers(struct imap_session *s, uint32_t count)
 	return false;
 }
 
+/* A client that knows of a UID before it was told here (by APPENDUID in another connection) is told now. */
+static bool learn_new(struct imap_session *s)
+{
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	if (imap_view_update(s, false, &fail))
+		return true;
+	imap_no_fail(s, fail);
+	return false;
+}
+
 bool imap_view_resolve(struct imap_session *s, const struct imap_sequence *sequence, bool uid, struct imap_numbers *uids)
 {
 	uint32_t count = uidmap_count(&s->view.uids);
@@ -372,6 +386,9 @@ bool imap_view_resolve(struct imap_session *s, const struct imap_sequence *seque
 		return true;
 	}
 	if (uid) {
+		if (highest(sequence, 0) >= s->view.counters.uidnext && !learn_new(s))
+			return false;
+		last = uidmap_last(&s->view.uids);
 		imap_sequence_resolve(sequence, last, uids);
 		cut_at(uids, last);
 		return true;

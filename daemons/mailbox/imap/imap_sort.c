@@ -1,0 +1,310 @@
+#include "imap_sort.h"
+
+#include "imap_context.h"
+
+enum { STRINGS_MAX = 1 << 30, RADIX = 256 };
+
+/* What one criterion compares: a number for each message, that orders as the criterion does. Texts become their rank among all. */
+struct column {
+	struct imap_sort_criterion criterion;
+	uint64_t *numbers;
+	struct buf texts;
+	struct text {
+		uint64_t prefix; /* first octets, so that most comparisons need no more */
+		uint32_t begin, length;
+		uint32_t index;
+	} *list;
+};
+
+struct sorter {
+	struct imap_search_run *run;
+	struct column columns[IMAP_SORT_KEYS];
+	size_t column_count;
+	uint32_t *index_of; /* by position: its place in the arrays */
+	uint32_t *positions;
+	bool *there;
+	size_t count;
+	struct buf folded;
+};
+
+static bool is_text(enum imap_sort_key key)
+{
+	return key != IMAP_SORT_ARRIVAL && key != IMAP_SORT_DATE && key != IMAP_SORT_SIZE;
+}
+
+static bool needs_order(const struct sorter *sorter)
+{
+	for (size_t i = 0; i < sorter->column_count; i++)
+		if (sorter->columns[i].criterion.key == IMAP_SORT_DATE || is_text(sorter->columns[i].criterion.key))
+			return true;
+	return false;
+}
+
+static void begin(struct sorter *sorter, struct imap_search_run *run, const struct imap_sort_criteria *criteria, const struct imap_bits *hits)
+{
+	size_t count = imap_bits_number(hits);
+	*sorter = (struct sorter){ .run = run, .column_count = criteria->count, .count = count, .folded = BUF_WITH_LIMIT(1 << 20) };
+	sorter->positions = mem_alloc((count + 1) * sizeof *sorter->positions);
+	sorter->there = mem_alloc(count + 1);
+	sorter->index_of = mem_alloc((run->count + 1) * sizeof *sorter->index_of);
+	uint32_t index = 0;
+	for (size_t i = imap_bits_next(hits, 0); i < hits->count; i = imap_bits_next(hits, i + 1)) {
+		sorter->index_of[i] = index;
+		sorter->positions[index++] = (uint32_t)i;
+	}
+	for (size_t i = 0; i < criteria->count; i++) {
+		struct column *column = &sorter->columns[i];
+		column->criterion = criteria->list[i];
+		column->numbers = mem_alloc((count + 1) * sizeof *column->numbers);
+		buf_init(&column->texts, STRINGS_MAX);
+		if (is_text(column->criterion.key))
+			column->list = mem_alloc((count + 1) * sizeof *column->list);
+	}
+}
+
+static void end(struct sorter *sorter)
+{
+	for (size_t i = 0; i < sorter->column_count; i++) {
+		free(sorter->columns[i].numbers);
+		free(sorter->columns[i].list);
+		buf_release(&sorter->columns[i].texts);
+	}
+	free(sorter->positions);
+	free(sorter->there);
+	free(sorter->index_of);
+	buf_release(&sorter->folded);
+}
+
+/* ---- values ---- */
+
+/* Order of signed numbers as that of unsigned ones. */
+static uint64_t biased(int64_t number)
+{
+	return (uint64_t)number ^ (uint64_t)1 << 63;
+}
+
+static void take_row(void *context, size_t position, const struct store_row *row)
+{
+	struct sorter *sorter = context;
+	uint32_t index = sorter->index_of[position];
+	sorter->there[index] = true;
+	for (size_t i = 0; i < sorter->column_count; i++) {
+		struct column *column = &sorter->columns[i];
+		if (column->criterion.key == IMAP_SORT_SIZE)
+			column->numbers[index] = row->size;
+		else if (!is_text(column->criterion.key)) /* RFC 5256 §2.2: without a date, that of its arrival */
+			column->numbers[index] = biased(row->received);
+	}
+}
+
+static struct str text_of(enum imap_sort_key key, const struct text_order *order)
+{
+	switch (key) {
+	case IMAP_SORT_CC:
+		return order->cc;
+	case IMAP_SORT_DISPLAYFROM:
+		return order->display_from;
+	case IMAP_SORT_DISPLAYTO:
+		return order->display_to;
+	case IMAP_SORT_FROM:
+		return order->from;
+	case IMAP_SORT_TO:
+		return order->to;
+	default:
+		return order->subject;
+	}
+}
+
+static uint64_t prefix_of(struct str text)
+{
+	uint64_t prefix = 0;
+	for (size_t i = 0; i < 8; i++)
+		prefix = prefix << 8 | (i < text.length ? (uint8_t)text.data[i] : 0);
+	return prefix;
+}
+
+static void take_text(struct sorter *sorter, struct column *column, uint32_t index, struct str text)
+{
+	buf_clear(&sorter->folded);
+	imap_search_collate(sorter->run->s, &sorter->folded, text);
+	struct str folded = buf_str(&sorter->folded);
+	column->list[index] = (struct text){ prefix_of(folded), (uint32_t)column->texts.length, (uint32_t)folded.length, index };
+	buf_add_str(&column->texts, folded);
+}
+
+static void take_order(void *context, size_t position, const struct text_order *order)
+{
+	struct sorter *sorter = context;
+	uint32_t index = sorter->index_of[position];
+	for (size_t i = 0; i < sorter->column_count; i++) {
+		struct column *column = &sorter->columns[i];
+		if (is_text(column->criterion.key))
+			take_text(sorter, column, index, text_of(column->criterion.key, order));
+		else if (column->criterion.key == IMAP_SORT_DATE && order->has_date)
+			column->numbers[index] = biased(order->sent);
+	}
+}
+
+static int compare_texts(const struct text *x, const struct text *y, const char *texts)
+{
+	if (x->prefix != y->prefix)
+		return x->prefix < y->prefix ? -1 : 1;
+	return str_compare(str_from(texts + x->begin, x->length), str_from(texts + y->begin, y->length));
+}
+
+static int by_text(const void *a, const void *b, void *texts)
+{
+	return compare_texts(a, b, texts);
+}
+
+static void rank_texts(struct column *column, size_t count)
+{
+	uint64_t rank = 0;
+	if (!column->list || !count)
+		return;
+	/* a text that was not told is empty: with its index it is a text as any other */
+	for (size_t i = 0; i < count; i++)
+		column->list[i].index = (uint32_t)i;
+	char none = '\0', *texts = column->texts.data ? column->texts.data : &none;
+	qsort_r(column->list, count, sizeof *column->list, by_text, texts);
+	for (size_t i = 0; i < count; i++) {
+		rank += i > 0 && compare_texts(&column->list[i - 1], &column->list[i], texts) != 0;
+		column->numbers[column->list[i].index] = rank;
+	}
+}
+
+/* ---- order ---- */
+
+/* One stable pass over the octet of the numbers at this shift; false: they are all the same there. */
+static bool radix_pass(const uint64_t *numbers, uint64_t flip, unsigned shift, const uint32_t *from, uint32_t *to, size_t count)
+{
+	size_t places[RADIX] = {};
+	for (size_t i = 0; i < count; i++)
+		places[(numbers[from[i]] ^ flip) >> shift & (RADIX - 1)]++;
+	if (count == 0 || places[(numbers[from[0]] ^ flip) >> shift & (RADIX - 1)] == count)
+		return false;
+	size_t sum = 0;
+	for (size_t i = 0; i < RADIX; i++) {
+		size_t here = places[i];
+		places[i] = sum;
+		sum += here;
+	}
+	for (size_t i = 0; i < count; i++)
+		to[places[(numbers[from[i]] ^ flip) >> shift & (RADIX - 1)]++] = from[i];
+	return true;
+}
+
+/* From the last criterion to the first, each pass keeping the order of the one before. REVERSE turns the numbers, not the order of
+ * those that are equal. */
+static uint32_t *sort_indexes(const struct sorter *sorter)
+{
+	size_t count = sorter->count;
+	uint32_t *order = mem_alloc((count + 1) * sizeof *order), *other = mem_alloc((count + 1) * sizeof *other);
+	for (size_t i = 0; i < count; i++)
+		order[i] = (uint32_t)i;
+	for (size_t c = sorter->column_count; c-- > 0;) {
+		const struct column *column = &sorter->columns[c];
+		for (unsigned shift = 0; shift < 64; shift += 8)
+			if (radix_pass(column->numbers, column->criterion.reverse ? UINT64_MAX : 0, shift, order, other, count)) {
+				uint32_t *swapped = order;
+				order = other;
+				other = swapped;
+			}
+	}
+	free(other);
+	return order;
+}
+
+static bool read_columns(struct sorter *sorter, const struct imap_bits *hits, struct fail **fail)
+{
+	return imap_search_read_rows(sorter->run, hits, &(struct imap_row_visitor){ take_row, sorter }, fail) &&
+	       (!needs_order(sorter) ||
+	        imap_search_read_orders(sorter->run, hits, &(struct imap_order_visitor){ take_order, sorter }, fail));
+}
+
+bool imap_sort_found(struct imap_search_run *run, const struct imap_sort_criteria *criteria, const struct imap_bits *hits,
+                     struct imap_search_found *found, struct fail **fail)
+{
+	struct sorter sorter;
+	begin(&sorter, run, criteria, hits);
+	*found = (struct imap_search_found){ .positions = mem_alloc((sorter.count + 1) * sizeof *found->positions) };
+	bool ok = read_columns(&sorter, hits, fail);
+	for (size_t i = 0; ok && i < sorter.column_count; i++) {
+		ok = !sorter.columns[i].texts.overflowed || fail_set(fail, FAIL_LIMIT, "too many texts to sort");
+		rank_texts(&sorter.columns[i], ok ? sorter.count : 0);
+	}
+	uint32_t *order = ok ? sort_indexes(&sorter) : NULL;
+	for (size_t i = 0; ok && i < sorter.count; i++)
+		if (sorter.there[order[i]])
+			found->positions[found->count++] = sorter.positions[order[i]];
+	free(order);
+	end(&sorter);
+	return ok;
+}
+
+/* ---- SORT ---- */
+
+static void answer_plainly(struct imap_search_run *run, const struct imap_search_found *found)
+{
+	struct imap_session *s = run->s;
+	buf_add_str(&s->out, STR("* SORT"));
+	for (size_t i = 0; i < found->count; i++) {
+		buf_add_char(&s->out, ' ');
+		buf_add_u64(&s->out, imap_search_number(run, found->positions[i]));
+		imap_send_some(s);
+	}
+	buf_add_str(&s->out, STR("\r\n"));
+}
+
+struct sort_command {
+	struct imap_search_return options;
+	struct imap_sort_criteria criteria;
+	struct imap_search_program program;
+	struct str keys; /* charset and search keys as they were written */
+};
+
+static bool parse(struct imap_session *s, struct sort_command *c)
+{
+	struct imap_parser *p = &s->parser;
+	const struct imap_search_filters filters = imap_search_filters(s, s->arena);
+	imap_parse_space(p);
+	imap_parse_search_return(p, &c->options);
+	imap_parse_sort_criteria(p, &c->criteria);
+	imap_parse_space(p);
+	c->keys = str_from_index(p->text, p->at);
+	imap_parse_sort_search(p, &filters, &c->program);
+	return imap_search_accept(s, &c->program, &c->options) && imap_context_may_add(s, &c->options);
+}
+
+static bool sort_and_answer(struct imap_search_run *run, const struct sort_command *c, struct fail **fail)
+{
+	CLEANUP(imap_bits_release) struct imap_bits hits = {};
+	struct imap_search_found found = {};
+	bool ok = imap_search_evaluate(run, NULL, &hits, fail) && imap_sort_found(run, &c->criteria, &hits, &found, fail);
+	if (ok && c->options.given)
+		ok = imap_search_answer(run, &c->options, &found, fail);
+	else if (ok)
+		answer_plainly(run, &found);
+	if (ok && c->options.options & IMAP_RETURN_UPDATE)
+		imap_context_add(run, &c->options, c->keys, &c->criteria, &found);
+	free(found.positions);
+	return ok;
+}
+
+void imap_sort(struct imap_session *s)
+{
+	struct sort_command c;
+	CLEANUP(imap_search_end) struct imap_search_run run = {};
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	if (!parse(s, &c))
+		return;
+	s->keeps_numbers = c.program.uses_numbers;
+	if (!imap_search_begin(&run, s, &c.program))
+		return;
+	if (c.program.uses_modseq)
+		imap_enable_condstore(s);
+	if (sort_and_answer(&run, &c, &fail))
+		imap_ok(s, "", IMAP_SAY_DONE, NULL);
+	else
+		imap_search_fail(s, &c.options, fail);
+}

@@ -1,0 +1,294 @@
+#include "sender_check.h"
+
+#include "clock.h"
+#include "dkim.h"
+#include "dmarc.h"
+#include "header.h"
+#include "log.h"
+#include "mem.h"
+#include "spf.h"
+
+#include <stdlib.h>
+
+enum { CHECK_ARENA_MAX = 64 << 20, FIELD_MAX = 6000, SPF_PATIENCE_MS = 20000, VALUE_MAX = 200 };
+
+struct sender_check {
+	struct arena *arena;
+	struct str header; /* a copy */
+	unsigned wanted;   /* CONFIG_CHECK_… */
+	struct dns_source dns;
+	struct dkim_verifier *verifier;
+	struct spf_outcome spf;
+	struct dkim_outcomes dkim;
+	struct arc_outcome arc;
+	enum dmarc_author author;
+	struct str author_domain;
+	struct dmarc_outcome dmarc;
+	struct smtp_reply refusal;
+};
+
+/* ---- the beginning ---- */
+
+static bool wants(const struct sender_check *c, unsigned one)
+{
+	return c->wanted & one;
+}
+
+/* Is the field an Authentication-Results of ours? RFC 8601 §5: a comment before the name does not hide it. */
+static bool is_forged(const struct header_field *field, struct str host)
+{
+	if (!str_equal_nocase(field->name, STR("Authentication-Results")))
+		return false;
+	struct str rest = field->value;
+	for (size_t i = 0; i < rest.length; i++) {
+		struct str at = str_from_index(rest, i);
+		if (!strchr(" \t\r\n()", at.data[0]) && str_starts_nocase(at, host))
+			return true;
+		if (at.data[0] == ';')
+			return false;
+	}
+	return false;
+}
+
+/* The fields move together; one pass. */
+static void strip_forged(struct buf *body, struct str host)
+{
+	struct header_reader reader;
+	struct header_field field;
+	size_t kept = 0;
+	size_t done = 0;
+	header_begin(&reader, buf_str(body));
+	while (header_next(&reader, &field)) {
+		if (!is_forged(&field, host))
+			continue;
+		memmove(body->data + kept, body->data + done, field.offset - done);
+		kept += field.offset - done;
+		done = field.offset + field.length;
+	}
+	if (done == 0)
+		return;
+	memmove(body->data + kept, body->data + done, body->length - done);
+	buf_truncate(body, body->length - (done - kept));
+}
+
+static bool is_from_stranger(const struct session *s)
+{
+	return s->protocol == SMTP_ON_MX && !(s->flags & (SESSION_LOGGED_IN | SESSION_TRUSTED));
+}
+
+struct sender_check *sender_check_begin(struct session *s, struct content *content)
+{
+	unsigned wanted = session_config(s)->sender_checks;
+	if (!is_from_stranger(s))
+		return NULL;
+	size_t size = header_size(buf_str(&content->body));
+	struct sender_check *c = NULL;
+	if (wanted) {
+		c = mem_alloc(sizeof *c);
+		c->arena = arena_new(CHECK_ARENA_MAX);
+		c->wanted = wanted;
+		c->dns = dns_link_source(&s->smtpd->resolver);
+		c->header = arena_copy(c->arena, str_first(buf_str(&content->body), size));
+		if (wants(c, CONFIG_CHECK_DKIM) || wants(c, CONFIG_CHECK_DMARC))
+			c->verifier = dkim_verifier_new(c->arena, c->header);
+	}
+	strip_forged(&content->body, str_of(session_config(s)->hostname));
+	return c;
+}
+
+void sender_check_free(struct sender_check *c)
+{
+	if (!c)
+		return;
+	dkim_verifier_free(c->verifier);
+	arena_free(c->arena);
+	free(c);
+}
+
+void sender_check_body(struct sender_check *c, struct str piece)
+{
+	if (c && c->verifier && dkim_verifier_wants_body(c->verifier))
+		dkim_verifier_body(c->verifier, piece);
+}
+
+/* ---- the checks ---- */
+
+static void check_spf(struct session *s, struct sender_check *c)
+{
+	struct spf_request request = {
+		.dns = &c->dns, .helo = str_of(s->helo), .sender = s->txn->mail.from.mailbox,
+		.receiver = str_of(session_config(s)->hostname), .deadline_ms = clock_monotonic_ms() + SPF_PATIENCE_MS,
+		.now = clock_wall_seconds(),
+	};
+	c->spf.result = SPF_NONE;
+	if (endpoint_parse_ip(str_of(s->peer), 0, &request.client, NULL))
+		spf_check(c->arena, &request, &c->spf);
+}
+
+static void check_dkim(struct sender_check *c)
+{
+	int64_t now = clock_wall_seconds();
+	if (!c->verifier)
+		return;
+	dkim_verifier_finish(c->verifier, &c->dns, now, &c->dkim);
+	dkim_verifier_arc(c->verifier, &c->dns, now, &c->arc);
+}
+
+static void check_dmarc(struct sender_check *c)
+{
+	struct str passed[DKIM_SIGNATURES_MAX];
+	struct dmarc_request request = { .dns = &c->dns, .dkim_domains = passed };
+	c->author = dmarc_author_find(c->arena, c->header, &c->author_domain);
+	if (c->author != DMARC_AUTHOR_FOUND)
+		return;
+	for (size_t i = 0; i < c->dkim.count; i++)
+		if (c->dkim.list[i].result == DKIM_PASS)
+			passed[request.dkim_count++] = c->dkim.list[i].domain;
+	request.author = c->author_domain;
+	if (c->spf.result == SPF_PASS)
+		request.spf_domain = c->spf.domain;
+	dmarc_check(c->arena, &request, &c->dmarc);
+}
+
+/* ---- what is said of it ---- */
+
+/* RFC 8601 §2.2 pvalue: what is no token goes into quotes; what comes from outside is bounded and printable. */
+static void add_value(struct buf *out, struct str value)
+{
+	bool is_token = value.length > 0;
+	value = str_first(value, VALUE_MAX);
+	for (size_t i = 0; i < value.length; i++) {
+		char c = value.data[i];
+		is_token = is_token && (char_is_alpha(c) || char_is_digit(c) || (c && strchr("!#$%&'*+-.^_`{|}~@", c)));
+	}
+	if (is_token) {
+		buf_add_str(out, value);
+		return;
+	}
+	buf_add_char(out, '"');
+	for (size_t i = 0; i < value.length; i++) {
+		char c = value.data[i];
+		if (c == '"' || c == '\\')
+			buf_add_char(out, '\\');
+		buf_add_char(out, c >= ' ' && c <= '~' ? c : '?');
+	}
+	buf_add_char(out, '"');
+}
+
+static void add_property(struct buf *out, const char *name, struct str value)
+{
+	if (!value.length)
+		return;
+	buf_printf(out, " %s=", name);
+	add_value(out, value);
+}
+
+/* RFC 8601 §2.7.2 */
+static void add_spf(const struct session *s, const struct sender_check *c, struct buf *out)
+{
+	buf_printf(out, ";\r\n\tspf=%s", spf_result_name(c->spf.result));
+	if (c->spf.why)
+		buf_printf(out, " (%s)", c->spf.why);
+	struct str sender = s->txn->mail.from.mailbox;
+	add_property(out, sender.length ? "smtp.mailfrom" : "smtp.helo", sender.length ? sender : str_of(s->helo));
+}
+
+static void add_dkim(const struct sender_check *c, struct buf *out)
+{
+	if (c->dkim.count == 0)
+		buf_add_str(out, STR(";\r\n\tdkim=none"));
+	for (size_t i = 0; i < c->dkim.count; i++) {
+		const struct dkim_outcome *one = &c->dkim.list[i];
+		buf_printf(out, ";\r\n\tdkim=%s", dkim_result_name(one->result));
+		if (one->why)
+			buf_printf(out, " (%s)", one->why);
+		else if (one->part_of_body)
+			buf_add_str(out, STR(" (of a part of the body)"));
+		add_property(out, "header.d", one->domain);
+		add_property(out, "header.s", one->selector);
+		add_property(out, "header.b", one->signature);
+	}
+	if (c->arc.result == DKIM_NONE)
+		return;
+	buf_printf(out, ";\r\n\tarc=%s", dkim_result_name(c->arc.result));
+	if (c->arc.why)
+		buf_printf(out, " (%s)", c->arc.why);
+	add_property(out, "header.oldest-pass", c->arc.result == DKIM_PASS ? STR("0") : (struct str){});
+}
+
+/* RFC 9989 §9.1: the policy that was found goes along. */
+static void add_dmarc(const struct sender_check *c, struct buf *out)
+{
+	if (c->author != DMARC_AUTHOR_FOUND) {
+		buf_printf(out, ";\r\n\tdmarc=%s", c->author == DMARC_AUTHOR_SEVERAL ? "permerror (several authors)" : "none (no author)");
+		return;
+	}
+	buf_printf(out, ";\r\n\tdmarc=%s", dmarc_result_name(c->dmarc.result));
+	if (c->dmarc.result == DMARC_FAIL)
+		buf_printf(out, " (p=%s)", dmarc_policy_name(c->dmarc.published));
+	else if (c->dmarc.why)
+		buf_printf(out, " (%s)", c->dmarc.why);
+	add_property(out, "header.from", c->author_domain);
+	if (c->dmarc.result == DMARC_FAIL)
+		add_property(out, "policy.dmarc", str_of(dmarc_policy_name(c->dmarc.policy)));
+}
+
+static void write_field(const struct session *s, const struct sender_check *c, struct buf *front)
+{
+	CLEANUP(buf_release) struct buf field = BUF_WITH_LIMIT(FIELD_MAX);
+	buf_printf(&field, "Authentication-Results: %s", session_config(s)->hostname);
+	if (wants(c, CONFIG_CHECK_SPF))
+		add_spf(s, c, &field);
+	if (c->verifier)
+		add_dkim(c, &field);
+	if (wants(c, CONFIG_CHECK_DMARC))
+		add_dmarc(c, &field);
+	buf_add_str(&field, STR("\r\n"));
+	if (!field.overflowed)
+		buf_add_str(front, buf_str(&field));
+}
+
+/* ---- what follows from it ---- */
+
+static const struct smtp_reply *refuse(struct sender_check *c, const char *enhanced, struct str text)
+{
+	c->refusal = (struct smtp_reply){ 550, enhanced, text.data };
+	return &c->refusal;
+}
+
+/* RFC 7372 §3.3: what failed was a policy of several checks. */
+static const struct smtp_reply *judge(const struct session *s, struct sender_check *c, bool *quarantine)
+{
+	const struct config *config = session_config(s);
+	if (wants(c, CONFIG_CHECK_DMARC) && c->author == DMARC_AUTHOR_SEVERAL)
+		return refuse(c, "5.7.26", STR("The message has several authors: no policy can speak for it"));
+	if (config->dmarc_policy == CONFIG_DMARC_FOLLOW && c->dmarc.result == DMARC_FAIL) {
+		*quarantine = c->dmarc.policy == DMARC_POLICY_QUARANTINE;
+		if (c->dmarc.policy == DMARC_POLICY_REJECT)
+			return refuse(c, "5.7.26", arena_printf(c->arena, "By the DMARC policy of %.*s this message is not from it: neither SPF nor DKIM says so",
+			                                        STR_ARG(c->dmarc.policy_domain)));
+	}
+	bool spf_decides = config->spf_fail == CONFIG_SPF_REJECT && c->spf.result == SPF_FAIL && c->dmarc.result != DMARC_PASS;
+	if (spf_decides) /* RFC 7372 §3.2 */
+		return refuse(c, "5.7.23", c->spf.explanation.length ? arena_copy(c->arena, c->spf.explanation)
+		                                                     : STR("By its SPF record the sender's domain does not send from this address"));
+	return NULL;
+}
+
+const struct smtp_reply *sender_check_finish(struct session *s, struct sender_check *c, struct buf *front, bool *quarantine)
+{
+	*quarantine = false;
+	if (!c)
+		return NULL;
+	if (wants(c, CONFIG_CHECK_SPF) || wants(c, CONFIG_CHECK_DMARC))
+		check_spf(s, c);
+	check_dkim(c);
+	if (wants(c, CONFIG_CHECK_DMARC))
+		check_dmarc(c);
+	write_field(s, c, front);
+	const struct smtp_reply *refusal = judge(s, c, quarantine);
+	log_event(LOG_INFO, s->connection, "checked", LOG_TEXT("spf", str_of(spf_result_name(c->spf.result))),
+	          LOG_NUMBER("dkim", c->dkim.count), LOG_TEXT("dmarc", str_of(dmarc_result_name(c->dmarc.result))),
+	          LOG_TEXT("author", c->author_domain), LOG_NUMBER("quarantine", *quarantine));
+	return refusal;
+}

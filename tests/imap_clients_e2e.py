@@ -1,0 +1,362 @@
+#!/usr/bin/env python3
+"""Real IMAP clients: Python's imaplib, curl, mbsync, neomutt, fetchmail, getmail, offlineimap and Perl's Mail::IMAPClient:
+tests/imap_clients_e2e.py [NAME…]
+
+Each has an account of its own. A client that is not installed is a skip by its name.
+"""
+import imaplib
+import os
+import pathlib
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+
+import e2e
+import imap_transcript
+from e2e import check, equal
+
+PERL = r"""
+use strict; use warnings; use Mail::IMAPClient;
+my ($port, $user, $password) = @ARGV;
+my $imap = Mail::IMAPClient->new(Server => '127.0.0.1', Port => $port, User => $user, Password => $password, Uid => 1, Timeout => 20)
+	or die "connect: $@";
+sub ok { my ($what, $good) = @_; die "$what: " . ($imap->LastError // '?') unless $good; }
+ok('capability', $imap->has_capability('IMAP4rev1'));
+ok('create', $imap->create('Perl/Box'));
+ok('folders', scalar grep { $_ eq 'Perl/Box' } $imap->folders);
+ok('select', $imap->select('INBOX'));
+ok('count', $imap->message_count == 3);
+my @found = $imap->search('SUBJECT', 'mail 2');
+ok('search', @found == 1);
+ok('subject', $imap->subject($found[0]) eq 'mail 2');
+ok('string', $imap->message_string($found[0]) =~ /This is mail 2/);
+ok('structure', $imap->get_bodystructure($found[0])->bodytype eq 'TEXT');
+ok('flags', $imap->set_flag('Flagged', $found[0]));
+ok('copy', $imap->copy('Perl/Box', $found[0]));
+ok('move', $imap->move('Perl/Box', $imap->search('SUBJECT', 'mail 1')));
+ok('expunge', $imap->expunge);
+ok('left', $imap->message_count == 2);
+ok('append', $imap->append_string('Perl/Box', "Subject: from perl\r\n\r\nbody\r\n", '\\Seen'));
+ok('status', $imap->message_count('Perl/Box') == 3);
+ok('logout', $imap->logout);
+print "all is well\n";
+"""
+
+
+def tool(name):
+    return shutil.which(name) or e2e.skip(f"{name} is not installed")
+
+
+def mail(number):
+    return (f"From: Alice <alice@example.test>\r\nSubject: number {number}\r\nMessage-ID: <{number}@clients.test>\r\n\r\n"
+            f"Body {number}\r\n.with a dot\r\n").encode()
+
+
+class Tests:
+    def __init__(self, instance):
+        self.instance = instance
+        self.root = pathlib.Path(instance.directory, "clients")
+        self.root.mkdir()
+
+    # ---- shared ---------------------------------------------------------------------------------
+
+    def begin(self, name, mails=3):
+        """A fresh account with some mails, and a folder for the client."""
+        user, folder = self.instance.fresh_user(), self.root / name
+        folder.mkdir()
+        with imap_transcript.log_in(self.instance, user) as client:
+            for number in range(1, mails + 1):
+                text = mail(number).decode()
+                _, answer = client.command(f"APPEND INBOX {{{len(text)}+}}\r\n{text}")
+                check(answer.startswith("OK"), answer)
+        return user, folder
+
+    def run(self, *command, folder, text_input=None, expect=0):
+        environment = dict(os.environ, HOME=str(folder), LC_ALL="C.UTF-8")
+        done = subprocess.run([str(word) for word in command], cwd=folder, env=environment, text=True, timeout=60, check=False,
+                              input=text_input, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        equal(done.returncode, expect, f"{command[0]} ended with:\n{done.stdout[-2000:]}\n")
+        return done.stdout
+
+    def subjects(self, user, mailbox="INBOX"):
+        """Subject and flags of all mails in a mailbox."""
+        with imap_transcript.log_in(self.instance, user) as client:
+            client.command(f"EXAMINE {mailbox}")
+            answers, _ = client.command("FETCH 1:* (FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+        found = [re.search(r"FLAGS \(([^)]*)\).*Subject: ([^\r]*)\r", answer, re.DOTALL) for answer in answers]
+        return sorted((one[2], sorted(one[1].replace("\\Recent", "").split())) for one in found if one)
+
+    def names(self, user, mailbox="INBOX"):
+        return [subject for subject, _ in self.subjects(user, mailbox)]
+
+    # ---- clients -------------------------------------------------------------------------------------
+
+    def imaplib_session(self, connect):
+        user, _ = self.begin("imaplib-" + connect.__name__)
+        client = connect(user)
+        equal(client.enable("UTF8=ACCEPT")[0], "OK", "enable")
+        equal(client.create("Work/Box")[0], "OK", "create")
+        equal(client.select("INBOX")[1], [b"3"], "select")
+        equal(client.search(None, "SUBJECT", '"number 2"')[1], [b"2"], "search")
+        equal(client.uid("FETCH", "2", "(BODY.PEEK[])")[1][0][1], mail(2), "the mail")
+        equal(client.store("2", "+FLAGS", r"(\Flagged)")[0], "OK", "store")
+        equal(client.copy("1:2", "Work/Box")[0], "OK", "copy")
+        client.store("3", "+FLAGS", r"(\Deleted)")
+        equal(client.expunge()[1], [b"3"], "expunge")
+        equal(client.append("INBOX", r"(\Seen)", imaplib.Time2Internaldate(0), mail(4))[0], "OK", "append")
+        equal(client.status("INBOX", "(MESSAGES UNSEEN)")[1], [b"INBOX (MESSAGES 3 UNSEEN 2)"], "status")
+        equal(client.noop()[0], "OK", "noop")
+        client.close()
+        client.logout()
+        equal(self.subjects(user), [("number 1", []), ("number 2", ["\\Flagged"]), ("number 4", ["\\Seen"])], "INBOX")
+        equal(self.names(user, "Work/Box"), ["number 1", "number 2"], "the other mailbox")
+
+    def imaplib_clear(self):
+        def clear(user):
+            client = imaplib.IMAP4("127.0.0.1", self.instance.port("imap"))
+            client.login(user, e2e.PASSWORD)
+            return client
+        self.imaplib_session(clear)
+
+    def imaplib_starttls(self):
+        def starttls(user):
+            client = imaplib.IMAP4("localhost", self.instance.port("imap"))
+            client.starttls(self.instance.tls())
+            client.authenticate("PLAIN", lambda _: f"\0{user}\0{e2e.PASSWORD}".encode())
+            return client
+        self.imaplib_session(starttls)
+
+    def imaplib_tls(self):
+        def tls(user):
+            client = imaplib.IMAP4_SSL("localhost", self.instance.port("imaps"), ssl_context=self.instance.tls())
+            client.login(user, e2e.PASSWORD)
+            return client
+        self.imaplib_session(tls)
+
+    def curl(self):
+        user, folder = self.begin("curl")
+        base = ("curl", "--silent", "--show-error", "--cacert", self.instance.facts["ca"], "--user", f"{user}:{e2e.PASSWORD}")
+        clear, tls = f"imap://localhost:{self.instance.port('imap')}", f"imaps://localhost:{self.instance.port('imaps')}"
+        tool("curl")
+        check("INBOX" in self.run(*base, tls, folder=folder), "the list")
+        self.run(*base, "--ssl-reqd", f"{clear}/INBOX;MAILINDEX=2", "--output", "two", folder=folder)
+        equal((folder / "two").read_bytes(), mail(2), "the mail")
+        self.run(*base, f"{tls}/INBOX;UID=1;SECTION=TEXT", "--output", "text", folder=folder)
+        equal((folder / "text").read_bytes(), mail(1).split(b"\r\n\r\n", 1)[1], "its text")
+        (folder / "new").write_bytes(mail(4))
+        self.run(*base, "--upload-file", "new", f"{tls}/INBOX", folder=folder)
+        check("* SEARCH 4" in self.run(*base, f"{tls}/INBOX?SUBJECT%20%22number%204%22", folder=folder), "the search")
+        self.run(*base, "--request", r"STORE 1 +FLAGS (\Deleted)", f"{tls}/INBOX", folder=folder)
+        self.run(*base, "--request", "EXPUNGE", f"{tls}/INBOX", folder=folder)
+        self.run(*base, "--login-options", "AUTH=PLAIN", "--sasl-ir", "--request", "CREATE Curl", f"{tls}/", folder=folder)
+        equal(self.names(user), ["number 2", "number 3", "number 4"], "INBOX")
+        for mechanism in ("SCRAM-SHA-256", "CRAM-MD5", "LOGIN"):
+            if mechanism == "LOGIN":
+                self.run(*base, "--login-options", f"AUTH={mechanism}", tls, folder=folder)
+
+    def mbsync(self):
+        mbsync = tool("mbsync")
+        user, folder = self.begin("mbsync")
+        (folder / "mail").mkdir()
+        (folder / "rc").write_text(f"""
+IMAPAccount a
+Host localhost
+Port {self.instance.port("imap")}
+User {user}
+Pass {e2e.PASSWORD}
+SSLType STARTTLS
+CertificateFile {self.instance.facts["ca"]}
+
+IMAPStore far
+Account a
+
+MaildirStore near
+Path {folder}/mail/
+Inbox {folder}/mail/Inbox
+SubFolders Verbatim
+
+Channel all
+Far :far:
+Near :near:
+Patterns *
+Create Both
+Remove Both
+Expunge Both
+SyncState *
+""")
+        self.run(mbsync, "-c", "rc", "all", folder=folder)
+        inbox = folder / "mail/Inbox"
+        fetched = sorted(inbox.glob("*/*"), key=lambda path: path.read_bytes().split(b"Subject: ")[1])
+        fetched = [path for path in fetched if path.parent.name in ("new", "cur")]
+        equal([path.read_bytes().replace(b"\n", b"\r\n").replace(b"\r\r", b"\r").split(b"\r\n\r\n", 1)[1] for path in fetched],
+              [mail(n).split(b"\r\n\r\n", 1)[1] for n in (1, 2, 3)], "what was fetched")
+        # here: one read, one deleted, one new; there: one flagged
+        base = fetched[0].name.split(":")[0]
+        fetched[0].rename(inbox / "cur" / f"{base}:2,S")
+        fetched[1].rename(inbox / "cur" / f"{fetched[1].name.split(':')[0]}:2,T")
+        (inbox / "new" / "4.new.host").write_bytes(mail(4).replace(b"\r\n", b"\n"))
+        with imap_transcript.log_in(self.instance, user) as client:
+            client.command("SELECT INBOX")
+            client.command(r"STORE 3 +FLAGS.SILENT (\Flagged)")
+            client.command("CREATE Other")
+        self.run(mbsync, "-c", "rc", "all", folder=folder)
+        equal(self.subjects(user), [("number 1", ["\\Seen"]), ("number 3", ["\\Flagged"]), ("number 4", [])], "there")
+        equal(len([path for path in inbox.glob("*/*") if path.parent.name in ("new", "cur")]), 3, "mails here")
+        check((folder / "mail/Other/cur").is_dir(), "the new mailbox is here, too")
+        check(any(path.name.endswith(":2,F") for path in inbox.glob("cur/*")), "the flag is here, too")
+        self.run(mbsync, "-c", "rc", "all", folder=folder)
+        equal(len(self.subjects(user)), 3, "nothing is doubled")
+
+    def neomutt(self):
+        neomutt = tool("neomutt")
+        user, folder = self.begin("neomutt")
+        (folder / "rc").write_text(f"""
+set folder="imaps://localhost:{self.instance.port("imaps")}/" spoolfile=+INBOX imap_user="{user}" imap_pass={e2e.PASSWORD}
+set certificate_file={self.instance.facts["ca"]} ssl_force_tls=yes
+set delete=yes quit=yes confirmappend=no confirmcreate=no wait_key=no mail_check=0 sleep_time=0 copy=no record="" move=no
+set mark_old=no header_cache="" imap_check_subscribed=no from={user} abort_key=\\Cg sort=date timeout=1
+""")
+        keys = ("<search>~s 'number 2'<enter><flag-message>"
+                "<search>~s 'number 1'<enter><delete-message>"
+                f"<search>~s 'number 3'<enter><copy-message>{folder}/copied<enter>"
+                "<search>~s 'number 3'<enter><copy-message>=Kept<enter>"
+                "<sync-mailbox><quit>")
+        self.run_in_terminal([neomutt, "-n", "-F", str(folder / "rc"), "-e", f'push "{keys}"'], folder)
+        check(b"Subject: number 3" in (folder / "copied").read_bytes(), "the mail that was copied here")
+        equal(self.subjects(user), [("number 2", ["\\Flagged"]), ("number 3", [])], "INBOX")
+        equal(self.names(user, "Kept"), ["number 3"], "the other mailbox")
+
+    def run_in_terminal(self, command, folder):
+        """A program that wants a screen; its output is read and kept for the failure."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(folder)
+            os.execve(command[0], command, dict(os.environ, HOME=str(folder), TERM="xterm", LC_ALL="C.UTF-8", LINES="40", COLUMNS="120"))
+        seen, deadline = b"", time.monotonic() + 40
+        while time.monotonic() < deadline:
+            ready, _, _ = select.select([terminal], [], [], 1)
+            try:
+                piece = os.read(terminal, 65536) if ready else b"-"
+            except OSError:
+                break
+            if not piece:
+                break
+            seen = (seen + piece if ready else seen)[-20000:]
+        else:
+            e2e.kill(pid)
+        os.close(terminal)
+        status = os.waitpid(pid, 0)[1]
+        equal(status, 0, f"{command[0]} ended with {e2e.short(seen[-1500:])}")
+
+    def fetchmail(self):
+        fetchmail = tool("fetchmail")
+        user, folder = self.begin("fetchmail")
+        rc = folder / "rc"
+        rc.write_text(f"""poll localhost protocol IMAP port {self.instance.port("imap")} no dns
+user "{user}" password "{e2e.PASSWORD}" sslproto "TLS1.2+" sslcertck sslcertfile "{self.instance.facts["ca"]}"
+fetchall keep mda "cat >> {folder}/got"
+""")
+        rc.chmod(0o600)
+        self.run(fetchmail, "-f", rc, "--pidfile", folder / "pid", "--idfile", folder / "ids", folder=folder)
+        got = (folder / "got").read_text()
+        for number in (1, 2, 3):
+            check(f"Subject: number {number}" in got and f"Body {number}" in got, f"mail {number} was fetched")
+        equal([flags for _, flags in self.subjects(user)], [["\\Seen"]] * 3, "flags of what was kept")
+        rc.write_text(rc.read_text().replace("keep", "nokeep"))
+        self.run(fetchmail, "-f", rc, "--pidfile", folder / "pid", "--idfile", folder / "ids", folder=folder)
+        equal(self.subjects(user), [], "what was not kept")
+
+    def getmail(self):
+        getmail = tool("getmail")
+        user, folder = self.begin("getmail")
+        for name in ("", "cur", "new", "tmp"):
+            (folder / "mail" / name).mkdir(parents=True)
+            if os.getuid() == 0:  # getmail delivers as anybody but root
+                shutil.chown(folder / "mail" / name, "nobody", "nogroup")
+        (folder / "rc").write_text(f"""[retriever]
+type = SimpleIMAPSSLRetriever
+server = localhost
+port = {self.instance.port("imaps")}
+username = {user}
+password = {e2e.PASSWORD}
+ca_certs = {self.instance.facts["ca"]}
+mailboxes = ("INBOX",)
+[destination]
+type = Maildir
+path = {folder}/mail/
+{"user = nobody" if os.getuid() == 0 else ""}
+[options]
+delete = true
+read_all = true
+""")
+        self.run(getmail, "--getmaildir", folder, "--rcfile", "rc", folder=folder)
+        got = sorted(re.search(rb"Subject: (.*)", path.read_bytes())[1].decode() for path in (folder / "mail/new").iterdir())
+        equal(got, ["number 1", "number 2", "number 3"], "what was fetched")
+        equal(self.subjects(user), [], "what is left")
+
+    def offlineimap(self):
+        offlineimap = tool("offlineimap")
+        user, folder = self.begin("offlineimap")
+        (folder / "rc").write_text(f"""[general]
+accounts = a
+metadata = {folder}/state
+ui = basic
+[Account a]
+localrepository = near
+remoterepository = far
+[Repository near]
+type = Maildir
+localfolders = {folder}/mail
+[Repository far]
+type = IMAP
+remotehost = localhost
+remoteport = {self.instance.port("imaps")}
+ssl = yes
+sslcacertfile = {self.instance.facts["ca"]}
+remoteuser = {user}
+remotepass = {e2e.PASSWORD}
+""")
+        command = (offlineimap, "-c", "rc", "-o")
+        self.run(*command, folder=folder)
+        here = sorted((folder / "mail/INBOX").glob("[cn]*/*"), key=lambda path: re.search(rb"Subject: .*", path.read_bytes())[0])
+        equal(len(here), 3, "mails here")
+        here[0].unlink()
+        seen = here[1].parent.parent / "cur" / (here[1].name.split(":")[0] + ":2,S")
+        here[1].rename(seen)
+        (folder / "mail/INBOX/new/4.new.host").write_bytes(mail(4).replace(b"\r\n", b"\n"))
+        with imap_transcript.log_in(self.instance, user) as client:
+            client.command("CREATE Later")
+        self.run(*command, folder=folder)
+        equal(self.subjects(user), [("number 2", ["\\Seen"]), ("number 3", []), ("number 4", [])], "there")
+        check((folder / "mail/Later/cur").is_dir(), "the new mailbox is here, too")
+
+    def perl(self):
+        perl = tool("perl")
+        found = subprocess.run([perl, "-MMail::IMAPClient", "-e", "1"], capture_output=True, check=False)
+        if found.returncode != 0:
+            e2e.skip("Mail::IMAPClient is not installed")
+        user = self.instance.fresh_user()
+        with imap_transcript.log_in(self.instance, user) as client:
+            for number in (1, 2, 3):
+                text = f"Subject: mail {number}\r\n\r\nThis is mail {number}.\r\n"
+                client.command(f"APPEND INBOX {{{len(text)}+}}\r\n{text}")
+        folder = self.root / "perl"
+        folder.mkdir()
+        check("all is well" in self.run(perl, "-e", PERL, self.instance.port("imap"), user, e2e.PASSWORD, folder=folder), "perl")
+
+
+def main():
+    wanted = sys.argv[1:]
+    with e2e.Instance(accounts=("user%d:20",)) as instance:
+        tests = Tests(instance)
+        tests_of_all = [("imaplib", tests.imaplib_clear), ("imaplib, STARTTLS", tests.imaplib_starttls), ("imaplib, TLS", tests.imaplib_tls),
+                        ("curl", tests.curl), ("mbsync", tests.mbsync), ("neomutt", tests.neomutt), ("fetchmail", tests.fetchmail),
+                        ("getmail", tests.getmail), ("offlineimap", tests.offlineimap), ("Mail::IMAPClient", tests.perl)]
+        e2e.run([test for test in tests_of_all if not wanted or test[0] in wanted])
+
+
+main()
