@@ -192,11 +192,12 @@ class Client:
 
     def compare_resync(self, before, untagged):
         """What was there before, less what vanished, plus what is new, is what is there."""
-        gone = set()
+        gone, new = set(), set()
         for response in untagged:
             if response.startswith("* VANISHED (EARLIER) "):
                 gone |= set(numbers_of(response.split()[3]))
-        new = set(uid for uid in self.uids if uid)
+            elif found := FETCHED.match(response):
+                new.add(int(re.search(r"UID (\d+)", found[2])[1]))
         self.learn()
         now = set(self.uids)
         lost = set(before) - gone - self.went - now
@@ -345,6 +346,20 @@ def kill_some(instance, load, choose):
             e2e.kill(choose.choice(sorted(pids)))
 
 
+def fresh_session(instance, user):
+    """The last kill may be a moment ago."""
+    sessions = []
+
+    def attempt():
+        try:
+            sessions.append(imap_transcript.log_in(instance, user))
+        except (OSError, AssertionError):
+            pass
+        return sessions
+    e2e.until(attempt, f"{user} logs in")
+    return sessions[0]
+
+
 def snapshot(connection, box):
     """UID → flags without \\Recent, as a new client sees it."""
     connection.command(f"SELECT {box}")
@@ -369,14 +384,14 @@ def compare_views(instance, clients):
             client.again()
             client.select(box)
         client.learn()
-        with imap_transcript.log_in(instance, client.user) as fresh:
+        with fresh_session(instance, client.user) as fresh:
             seen = snapshot(fresh, box)
         equal(client.uids, sorted(seen), f"{client.name}: the UIDs of {box}")
 
 
 def mails_there(instance, user):
     there = set()
-    with imap_transcript.log_in(instance, user) as fresh:
+    with fresh_session(instance, user) as fresh:
         for box in BOXES:
             fresh.command(f"SELECT {box}")
             untagged, _ = fresh.command("UID FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])")

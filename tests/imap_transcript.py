@@ -1,6 +1,7 @@
 """The runner of tests/imap/*.txt; tests/imap/README has the format."""
 import base64
 import codecs
+import contextlib
 import os
 import re
 import socket
@@ -112,6 +113,13 @@ def log_in(instance, user, service="imap"):
     _, answer = client.command(f"LOGIN {user} {e2e.PASSWORD}")
     e2e.check(answer is not None and answer.startswith("OK "), f"log-in of {user}: {answer}")
     return client
+
+
+def shown(response):
+    """As people read it."""
+    with contextlib.suppress(AttributeError, UnicodeDecodeError):
+        response = response.encode("latin-1").decode()
+    return e2e.short(response)
 
 
 class Step:
@@ -321,7 +329,7 @@ class Transcript:
             return
         response = self.next_untagged(connection)
         if not self.match(pattern, response):
-            raise AssertionError(f"got {response!r}")
+            raise AssertionError(f"got {shown(response)}")
 
     def skip(self, connection):
         """Takes responses until the next expectation of this connection would be met."""
@@ -345,7 +353,7 @@ class Transcript:
                 connection.put_back.append(response)
                 return
             if response is None or not response.startswith("* "):
-                raise AssertionError(f"looked for {pattern!r}, got {response!r}")
+                raise AssertionError(f"looked for {pattern!r}, got {shown(response)}")
 
     def any_order(self, connection, step):
         wanted = [self.expected(step)]
@@ -358,7 +366,7 @@ class Transcript:
             # the most exact first: "..." may look like everything
             found = next((p for p in sorted(wanted, key=lambda p: p.count("...")) if self.match(p, response)), None)
             if found is None:
-                raise AssertionError(f"got {response!r}, wanted one of {wanted!r}")
+                raise AssertionError(f"got {shown(response)}, wanted one of {wanted!r}")
             wanted.remove(found)
 
     def tagged(self, connection, step):
@@ -368,16 +376,16 @@ class Transcript:
         pattern = self.expected(step)
         connection.earlier, connection.untagged = connection.untagged, []
         if response is None or not response.startswith(tag + " ") or not self.match(pattern, response[len(tag) + 1:]):
-            raise AssertionError(f"got {response!r} (tag {tag})")
+            raise AssertionError(f"got {shown(response)} (tag {tag})")
 
     def continuation(self, connection, step):
         response = connection.response()
         if response is None or not response.startswith("+") or not self.match(step.text, response[1:].removeprefix(" ")):
-            raise AssertionError(f"got {response!r}")
+            raise AssertionError(f"got {shown(response)}")
 
     def absent(self, connection, step):
         for response in connection.earlier + connection.untagged:
-            e2e.check(not self.match(step.text, response), f"got {response!r}")
+            e2e.check(not self.match(step.text, response), f"got {shown(response)}")
 
     def tls(self, connection, step):
         connection.start_tls(self.instance.tls())
@@ -390,7 +398,7 @@ class Transcript:
 
     def closed(self, connection, step):
         response = connection.response()
-        e2e.check(response is None, f"got {response!r}")
+        e2e.check(response is None, f"got {shown(response)}")
 
 
 def outcomes(path):

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Mail from strangers: what SPF, DKIM and DMARC find, what is said of it in Authentication-Results, and what is refused."""
 import base64
+import imaplib
 import re
 import subprocess
 
@@ -74,6 +75,25 @@ class Tests:
         text, _ = self.results("a@lax.test", b"From: a@lax.test\r\n\r\nhello\r\n")
         check("spf=fail" in text and "dmarc=fail (p=none) header.from=lax.test" in text, text)
 
+    def quarantined(self):
+        user = self.instance.fresh_user()
+        with self.instance.smtp("smtp") as client:
+            client.envelope("a@junk.test", [user])
+            reply = client.data(b"From: a@junk.test\r\nSubject: spam\r\n\r\nhello\r\n", 1)[0]
+        self.instance.wait_all_delivered({e2e.QUEUED.search(reply).group(1): 1})
+        equal(self.instance.mails(user), [], "mails in INBOX")
+        client = imaplib.IMAP4("127.0.0.1", self.instance.port("imap"))
+        client.login(user, e2e.PASSWORD)
+        equal(client.select("Junk"), ("OK", [b"1"]), "mails in Junk")
+        check(b"dmarc=fail (p=quarantine)" in client.fetch("1", "(BODY[HEADER])")[1][0][1], "it says why")
+        client.delete("Junk")
+        client.logout()
+        with self.instance.smtp("smtp") as client:
+            client.envelope("a@junk.test", [user])
+            reply = client.data(b"From: a@junk.test\r\nSubject: spam\r\n\r\nhello\r\n", 1)[0]
+        self.instance.wait_all_delivered({e2e.QUEUED.search(reply).group(1): 1})
+        equal(len(self.instance.mails(user)), 1, "mails in INBOX of an account without Junk")
+
     def without_policy(self):
         text, _ = self.results("a@nothing.test", b"From: a@nothing.test\r\n\r\nhello\r\n")
         check("spf=none" in text and "dmarc=none" in text, text)
@@ -146,6 +166,7 @@ def main():
     with dns_server.DnsServer(ZONE % record) as server, e2e.Instance("--dns", server.address) as instance:
         tests = Tests(instance, pem)
         e2e.run([("passes", tests.passes), ("refused by DMARC", tests.refused), ("p=none", tests.only_marked),
+                 ("quarantine", tests.quarantined),
                  ("a domain without policy", tests.without_policy), ("a DNS that fails", tests.silent_dns),
                  ("null sender", tests.null_sender), ("several authors", tests.several_authors),
                  ("forged results", tests.forged_results), ("signatures", tests.signed), ("LMTP", tests.not_strangers),

@@ -59,12 +59,14 @@ static bool take_filters(struct reading *r, struct fail **fail)
 		filter->key = str_first(text, equals);
 		filter->value = str_from_index(text, equals + 1);
 		if (equals == 0 || equals == text.length)
-			return fail_set(fail, FAIL_INVALID, "%s is no KEY=VALUE, like session=5d2f or account=alice@example.org", call->arguments[i]);
+			return fail_set(fail, FAIL_INVALID, "%s is no KEY=VALUE, like session=5d2f or account=alice@example.org",
+			                call->arguments[i]);
 		if (str_equal(filter->key, STR("account")))
 			find_number(call, filter);
 	}
 	if (call->since && !ctl_log_since_parse(call->since, clock_wall_seconds(), &r->since))
-		return fail_set(fail, FAIL_INVALID, "--since %s: a time like \"2026-11-22 06:30\", or 90s, 10m, 2h, 3d ago", call->since);
+		return fail_set(fail, FAIL_INVALID, "--since %s: a time like \"2026-11-22 06:30\", or 90s, 10m, 2h, 3d ago",
+		                call->since);
 	return true;
 }
 
@@ -85,7 +87,8 @@ static bool is_wanted(struct reading *r, const struct ctl_log_line *line)
 {
 	for (size_t i = 0; i < r->filter_count; i++) {
 		const struct filter *filter = &r->filters[i];
-		bool fits = str_equal(filter->key, STR("account")) ? is_of_account(r, line, filter) : ctl_log_line_has(line, filter->key, filter->value);
+		bool fits = str_equal(filter->key, STR("account")) ? is_of_account(r, line, filter)
+		                                                    : ctl_log_line_has(line, filter->key, filter->value);
 		if (!fits)
 			return false;
 	}
@@ -152,7 +155,8 @@ static void take_octets(struct reading *r, struct str octets)
 {
 	while (octets.length) {
 		size_t end = str_find_char(octets, '\n');
-		buf_add_str(&r->line, str_first(octets, LINE_MAX_OCTETS - r->line.length < end ? LINE_MAX_OCTETS - r->line.length : end));
+		size_t room = LINE_MAX_OCTETS - r->line.length;
+		buf_add_str(&r->line, str_first(octets, room < end ? room : end));
 		if (end == octets.length)
 			return;
 		take_line(r, buf_str(&r->line));

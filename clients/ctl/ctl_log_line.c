@@ -29,8 +29,9 @@ bool ctl_log_line_parse(struct str text, struct ctl_log_line *line)
 {
 	struct str rest = text;
 	*line = (struct ctl_log_line){ .level = STR("info") };
-	if (!str_take_until(&rest, ' ', &line->time) || !is_time(line->time) || !str_take_until(&rest, ' ', &line->program) ||
-	    !str_take_until(&rest, ' ', &line->session) || !is_session(line->session) || !str_take_until(&rest, ' ', &line->event))
+	if (!str_take_until(&rest, ' ', &line->time) || !is_time(line->time) ||
+	    !str_take_until(&rest, ' ', &line->program) || !str_take_until(&rest, ' ', &line->session) ||
+	    !is_session(line->session) || !str_take_until(&rest, ' ', &line->event))
 		return false;
 	for (size_t i = 0; i < COUNT_OF(levels); i++)
 		if (str_equal(line->event, str_of(levels[i]))) {
@@ -133,7 +134,8 @@ static bool ago(const char *text, int64_t now_seconds, int64_t *seconds)
 
 bool ctl_log_since_parse(const char *text, int64_t now_seconds, int64_t *seconds)
 {
-	static const char *const forms[] = { "%Y-%m-%d", "%Y-%m-%d%t%H:%M", "%Y-%m-%d%t%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S" };
+	static const char *const forms[] = { "%Y-%m-%d", "%Y-%m-%d%t%H:%M", "%Y-%m-%d%t%H:%M:%S", "%Y-%m-%dT%H:%M",
+		                                 "%Y-%m-%dT%H:%M:%S" };
 	if (ago(text, now_seconds, seconds))
 		return true;
 	for (size_t i = 0; i < COUNT_OF(forms); i++) {

@@ -111,6 +111,15 @@ static bool compose(struct buf *text, const struct msg_deliver *mail, int file, 
 	return true;
 }
 
+/* An account without Junk has its quarantine in INBOX: better seen than lost. */
+static bool find_mailbox(struct store_txn *txn, bool quarantine, uint64_t *mailbox)
+{
+	*mailbox = 0;
+	if (quarantine && !store_mailbox_of_use(txn, STORE_USE_JUNK, mailbox))
+		return false;
+	return *mailbox || store_mailbox_find(txn, STR("INBOX"), mailbox);
+}
+
 static void store_mail(struct account *a, struct delivery_batch *batch, const struct msg_deliver *mail, struct buf *text)
 {
 	CLEANUP(arena_cleanup) struct arena *arena = arena_new(MESSAGE_ARENA_SIZE);
@@ -122,7 +131,7 @@ static void store_mail(struct account *a, struct delivery_batch *batch, const st
 	struct store_delivery delivery = {
 		.origin = &origin, .body.bytes = buf_str(text), .columns = &columns, .received = mail->received_us / 1000000,
 	};
-	if (!store_mailbox_find(batch->txn, STR("INBOX"), &delivery.mailbox))
+	if (!find_mailbox(batch->txn, mail->quarantine, &delivery.mailbox))
 		return; /* the transaction has failed; its commit says so */
 	if (store_deliver(batch->txn, &delivery, &placed))
 		log_event(LOG_DEBUG, 0, "stored", LOG_NUMBER("account", a->number), LOG_NUMBER("uid", placed.uid), LOG_NUMBER("replayed", placed.replayed));

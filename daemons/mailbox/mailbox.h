@@ -71,7 +71,7 @@ struct session {
 	char peer[64];
 	char language[17];
 	char tag[LIMIT_IMAP_TAG_MAX + 1]; /* of the IMAP command that logged in */
-	char client_id[1025]; /* what the client said of itself before log-in (ID), escaped for logs */
+	char client_id[1025]; /* what the client said of itself before log-in (ID), for the log */
 	struct buf leftover;
 	int returned;         /* descriptor that goes back to porter; -1: none */
 };

@@ -124,6 +124,7 @@ struct porter {
 	uint64_t id;                /* by which master and smtpd know this process */
 	bool draining;
 	struct listening *listening;
+	char piece[PUMP_PIECE];     /* bytes on their way between TLS and a session, within one call */
 	struct connection *gone;
 	struct timer gone_timer;
 };

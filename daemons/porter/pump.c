@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { PIECES_AT_ONCE = 16 };
+
 static void on_inner(void *owner, uint32_t events);
 
 /* Each direction reads only while the other side has taken what was read before. */
@@ -31,7 +33,8 @@ static void watch_both(struct connection *c)
 		loop_watch(loop, &c->inner_watch, c->inner, inner, on_inner, c);
 }
 
-/* False when the connection is gone. */
+/* Sends what did not go at once. Its memory is given back: most sessions are idle, and there are many. False: the client is gone, or has
+ * all that was left for it. */
 static bool write_to_client(struct connection *c)
 {
 	while (c->output.length) {
@@ -42,6 +45,7 @@ static bool write_to_client(struct connection *c)
 			return true;
 		buf_consume(&c->output, (size_t)put);
 	}
+	buf_release(&c->output);
 	return !c->inner_ended;
 }
 
@@ -53,50 +57,56 @@ static bool write_to_inner(struct connection *c)
 			return errno == EAGAIN || errno == EINTR;
 		buf_consume(&c->to_inner, (size_t)put);
 	}
+	buf_release(&c->to_inner);
 	return true;
 }
 
-static void read_from_client(struct connection *c)
+/* One piece; false when there is none now, or the other side does not take it. */
+static bool move_from_client(struct connection *c)
 {
-	while (c->to_inner.length < c->to_inner.limit && !c->hung_up) {
-		size_t size = c->to_inner.limit - c->to_inner.length;
-		char *room = buf_reserve(&c->to_inner, size);
-		ssize_t got = connection_read(c, room, size);
-		if (got < 0)
-			return;
-		if (got == 0) {
-			c->hung_up = true;
-			return;
-		}
-		buf_claim(&c->to_inner, (size_t)got);
-	}
+	char *piece = c->porter->piece;
+	ssize_t got = connection_read(c, piece, sizeof c->porter->piece);
+	c->hung_up = got == 0;
+	if (got <= 0)
+		return false;
+	ssize_t put = send(c->inner, piece, (size_t)got, MSG_DONTWAIT | MSG_NOSIGNAL);
+	size_t sent = put < 0 ? 0 : (size_t)put;
+	buf_append(&c->to_inner, piece + sent, (size_t)got - sent);
+	return c->to_inner.length == 0;
 }
 
-static void read_from_inner(struct connection *c)
+static bool move_from_inner(struct connection *c)
 {
-	char *room = buf_reserve(&c->output, PUMP_PIECE);
-	if (!room)
-		return;
-	ssize_t got = recv(c->inner, room, PUMP_PIECE, MSG_DONTWAIT);
-	if (got > 0)
-		buf_claim(&c->output, (size_t)got);
-	else if (got == 0 || (errno != EAGAIN && errno != EINTR))
-		c->inner_ended = true;
+	char *piece = c->porter->piece;
+	ssize_t got = recv(c->inner, piece, sizeof c->porter->piece, MSG_DONTWAIT);
+	c->inner_ended = got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+	if (got <= 0)
+		return false;
+	ssize_t put = connection_write(c, piece, (size_t)got);
+	size_t sent = put < 0 ? 0 : (size_t)put;
+	buf_append(&c->output, piece + sent, (size_t)got - sent);
+	return c->output.length == 0;
 }
 
-static void move(struct connection *c)
+static void move(void *owner)
 {
-	if (c->to_inner.length == 0)
-		read_from_client(c);
+	struct connection *c = owner;
+	int left = PIECES_AT_ONCE;
 	bool inner_alive = write_to_inner(c);
+	while (inner_alive && c->to_inner.length == 0 && !c->hung_up && left > 0 && move_from_client(c))
+		left--;
 	if (c->hung_up && c->to_inner.length == 0)
 		shutdown(c->inner, SHUT_WR);
-	if (c->output.length == 0 && !c->inner_ended)
-		read_from_inner(c);
-	if (!write_to_client(c) || !inner_alive) {
+	bool client_alive = write_to_client(c);
+	while (client_alive && c->output.length == 0 && !c->inner_ended && left > 0 && move_from_inner(c))
+		left--;
+	if (!inner_alive || !client_alive || (c->inner_ended && c->output.length == 0)) {
 		connection_end(c);
 		return;
 	}
+	/* others have their turn; TLS may hold input that no event tells of */
+	if (left == 0)
+		connection_set_timer(c, 0, move);
 	watch_both(c);
 }
 
@@ -114,6 +124,7 @@ void pump_client_ready(struct connection *c)
 void pump_begin(struct connection *c, int inner)
 {
 	c->phase = PHASE_PUMPING;
+	buf_release(&c->input);
 	c->inner = inner;
 	c->inner_ended = false;
 	loop_stop_timer(c->porter->daemon.loop, &c->timer); /* silence is the session's matter now */
@@ -123,6 +134,8 @@ void pump_begin(struct connection *c, int inner)
 void pump_stop(struct connection *c)
 {
 	loop_unwatch(c->porter->daemon.loop, &c->inner_watch);
+	if (c->phase == PHASE_PUMPING)
+		loop_stop_timer(c->porter->daemon.loop, &c->timer);
 	if (c->inner >= 0)
 		close(c->inner);
 	c->inner = -1;

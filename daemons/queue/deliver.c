@@ -175,7 +175,8 @@ static bool send_mail(struct account *a, struct delivery *d, struct fail **fail)
 	if (!is_inline && (body = open_body(mail, fail)) < 0)
 		return false;
 	struct msg_deliver deliver = {
-		.sequence = mail->sequence, .recipient = d->index, .replay = d->replay, .received_us = mail->received * 1000000,
+		.sequence = mail->sequence, .recipient = d->index, .replay = d->replay, .quarantine = mail->quarantine,
+		.received_us = mail->received * 1000000,
 		.sender = mail_text(mail, mail->sender), .original = mail_text(mail, d->address),
 		.detail = mail_text(mail, d->detail), .size = mail->size,
 		.content = is_inline ? str_from(mail->body, mail->size) : (struct str){},

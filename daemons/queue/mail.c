@@ -28,6 +28,7 @@ struct mail *mail_new(struct queue *q, const struct envelope *e)
 	mail->received = e->received;
 	mail->size = e->body_size;
 	mail->body_in_file = e->body_in_file;
+	mail->quarantine = e->quarantine;
 	mail->journal = e->origin;
 	mail->sequence = e->origin_sequence;
 	mail->queued_ms = clock_monotonic_ms();

@@ -111,6 +111,7 @@ struct mail {
 	int64_t queued_ms;                      /* monotonic */
 	uint64_t size;                          /* of the body */
 	bool body_in_file;
+	bool quarantine;                        /* it belongs into Junk */
 	bool in_file;
 	bool busy;                              /* a job of filer is under way */
 	bool pinned;                            /* filer reads its octets */

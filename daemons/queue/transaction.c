@@ -663,6 +663,7 @@ static bool on_commit(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (read.size > (uint64_t)in->queue->daemon.config.message_size_max + BODY_SLACK)
 		kind = VERDICT_TOO_BIG;
 	in->envelope.body_size = read.size;
+	in->envelope.quarantine = read.quarantine;
 	if (kind == VERDICT_OK)
 		commit(in);
 	else

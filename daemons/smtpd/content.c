@@ -152,7 +152,7 @@ static enum verdict_kind send_from_memory(struct session *s, struct content *con
 {
 	struct str front = buf_str(&content->front), body = buf_str(&content->body);
 	uint64_t size = front.length + body.length;
-	if (size <= BODY_FRAME_MAX)
+	if (size <= BODY_FRAME_MAX && front.length <= FRONT_FRAME_MAX)
 		return link_commit(s, size, front, body, queue_id, kinds);
 	link_body(s, front);
 	link_body(s, body);

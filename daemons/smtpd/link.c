@@ -162,7 +162,7 @@ int link_file(struct session *s)
 enum verdict_kind link_commit(struct session *s, uint64_t size, struct str front, struct str last, uint64_t *queue_id,
                               struct str *kinds)
 {
-	struct msg_mail_commit commit = { .size = size, .front = front, .content = last };
+	struct msg_mail_commit commit = { .size = size, .quarantine = s->txn->content.quarantine, .front = front, .content = last };
 	struct ipc_frame frame;
 	struct msg_mail_done done;
 	if (s->txn->lost)

@@ -22,6 +22,7 @@ enum {
 	TRANSACTION_ARENA_MAX = 4 << 20,
 	BODY_FRAME_MAX = 120000,   /* of MAIL_BODY */
 	FRONT_MAX = 16384,         /* trace and fields added at submission */
+	FRONT_FRAME_MAX = 10000,   /* of it in MAIL_COMMIT */
 	RETURN_AFTER_MS = 5000,    /* a client idle between transactions goes back to porter */
 };
 

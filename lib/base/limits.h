@@ -70,7 +70,7 @@
 #define LIMIT_IMAP_FETCH_FIELDS_MAX 1000 /* field names in all items of a FETCH */
 #define LIMIT_IMAP_SECTION_DEPTH_MAX 100 /* part numbers of a section */
 #define LIMIT_IMAP_SEARCH_KEYS_MAX 5000  /* of one SEARCH, SORT or THREAD, those of filters counted */
-#define LIMIT_IMAP_SEARCH_DEPTH_MAX 200  /* lists and alternatives within each other */
+#define LIMIT_IMAP_SEARCH_DEPTH_MAX 50   /* lists and alternatives within each other */
 #define LIMIT_IMAP_FILTER_DEPTH_MAX 8    /* filters within filters, RFC 5466 §3.1 */
 #define LIMIT_IMAP_THREAD_REFERENCES_MAX 20000000 /* in all messages that one THREAD looks at */
 #define LIMIT_IMAP_CONTEXTS_MAX 8        /* with UPDATE, in one session; RFC 5267 §4.3.1 */

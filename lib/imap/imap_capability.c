@@ -47,6 +47,21 @@ static const struct {
 	{ "OBJECTID", INSIDE },                    /* RFC 8474 */
 	{ "SAVEDATE", INSIDE },                    /* RFC 8514 */
 	{ "PREVIEW", INSIDE },                     /* RFC 8970 */
+	{ "ESEARCH", INSIDE },                     /* RFC 4731 */
+	{ "SEARCHRES", INSIDE },                   /* RFC 5182 */
+	{ "WITHIN", INSIDE },                      /* RFC 5032 */
+	{ "PARTIAL", INSIDE },                     /* RFC 9394 */
+	{ "FILTERS", INSIDE },                     /* RFC 5466 */
+	{ "SORT", INSIDE },                        /* RFC 5256 */
+	{ "SORT=DISPLAY", INSIDE },                /* RFC 5957 */
+	{ "ESORT", INSIDE },                       /* RFC 5267 */
+	{ "CONTEXT=SEARCH", INSIDE },
+	{ "CONTEXT=SORT", INSIDE },
+	{ "THREAD=ORDEREDSUBJECT", INSIDE },       /* RFC 5256 */
+	{ "THREAD=REFERENCES", INSIDE },
+	{ "THREAD=REFS", INSIDE },                 /* draft-ietf-morg-inthread */
+	{ "I18NLEVEL=2", INSIDE },                 /* RFC 5255 §4 */
+	{ "INPROGRESS", INSIDE },                  /* RFC 9585 */
 	{ "NOTIFY", INSIDE },                      /* RFC 5465 */
 };
 

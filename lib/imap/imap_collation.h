@@ -1,5 +1,6 @@
 /*
- * The collations of SEARCH, SORT and THREAD (RFC 4790, RFC 5051, RFC 5255 §4) and the arguments of LANGUAGE and COMPARATOR.
+ * The collations of SEARCH, SORT and THREAD (RFC 4790, RFC 5051, RFC 5255 §4) and the arguments of LANGUAGE and
+ * COMPARATOR.
  */
 #ifndef POSTHORN_IMAP_COLLATION_H
 #define POSTHORN_IMAP_COLLATION_H
@@ -18,7 +19,8 @@ enum imap_collation { IMAP_UNICODE_CASEMAP, IMAP_ASCII_CASEMAP, IMAP_COLLATION_C
 
 struct str imap_collation_name(enum imap_collation collation);
 
-/* The first argument that names something decides. matching: a bit for each collation that any argument matches. False: none does. */
+/* The first argument that names something decides. matching: a bit for each collation that any argument matches.
+ * False: none does. */
 bool imap_collation_choose(const struct imap_words *order, enum imap_collation *active, unsigned *matching);
 
 /* "* COMPARATOR active (…)"; the list only where more than one matched (RFC 5255 §4.8). */

@@ -184,9 +184,8 @@ static enum imap_collected give_up_line(struct imap_collector *c, struct str inp
 static enum imap_collected take_line(struct imap_collector *c, struct str *input)
 {
 	size_t end = str_find_char(*input, '\n'), room = c->limits.line_max - c->line_octets;
-	if (end > room) {
+	if (end > room)
 		return give_up_line(c, *input);
-	}
 	bool whole = end < input->length;
 	struct str part = take(input, end);
 	buf_add_str(&c->text, part);

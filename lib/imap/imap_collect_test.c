@@ -214,12 +214,34 @@ static void large_commands_do_not_keep_their_memory(void **state)
 	buf_release(&text);
 }
 
+static void literals_are_counted(void **state)
+{
+	(void)state;
+	struct imap_collect_limits most = { .line_max = 1 << 20, .literals_max = 1, .plus_max = 1, .discard_max = 1 << 20 };
+	struct buf text = BUF_WITH_LIMIT(1 << 20);
+	buf_add_str(&text, STR("a X "));
+	for (size_t i = 0; i < LIMIT_IMAP_LITERALS_COUNT_MAX; i++)
+		buf_add_str(&text, STR("{0+}\r\n"));
+	buf_add_str(&text, STR("\r\n"));
+	for (size_t more = 0; more < 2; more++) {
+		struct imap_collector c;
+		imap_collector_init(&c, &most);
+		struct str input = buf_str(&text);
+		assert_int_equal(imap_collect(&c, &input), more ? IMAP_TOO_BIG : IMAP_COMMAND);
+		assert_int_equal(input.length, 0);
+		imap_collector_release(&c);
+		buf_truncate(&text, text.length - 2);
+		buf_add_str(&text, STR("{0+}\r\n\r\n"));
+	}
+	buf_release(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(commands), cmocka_unit_test(messages), cmocka_unit_test(long_lines),
 		cmocka_unit_test(a_literal_behind_a_long_line_goes_with_it), cmocka_unit_test(tags),
-		cmocka_unit_test(large_commands_do_not_keep_their_memory),
+		cmocka_unit_test(large_commands_do_not_keep_their_memory), cmocka_unit_test(literals_are_counted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

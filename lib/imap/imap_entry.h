@@ -1,8 +1,9 @@
 /*
  * METADATA's grammar (RFC 5464): entry names, GETMETADATA and SETMETADATA.
  *
- * An entry name comes back in lower case (names are case-insensitive): a path of components behind slashes, printable ASCII without "*"
- * and "%", beginning with /private or /shared (§3.2). What is no such name is a misfit of the command.
+ * An entry name comes back in lower case (names are case-insensitive): a path of components behind slashes, printable
+ * ASCII without "*" and "%", beginning with /private or /shared (§3.2). What is no such name is a misfit of the
+ * command.
  */
 #ifndef POSTHORN_IMAP_ENTRY_H
 #define POSTHORN_IMAP_ENTRY_H
@@ -23,7 +24,8 @@ struct imap_getmetadata {
 	size_t entry_count;
 };
 
-/* What follows the command's name. Options may stand before the mailbox (§5) and behind it (as the examples of §4.2 have it). */
+/* What follows the command's name. Options may stand before the mailbox (§5) and behind it (as the examples of §4.2
+ * have it). */
 void imap_parse_getmetadata(struct imap_parser *p, struct imap_getmetadata *command);
 
 struct imap_entry_value {

@@ -1,9 +1,10 @@
 /*
  * What a FETCH asks for (RFC 9051 §6.4.5, RFC 3501 §6.4.5): the list of data items, and the modifiers behind it.
  *
- * Items: BINARY (RFC 3516), MODSEQ (RFC 7162), EMAILID and THREADID (RFC 8474), SAVEDATE (RFC 8514) and PREVIEW (RFC 8970) with the
- * base protocol's. Modifiers: CHANGEDSINCE and VANISHED (RFC 7162), PARTIAL (RFC 9394). Each item comes with the label under which its
- * value is told, so that a server only has to copy it. Everything lies in the parser's arena or is a view of its text.
+ * Items: BINARY (RFC 3516), MODSEQ (RFC 7162), EMAILID and THREADID (RFC 8474), SAVEDATE (RFC 8514) and PREVIEW (RFC
+ * 8970) with the base protocol's. Modifiers: CHANGEDSINCE and VANISHED (RFC 7162), PARTIAL (RFC 9394). Each item
+ * comes with the label under which its value is told, so that a server only has to copy it. Everything lies in the
+ * parser's arena or is a view of its text.
  */
 #ifndef POSTHORN_IMAP_FETCH_ITEMS_H
 #define POSTHORN_IMAP_FETCH_ITEMS_H
@@ -85,7 +86,8 @@ struct imap_fetch_modifiers {
 	struct imap_partial partial;
 };
 
-/* " (…)" when something stands there (RFC 4466 §2.4). VANISHED only with CHANGEDSINCE, and both it and PARTIAL only with UID FETCH (uid). */
+/* " (…)" when something stands there (RFC 4466 §2.4). VANISHED only with CHANGEDSINCE, and both it and PARTIAL
+ * only with UID FETCH (uid). */
 void imap_parse_fetch_modifiers(struct imap_parser *p, bool uid, struct imap_fetch_modifiers *modifiers);
 
 #endif

@@ -2,19 +2,28 @@
 
 #include "imap_write.h"
 #include "limits.h"
-#include "text.h"
 
 enum { SHOWN_VALUE_MAX = 80 };
+
+/* The log escapes what it is given; here only what is no text goes. */
+static void add_shown(struct buf *shown, struct str said)
+{
+	struct str text = str_first(said, SHOWN_VALUE_MAX);
+	for (size_t i = 0; i < text.length; i++) {
+		char c = text.data[i];
+		buf_add_char(shown, (unsigned char)c < 0x20 || c == 0x7f ? '?' : c);
+	}
+}
 
 static void show_pair(struct buf *shown, struct str field, struct str value)
 {
 	if (!value.data || shown->overflowed)
 		return;
 	if (shown->length)
-		buf_add_char(shown, ' ');
-	text_escape(shown, field, LIMIT_IMAP_ID_FIELD_MAX);
+		buf_add_char(shown, ';');
+	add_shown(shown, field);
 	buf_add_char(shown, '/');
-	text_escape(shown, value, SHOWN_VALUE_MAX);
+	add_shown(shown, value);
 }
 
 static void parse_pair(struct imap_parser *p, struct buf *shown)

@@ -23,7 +23,7 @@ static bool parse_id(struct str text, struct buf *shown)
 	return imap_parse_end(&p);
 }
 
-static void id_is_shown_escaped(void **state)
+static void id_is_shown(void **state)
 {
 	(void)state;
 	static const struct {
@@ -32,9 +32,10 @@ static void id_is_shown_escaped(void **state)
 		{ " NIL", "" },
 		{ " nil", "" },
 		{ " ()", "" },
-		{ " (\"name\" \"Mail\" \"version\" \"1.2\")", "name/Mail version/1.2" },
-		{ " (\"os\" NIL \"name\" {3}\r\na b)", "name/a\\x20b" },
-		{ " (\"name\" \"a=\\\"b\\\"\")", "name/a\\x3db\\x22" },
+		{ " (\"name\" \"Mail\" \"version\" \"1.2\")", "name/Mail;version/1.2" },
+		{ " (\"os\" NIL \"name\" {3}\r\na b)", "name/a b" },
+		{ " (\"name\" \"a=\\\"b\\\"\")", "name/a=\"b\"" },
+		{ " (\"name\" {4}\r\na\r\nb)", "name/a??b" },
 		{ "", NULL },
 		{ " (\"name\")", NULL },
 		{ " (\"name\" \"x\"", NULL },
@@ -45,9 +46,8 @@ static void id_is_shown_escaped(void **state)
 	CLEANUP(buf_release) struct buf shown = BUF_WITH_LIMIT(1000);
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		assert_int_equal(parse_id(str_of(cases[i].text), &shown), cases[i].shown != NULL);
-		if (cases[i].shown && i != 5)
+		if (cases[i].shown)
 			assert_string_equal(buf_text(&shown), cases[i].shown);
-		assert_int_equal(str_find_char(buf_str(&shown), '"'), shown.length);
 	}
 }
 
@@ -161,7 +161,7 @@ static void words_have_a_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(id_is_shown_escaped), cmocka_unit_test(id_has_limits), cmocka_unit_test(id_is_answered),
+		cmocka_unit_test(id_is_shown), cmocka_unit_test(id_has_limits), cmocka_unit_test(id_is_answered),
 		cmocka_unit_test(status_items),        cmocka_unit_test(collations),    cmocka_unit_test(words_have_a_limit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

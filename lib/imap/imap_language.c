@@ -106,7 +106,6 @@ static const char *const texts[IMAP_TEXT_COUNT][IMAP_LANGUAGE_COUNT] = {
 		"táto značka patrí hľadaniu, ktoré sa ešte aktualizuje"),
 	[IMAP_SAY_TOO_MANY_CONTEXTS] = TEXT("too many searches are updated already", "troppe ricerche vengono già aggiornate",
 		"už sa aktualizuje priveľa hľadaní"),
-	[IMAP_SAY_IN_PROGRESS] = TEXT("still at it", "ancora al lavoro", "stále pracujem"),
 	[IMAP_SAY_UNKNOWN_CTE] = TEXT("the part has an encoding that is not known here",
 		"la parte ha una codifica non conosciuta", "časť má kódovanie, ktoré tu nie je známe"),
 	[IMAP_SAY_MODIFIED] = TEXT("some of the messages changed meanwhile", "alcuni dei messaggi sono cambiati nel frattempo",

@@ -51,7 +51,8 @@ static bool decode(struct imap_parser *p, struct buf *out, struct str text)
 }
 
 /* False: it matches nothing. */
-static bool make_canonical(struct imap_parser *p, struct str reference, struct str pattern, struct imap_list_pattern *canonical)
+static bool make_canonical(struct imap_parser *p, struct str reference, struct str pattern,
+                           struct imap_list_pattern *canonical)
 {
 	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(p->text.length * 3 + 1);
 	CLEANUP(buf_release) struct buf shorter = BUF_WITH_LIMIT(PATTERN_MAX);

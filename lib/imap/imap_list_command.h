@@ -1,9 +1,10 @@
 /*
- * LIST in all its forms (RFC 9051 §6.3.9, RFC 3501 §6.3.8, RFC 5258, RFC 5819, RFC 6154 §2, RFC 9590) and LSUB
- * (RFC 3501 §6.3.9), parsed.
+ * LIST in all its forms (RFC 9051 §6.3.9, RFC 3501 §6.3.8, RFC 5258, RFC 5819, RFC 6154 §2, RFC 9590) and LSUB (RFC
+ * 3501 §6.3.9), parsed.
  *
- * Patterns are canonical: reference and pattern joined, in UTF-8, with runs of wildcards made one. A pattern that can match no name
- * (it is no well-formed text, or longer than any name) is left out, as RFC 5258 §3 wants. Values die with the parser's arena.
+ * Patterns are canonical: reference and pattern joined, in UTF-8, with runs of wildcards made one. A pattern that can
+ * match no name (it is no well-formed text, or longer than any name) is left out, as RFC 5258 §3 wants. Values die
+ * with the parser's arena.
  */
 #ifndef POSTHORN_IMAP_LIST_COMMAND_H
 #define POSTHORN_IMAP_LIST_COMMAND_H

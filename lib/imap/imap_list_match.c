@@ -7,7 +7,6 @@
 struct matching {
 	struct str name;
 	char separator;
-	size_t any_case; /* so many octets at its front compare without case: INBOX */
 	bool reach[LIMIT_MAILBOX_NAME_MAX + 1];
 };
 
@@ -24,32 +23,30 @@ static bool step_wildcard(struct matching *m, bool stops)
 	return any;
 }
 
-static bool is_same(const struct matching *m, size_t at, char c)
-{
-	char other = m->name.data[at];
-	return at < m->any_case ? char_lower(other) == char_lower(c) : other == c;
-}
-
 static bool step_char(struct matching *m, char c)
 {
 	bool any = false;
 	for (size_t i = m->name.length; i > 0; i--) {
-		m->reach[i] = m->reach[i - 1] && is_same(m, i - 1, c);
+		m->reach[i] = m->reach[i - 1] && m->name.data[i - 1] == c;
 		any = any || m->reach[i];
 	}
 	m->reach[0] = false;
 	return any;
 }
 
-static size_t inbox_length(struct str name, char separator)
+static bool is_inbox(struct str name, char separator)
 {
-	bool is_inbox = str_starts_nocase(name, STR("INBOX")) && (name.length == 5 || name.data[5] == separator);
-	return is_inbox ? 5 : 0;
+	return str_starts_nocase(name, STR("INBOX")) && (name.length == 5 || name.data[5] == separator);
 }
 
 bool imap_list_matches(struct str pattern, struct str name, char separator)
 {
-	struct matching m = { .name = name, .separator = separator, .any_case = inbox_length(name, separator), .reach = { true } };
+	/* RFC 9051 §6.3.9: wildcards are for the uppercase "INBOX", but the name itself may be written in any case (§5.1) */
+	if (is_inbox(name, separator) && str_starts_nocase(pattern, STR("INBOX"))) {
+		name = str_from_index(name, 5);
+		pattern = str_from_index(pattern, 5);
+	}
+	struct matching m = { .name = name, .separator = separator, .reach = { true } };
 	if (name.length > LIMIT_MAILBOX_NAME_MAX)
 		return false;
 	bool any = true;

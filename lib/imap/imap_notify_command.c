@@ -103,8 +103,10 @@ static bool items_are_next(const struct imap_parser *p)
 
 static void parse_event(struct imap_parser *p, struct imap_notify_command *command, struct imap_notify_group *group)
 {
-	static const char *const words[] = { "MessageNew",         "MessageExpunge",        "FlagChange",          "MailboxName",
-		                                 "SubscriptionChange", "MailboxMetadataChange", "ServerMetadataChange" };
+	static const char *const words[] = {
+		"MessageNew",         "MessageExpunge",        "FlagChange",           "MailboxName",
+		"SubscriptionChange", "MailboxMetadataChange", "ServerMetadataChange",
+	};
 	struct str word = imap_parse_atom(p);
 	unsigned event = 0;
 	for (unsigned i = 0; i < COUNT_OF(words); i++)

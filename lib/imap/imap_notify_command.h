@@ -1,8 +1,8 @@
 /*
  * NOTIFY (RFC 5465), parsed: which events of which mailboxes a client wants to hear of.
  *
- * The rules of §5 and §6.1 are checked here: MessageNew and MessageExpunge go together, FlagChange needs both, SELECTED stands once
- * and for message events only, and FETCH items go with it only.
+ * The rules of §5 and §6.1 are checked here: MessageNew and MessageExpunge go together, FlagChange needs both,
+ * SELECTED stands once and for message events only, and FETCH items go with it only.
  */
 #ifndef POSTHORN_IMAP_NOTIFY_COMMAND_H
 #define POSTHORN_IMAP_NOTIFY_COMMAND_H

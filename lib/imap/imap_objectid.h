@@ -1,6 +1,7 @@
 /*
- * Object identifiers of messages and threads (RFC 8474 §4): a letter that says of what, and the number that the store has given it, which
- * never means anything else. So they need no room and no look-up, and outlive a rename, a move and a copy.
+ * Object identifiers of messages and threads (RFC 8474 §4): a letter that says of what, and the number that the store
+ * has given it, which never means anything else. So they need no room and no look-up, and outlive a rename, a move
+ * and a copy.
  */
 #ifndef POSTHORN_IMAP_OBJECTID_H
 #define POSTHORN_IMAP_OBJECTID_H

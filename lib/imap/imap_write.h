@@ -30,8 +30,8 @@ void imap_write_text(struct buf *out, struct str text);
 void imap_mutf7_encode(struct buf *out, struct str utf8);
 bool imap_mutf7_decode(struct buf *out, struct str text);
 
-/* LIST's wildcards (RFC 9051 §6.3.9): "*" any, "%" any but the separator. Linear in name × pattern at worst, no recursion. INBOX
- * in any case. */
+/* LIST's wildcards (RFC 9051 §6.3.9): "*" any, "%" any but the separator. Linear in name × pattern at worst, no recursion. A
+ * pattern that begins with INBOX means that mailbox in any case. */
 bool imap_list_matches(struct str pattern, struct str name, char separator);
 
 #endif

@@ -5,7 +5,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { FORMAT_VERSION = 2, FORMAT_WITHOUT_DETAIL = 1, FLAG_SMTPUTF8 = 1, FLAG_REQUIRE_TLS = 2, FLAG_BODY_IN_FILE = 4, FLAGS_ALL = 7 };
+enum { FORMAT_VERSION = 2, FORMAT_WITHOUT_DETAIL = 1, FLAG_SMTPUTF8 = 1, FLAG_REQUIRE_TLS = 2, FLAG_BODY_IN_FILE = 4, FLAG_QUARANTINE = 8,
+       FLAGS_ALL = 15 };
 
 static bool is_clean(struct str s, size_t max)
 {
@@ -51,7 +52,7 @@ static void add_facts(struct buf *out, const struct envelope *e)
 	wire_add_u64(out, e->origin_sequence);
 	buf_append(out, e->origin.bytes, sizeof e->origin.bytes);
 	buf_add_char(out, (char)((e->smtputf8 ? FLAG_SMTPUTF8 : 0) | (e->require_tls ? FLAG_REQUIRE_TLS : 0) |
-	                         (e->body_in_file ? FLAG_BODY_IN_FILE : 0)));
+	                         (e->body_in_file ? FLAG_BODY_IN_FILE : 0) | (e->quarantine ? FLAG_QUARANTINE : 0)));
 	buf_add_char(out, (char)e->body_type);
 	buf_add_char(out, (char)e->ret);
 	buf_add_char(out, (char)e->priority);
@@ -113,6 +114,7 @@ static void take_facts(struct wire_reader *r, struct envelope *e)
 	e->smtputf8 = flags & FLAG_SMTPUTF8;
 	e->require_tls = flags & FLAG_REQUIRE_TLS;
 	e->body_in_file = flags & FLAG_BODY_IN_FILE;
+	e->quarantine = flags & FLAG_QUARANTINE;
 	e->body_type = wire_take_u8(r);
 	e->ret = wire_take_u8(r);
 	e->priority = (int8_t)wire_take_u8(r);

@@ -75,6 +75,7 @@ struct envelope {
 	enum envelope_body body_type;
 	bool smtputf8;             /* RFC 6531 */
 	bool require_tls;          /* RFC 8689 */
+	bool quarantine;           /* what was found in it says Junk */
 	enum envelope_return ret;
 	struct str envid;
 	int8_t priority;

@@ -14,7 +14,7 @@ static struct envelope sample(struct envelope_recipient *recipients, size_t coun
 	return (struct envelope){
 		.id = UINT64_C(0x0123456789abcdef), .received = 1700000000, .reverse_path = STR("alice@example.test"),
 		.account = 42, .peer = STR("192.0.2.1:4711"), .helo = STR("client.example"), .session = STR("s-1"),
-		.protocol = STR("ESMTPSA"), .body_type = ENVELOPE_8BITMIME, .smtputf8 = true, .ret = ENVELOPE_RETURN_HEADERS,
+		.protocol = STR("ESMTPSA"), .body_type = ENVELOPE_8BITMIME, .smtputf8 = true, .quarantine = true, .ret = ENVELOPE_RETURN_HEADERS,
 		.envid = STR("QQ314159"), .priority = -3, .body_size = 5, .origin = { { 9, 8, 7 } }, .origin_sequence = 77,
 		.recipients = recipients, .recipient_count = count,
 	};
@@ -29,7 +29,7 @@ static void check_equal(const struct envelope *a, const struct envelope *b)
 	assert_true(str_equal(a->helo, b->helo) && str_equal(a->session, b->session));
 	assert_true(str_equal(a->protocol, b->protocol) && str_equal(a->envid, b->envid));
 	assert_true(a->body_type == b->body_type && a->smtputf8 == b->smtputf8 && a->require_tls == b->require_tls);
-	assert_true(a->ret == b->ret && a->priority == b->priority && a->body_in_file == b->body_in_file);
+	assert_true(a->ret == b->ret && a->priority == b->priority && a->body_in_file == b->body_in_file && a->quarantine == b->quarantine);
 	assert_int_equal(a->body_size, b->body_size);
 	assert_int_equal(a->origin_sequence, b->origin_sequence);
 	assert_memory_equal(a->origin.bytes, b->origin.bytes, 16);

@@ -3,10 +3,9 @@
 #include "limits.h"
 #include "text.h"
 
-#include <stdio.h>
 #include <time.h>
 
-enum { COLUMNS = 78, WORD_MAX_OCTETS = 600 };
+enum { COLUMNS = 78, WORD_MAX_OCTETS = 600, MAILBOX_MAX_OCTETS = 800 };
 
 /* Writes words, folding before one that would pass the last column. */
 struct folder {
@@ -60,12 +59,12 @@ static void add_safe(struct buf *out, struct str s, size_t max)
 /* A canonical mailbox can't break out of <>; anything else becomes harmless. */
 static void add_mailbox(struct buf *out, struct str mailbox, bool utf8)
 {
-	if (mailbox.length <= LIMIT_ADDRESS_MAX * 2 && str_is_printable(mailbox)) {
+	if (mailbox.length <= MAILBOX_MAX_OCTETS && str_is_printable(mailbox)) {
 		buf_add_str(out, mailbox);
 		return;
 	}
-	bool intact = mailbox.length <= LIMIT_ADDRESS_MAX * 2 && (utf8 ? text_is_utf8(mailbox) : true);
-	for (size_t i = 0; i < mailbox.length && i < LIMIT_ADDRESS_MAX * 2; i++) {
+	bool intact = mailbox.length <= MAILBOX_MAX_OCTETS && (utf8 ? text_is_utf8(mailbox) : true);
+	for (size_t i = 0; i < mailbox.length && i < MAILBOX_MAX_OCTETS; i++) {
 		unsigned char c = (unsigned char)mailbox.data[i];
 		bool pass = c >= 0x20 && c != 0x7f && (c < 0x80 || (utf8 && intact));
 		buf_add_char(out, pass ? mailbox.data[i] : '?');

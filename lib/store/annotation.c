@@ -33,6 +33,14 @@ static bool is_known(struct store_txn *txn, uint64_t mailbox, struct str entry)
 	return txn_number(txn, query);
 }
 
+/* No mailbox row has the modseq, and none may be given again after a restart. */
+static bool keep_modseq(struct store_txn *txn)
+{
+	sqlite3_stmt *query = txn_query(txn, "UPDATE account SET modseq = max(modseq, ?)");
+	bind_u64(query, 1, txn_modseq(txn));
+	return txn_run(txn, query);
+}
+
 static bool write(struct store_txn *txn, uint64_t mailbox, struct str entry, struct str value)
 {
 	sqlite3_stmt *query = txn_query(txn, "INSERT INTO annotation(mailbox, entry, value, modseq) VALUES(?1, ?2, ?3, ?4)"
@@ -41,7 +49,7 @@ static bool write(struct store_txn *txn, uint64_t mailbox, struct str entry, str
 	bind_text(query, 2, entry);
 	bind_bytes(query, 3, value);
 	bind_u64(query, 4, txn_modseq(txn));
-	return txn_run(txn, query);
+	return txn_run(txn, query) && keep_modseq(txn);
 }
 
 bool store_annotation_set(struct store_txn *txn, uint64_t mailbox, struct str entry, struct str value)
@@ -91,7 +99,8 @@ static struct str column_value(sqlite3_stmt *query, int column)
 	return value.data ? value : STR("");
 }
 
-static bool read_rows(struct store_reader *reader, sqlite3_stmt *query, struct store_annotations *annotations, struct fail **fail)
+static bool read_rows(struct store_reader *reader, sqlite3_stmt *query, struct store_annotations *annotations,
+                      struct fail **fail)
 {
 	enum database_step step;
 	while ((step = database_step(&reader->database, query, fail)) == DATABASE_ROW)
@@ -102,7 +111,8 @@ static bool read_rows(struct store_reader *reader, sqlite3_stmt *query, struct s
 	return step == DATABASE_DONE;
 }
 
-bool store_read_annotations(struct store_reader *reader, uint64_t mailbox, struct store_annotations *annotations, struct fail **fail)
+bool store_read_annotations(struct store_reader *reader, uint64_t mailbox, struct store_annotations *annotations,
+                            struct fail **fail)
 {
 	sqlite3_stmt *query = database_query(&reader->database, "SELECT mailbox, modseq, entry, value FROM annotation"
 	                                                        " WHERE mailbox = ? AND value NOT NULL ORDER BY entry");
@@ -110,8 +120,8 @@ bool store_read_annotations(struct store_reader *reader, uint64_t mailbox, struc
 	return read_rows(reader, query, annotations, fail);
 }
 
-bool store_read_annotation_changes(struct store_reader *reader, uint64_t since, struct store_annotations *annotations, uint64_t *modseq,
-                                   struct fail **fail)
+bool store_read_annotation_changes(struct store_reader *reader, uint64_t since, struct store_annotations *annotations,
+                                   uint64_t *modseq, struct fail **fail)
 {
 	sqlite3_stmt *query = database_query(&reader->database, "SELECT mailbox, modseq, entry, NULL FROM annotation"
 	                                                        " WHERE modseq > ? ORDER BY mailbox, entry");

@@ -1,9 +1,10 @@
 /*
  * Annotations of mailboxes and of the account itself: named values that clients keep (RFC 5464).
  *
- * An entry is named by a path in lower case; a value is octets. One that was removed is remembered for some time with its modification
- * sequence, so that sessions can learn that it went. Annotations follow their mailbox when it is renamed and go with it; a renamed
- * INBOX leaves a copy behind (RFC 5464 §4.1). They are no part of the metadata checkpoints: a store made anew from its segments has none.
+ * An entry is named by a path in lower case; a value is octets. One that was removed is remembered for some time with
+ * its modification sequence, so that sessions can learn that it went. Annotations follow their mailbox when it is
+ * renamed and go with it; a renamed INBOX leaves a copy behind (RFC 5464 §4.1). They are part of the metadata
+ * checkpoints: a store made anew from its segments has those of the last one.
  */
 #ifndef POSTHORN_STORE_ANNOTATION_H
 #define POSTHORN_STORE_ANNOTATION_H
@@ -29,11 +30,12 @@ void store_annotations_release(struct store_annotations *annotations); /* for CL
 bool store_annotation_set(struct store_txn *txn, uint64_t mailbox, struct str entry, struct str value);
 
 /* Those of a mailbox that have a value, by entry. */
-bool store_read_annotations(struct store_reader *reader, uint64_t mailbox, struct store_annotations *annotations, struct fail **fail);
+bool store_read_annotations(struct store_reader *reader, uint64_t mailbox, struct store_annotations *annotations,
+                            struct fail **fail);
 
-/* The names, without values, of what was set or removed after a modseq, in all mailboxes, by mailbox and entry; *modseq is the last
- * of them, or the one given. */
-bool store_read_annotation_changes(struct store_reader *reader, uint64_t since, struct store_annotations *annotations, uint64_t *modseq,
-                                   struct fail **fail);
+/* The names, without values, of what was set or removed after a modseq, in all mailboxes, by mailbox and entry;
+ * *modseq is the last of them, or the one given. */
+bool store_read_annotation_changes(struct store_reader *reader, uint64_t since, struct store_annotations *annotations,
+                                   uint64_t *modseq, struct fail **fail);
 
 #endif

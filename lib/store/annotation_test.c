@@ -145,9 +145,22 @@ static void a_listener_of_all_hears_them(void **state)
 	close(ear.event);
 }
 
+static void modseq_is_not_given_again(void **state)
+{
+	struct account *account = *state;
+	struct store_txn *txn = store_begin(account->store);
+	assert_true(store_annotation_set(txn, 0, STR("/private/comment"), STR("x")));
+	uint64_t modseq = txn->modseq;
+	commit(&txn);
+	account_close(account);
+	account_open(account);
+	assert_true(deliver_text(account, 0, 0, "text").modseq > modseq);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		store_test(modseq_is_not_given_again),
 		store_test(values_are_kept_by_mailbox),
 		store_test(a_removal_is_a_change),
 		store_test(they_follow_their_mailbox),

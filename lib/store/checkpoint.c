@@ -14,14 +14,15 @@
  *	mailbox <id> <uidvalidity> <uidnext> <modseq> <use> <name>    all
  *	subscribed <name>                               all
  *	keyword <number> <name>                         all
+ *	annotation <mailbox> .<hex value>|- <entry>     "-": removed
  *	place <mailbox> <uid> <id> <flags> <modseq> <received> <saved> <keyword,...|->
  *	gone <mailbox> <uid>
  *
  * Names are last on their line and have no control characters (mailbox_name_is_valid). A full one
- * has all places; a delta those changed since the checkpoint before, and what has gone.
+ * has all places and annotations; a delta those changed since the checkpoint before, and what has gone.
  */
 
-enum { PART_SIZE = 1 << 20, PART_ROOM = PART_SIZE + 65536, DELTA_ROWS_FREE = 1000 };
+enum { PART_SIZE = 1 << 20, PART_ROOM = PART_SIZE + 4 * LIMIT_ANNOTATION_SIZE_MAX, DELTA_ROWS_FREE = 1000 };
 
 struct writing {
 	struct store_txn *txn;
@@ -131,6 +132,23 @@ static void write_names(struct writing *w)
 	}
 }
 
+static void write_annotations(struct writing *w)
+{
+	sqlite3_stmt *query = txn_query(w->txn, "SELECT mailbox, entry, value NOT NULL, value FROM annotation"
+	                                        " WHERE modseq > ?");
+	bind_u64(query, 1, w->since);
+	while (txn_step(w->txn, query) == DATABASE_ROW) {
+		buf_printf(&w->text, "annotation %llu ", (unsigned long long)column_u64(query, 0));
+		/* a value of no octets is no removal: the point tells them apart */
+		buf_add_char(&w->text, column_u64(query, 2) ? '.' : '-');
+		text_hex_encode(&w->text, column_bytes(query, 3));
+		buf_add_char(&w->text, ' ');
+		buf_add_str(&w->text, column_bytes(query, 1));
+		buf_add_char(&w->text, '\n');
+		part_when_full(w);
+	}
+}
+
 static void write_keywords(struct writing *w, struct str packed)
 {
 	if (!packed.length)
@@ -187,6 +205,7 @@ static void write_all(struct writing *w)
 	write_segments(w);
 	write_mailboxes(w);
 	write_names(w);
+	write_annotations(w);
 	for (size_t i = 0; txn_ok(w->txn) && i < mailboxes.count; i++) {
 		write_places(w, mailboxes.items[i]);
 		if (w->since)

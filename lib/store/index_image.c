@@ -265,8 +265,8 @@ static bool read_state(struct index_image *image, struct store_reader *reader, u
                        struct fail **fail)
 {
 	sqlite3_stmt *query =
-		database_query(&reader->database, "SELECT highestmodseq, messages, unseen, deleted, bytes, uidvalidity, uidnext,"
-	                                      " paged, recent FROM mailbox WHERE id = ? AND name NOT NULL");
+		database_query(&reader->database, "SELECT highestmodseq, messages, unseen, deleted, bytes, uidvalidity,"
+	                                      " uidnext, paged, recent FROM mailbox WHERE id = ? AND name NOT NULL");
 	bind_u64(query, 1, mailbox);
 	enum database_step step = database_step(&reader->database, query, fail);
 	if (step == DATABASE_DONE)

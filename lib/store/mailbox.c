@@ -92,6 +92,12 @@ bool mailbox_write_back(struct store_txn *txn)
 	return txn_ok(txn);
 }
 
+uint64_t store_mailbox_modseq(struct store_txn *txn, uint64_t mailbox)
+{
+	const struct mailbox_state *state = mailbox_state(txn, mailbox);
+	return state ? state->highestmodseq : 0;
+}
+
 void mailbox_count(struct store_txn *txn, struct mailbox_state *mailbox, uint32_t flags, uint64_t size, int by)
 {
 	uint64_t one = (uint64_t)(int64_t)by;
@@ -156,6 +162,14 @@ bool store_mailbox_find(struct store_txn *txn, struct str name, uint64_t *id)
 	*id = find(txn, mailbox_path(str_first(name, LIMIT_MAILBOX_NAME_MAX + 1), &memory));
 	if (!*id)
 		txn_set_fail(txn, FAIL_NOT_FOUND, "there is no mailbox %.*s", STR_ARG(name));
+	return txn_ok(txn);
+}
+
+bool store_mailbox_of_use(struct store_txn *txn, enum store_special_use use, uint64_t *id)
+{
+	sqlite3_stmt *query = txn_query(txn, "SELECT id FROM mailbox WHERE special_use = ? AND name NOT NULL ORDER BY id LIMIT 1");
+	bind_u64(query, 1, use);
+	*id = txn_number(txn, query);
 	return txn_ok(txn);
 }
 

@@ -174,6 +174,37 @@ static void special_use_is_kept(void **state)
 	store_mailboxes_release(&all);
 }
 
+static void a_new_account_has_its_first_mailboxes(void **state)
+{
+	(void)state;
+	struct account account = {};
+	struct fail *fail = NULL;
+	const struct store_first_mailbox first[] = { { STR("Drafts"), STORE_USE_DRAFTS }, { STR("Mail/Sent"), STORE_USE_SENT } };
+	account_make_directory(&account);
+	const struct store_options options = {
+		.path = account.path, .create = true, .uidvalidity = 7, .first = first, .first_count = COUNT_OF(first),
+	};
+	account.store = store_open(account.directory, &options, &fail);
+	assert_non_null(account.store);
+	assert_true(mailbox_now(&account, "INBOX").subscribed && mailbox_now(&account, "INBOX").uidvalidity == 7);
+	assert_int_equal(mailbox_now(&account, "Drafts").use, STORE_USE_DRAFTS);
+	assert_int_equal(mailbox_now(&account, "Drafts").uidvalidity, 8);
+	assert_true(mailbox_now(&account, "Mail/Sent").subscribed);
+	/* the next one does not share a number with them */
+	make_mailbox(&account, "more");
+	assert_int_equal(mailbox_now(&account, "more").uidvalidity, 10);
+	/* they are not made again */
+	struct store_txn *txn = store_begin(account.store);
+	assert_true(store_mailbox_delete(txn, STR("Drafts")));
+	commit(&txn);
+	assert_true(store_close(&account.store, NULL));
+	account.store = store_open(account.directory, &options, &fail);
+	assert_int_equal(number_of(&account, "SELECT count(*) FROM mailbox WHERE name = 'Drafts'"), 0);
+	void *owned = mem_alloc(sizeof account);
+	memcpy(owned, &account, sizeof account);
+	account_teardown(&owned);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +215,7 @@ int main(void)
 		store_test(delete_frees_at_once_and_purges_later),
 		store_test(subscriptions_outlive_mailboxes),
 		store_test(special_use_is_kept),
+		cmocka_unit_test(a_new_account_has_its_first_mailboxes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,8 +51,8 @@ static sqlite3_stmt *run_statement(struct change_run *run)
 	if (!run->keywords_change)
 		return txn_query(run->txn, "UPDATE placement SET flags = (flags & ?1) | ?2, modseq = ?3 WHERE mailbox = ?4 AND"
 		                           " uid >= ?5 AND uid <= ?6");
-	sqlite3_stmt *query = txn_query(run->txn, "UPDATE placement SET flags = (flags & ?1) | ?2, modseq = ?3, keywords = ?7"
-	                                          " WHERE mailbox = ?4 AND uid >= ?5 AND uid <= ?6");
+	sqlite3_stmt *query = txn_query(run->txn, "UPDATE placement SET flags = (flags & ?1) | ?2, modseq = ?3,"
+	                                          " keywords = ?7 WHERE mailbox = ?4 AND uid >= ?5 AND uid <= ?6");
 	bind_bytes(query, 7, run->keywords.length ? buf_str(&run->keywords) : str_from(NULL, 0));
 	return query;
 }
@@ -63,16 +63,18 @@ static void finish_run(struct change_run *run)
 	if (!run->count)
 		return;
 	uint32_t given = run->change->flags & STORE_FLAGS_ALL;
+	uint32_t lasting = ~given & STORE_FLAGS_ALL;
 	enum store_flags_how how = run->change->how;
 	sqlite3_stmt *query = run_statement(run);
-	bind_u64(query, 1, how == STORE_FLAGS_ADD ? STORE_FLAGS_ALL : how == STORE_FLAGS_REMOVE ? ~given & STORE_FLAGS_ALL : 0);
+	bind_u64(query, 1, how == STORE_FLAGS_REPLACE ? 0 : how == STORE_FLAGS_ADD ? STORE_FLAGS_ALL : lasting);
 	bind_u64(query, 2, how == STORE_FLAGS_REMOVE ? 0 : given);
 	bind_u64(query, 3, txn_modseq(txn));
 	bind_u64(query, 4, run->mailbox->id);
 	bind_u64(query, 5, run->first);
 	bind_u64(query, 6, run->last);
 	if (txn_run(txn, query) && (size_t)sqlite3_changes64(txn->store->writer.handle) != run->count)
-		txn_set_fail(txn, FAIL_CORRUPT, "the placements of mailbox %s are not those that were read", run->mailbox->name);
+		txn_set_fail(txn, FAIL_CORRUPT, "the placements of mailbox %s are not those that were read",
+		             run->mailbox->name);
 	run->count = 0;
 }
 

@@ -374,7 +374,8 @@ static void model_deliver(struct model *m, size_t box, struct store_txn *txn)
 	uint16_t numbers[MODEL_KEYWORDS];
 	for (unsigned i = 1 + dice(10); i-- && m->rows[box].count < MODEL_MAX;) {
 		struct model_row row = { .flags = dice(32), .keywords = dice(3) ? 0 : dice(1 << MODEL_KEYWORDS) };
-		struct store_delivery delivery = { .body.bytes = STR("mail"), .mailbox = m->mailboxes[box], .flags = row.flags };
+		struct store_delivery delivery = { .body.bytes = STR("mail"), .mailbox = m->mailboxes[box],
+			                               .flags = row.flags };
 		delivery.keywords = (struct store_keywords){ numbers, numbers_of(m, row.keywords, numbers) };
 		struct store_placed placed;
 		assert_true(store_deliver(txn, &delivery, &placed));

@@ -1,5 +1,6 @@
 #include "metadata.h"
 
+#include "limits.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -8,7 +9,7 @@ enum { PENDING_MAX = 1 << 30 };
 
 void metadata_init(struct metadata *m)
 {
-	*m = (struct metadata){ .places = map_new(), .pending.limit = PENDING_MAX };
+	*m = (struct metadata){ .places = map_new(), .annotations = map_new(), .pending.limit = PENDING_MAX };
 }
 
 static void clear_lists(struct metadata *m)
@@ -29,6 +30,25 @@ static void free_place(struct metadata_place *place)
 	free(place);
 }
 
+static void free_annotation(struct metadata_annotation *annotation)
+{
+	if (!annotation)
+		return;
+	free(annotation->entry);
+	free(annotation->value);
+	free(annotation);
+}
+
+static void clear_annotations(struct metadata *m)
+{
+	size_t position = 0;
+	struct str key;
+	for (void *annotation; map_next(m->annotations, &position, &key, &annotation);)
+		free_annotation(annotation);
+	map_free(m->annotations);
+	m->annotations = map_new();
+}
+
 static void clear_places(struct metadata *m)
 {
 	size_t position = 0;
@@ -43,6 +63,8 @@ void metadata_release(struct metadata *m)
 {
 	clear_lists(m);
 	clear_places(m);
+	clear_annotations(m);
+	map_free(m->annotations);
 	map_free(m->places);
 	array_release(&m->mailboxes);
 	array_release(&m->segments);
@@ -119,6 +141,29 @@ static void read_gone(struct metadata *m, struct line *line)
 		free_place(map_remove(m->places, MAP_KEY(key)));
 }
 
+static void read_annotation(struct metadata *m, struct line *line)
+{
+	CLEANUP(buf_release) struct buf key = BUF_WITH_LIMIT(LIMIT_MAILBOX_NAME_MAX + LIMIT_ANNOTATION_SIZE_MAX);
+	uint64_t mailbox = number(line, INT64_MAX);
+	struct str hex = word(line);
+	bool there = str_starts(hex, STR("."));
+	hex = str_from_index(hex, 1);
+	buf_printf(&key, "%llu ", (unsigned long long)mailbox);
+	buf_add_str(&key, line->rest);
+	if (line->bad || hex.length > 2 * LIMIT_ANNOTATION_SIZE_MAX || key.overflowed)
+		return;
+	struct metadata_annotation *annotation = mem_alloc(sizeof *annotation);
+	*annotation = (struct metadata_annotation){ mailbox, str_copy(line->rest), mem_alloc(hex.length / 2),
+		                                        hex.length / 2 };
+	bool whole = text_hex_decode(hex, annotation->value, annotation->length);
+	if (there && whole) {
+		free_annotation(map_set(m->annotations, buf_str(&key), annotation));
+		return;
+	}
+	free_annotation(annotation);
+	free_annotation(map_remove(m->annotations, buf_str(&key)));
+}
+
 static void read_mailbox(struct metadata *m, struct line *line)
 {
 	struct metadata_mailbox mailbox = { .id = number(line, INT64_MAX) };
@@ -160,6 +205,8 @@ static void read_line(struct metadata *m, struct str text)
 		read_place(m, &line);
 	else if (str_equal(kind, STR("gone")))
 		read_gone(m, &line);
+	else if (str_equal(kind, STR("annotation")))
+		read_annotation(m, &line);
 	else if (str_equal(kind, STR("mailbox")))
 		read_mailbox(m, &line);
 	else if (str_equal(kind, STR("segment")))
@@ -178,6 +225,7 @@ static void apply(struct metadata *m)
 {
 	if (!m->pending_since) {
 		clear_places(m);
+		clear_annotations(m);
 		m->doubtful = false;
 	} else if (!m->there || m->pending_since != m->modseq) {
 		m->doubtful = true;

@@ -33,11 +33,19 @@ struct metadata_segment {
 	uint64_t number, end;
 };
 
+struct metadata_annotation {
+	uint64_t mailbox; /* 0: the account */
+	char *entry;
+	char *value;
+	size_t length;
+};
+
 struct metadata {
 	ARRAY(struct metadata_mailbox) mailboxes;
 	ARRAY(struct metadata_segment) segments;
 	ARRAY(char *) subscribed;
 	ARRAY(char *) keywords; /* by number */
+	struct map *annotations; /* mailbox and entry, as written → struct metadata_annotation */
 	struct map *places;     /* (mailbox, uid) → struct metadata_place */
 	ARRAY(struct metadata_place *) by_id;
 	uint64_t modseq, message_next;

@@ -292,6 +292,12 @@ static bool read_floor(struct store_reader *reader, uint64_t mailbox, uint64_t *
 	return true;
 }
 
+static void add_run(struct store_uids *uids, uint64_t first, uint64_t count)
+{
+	for (uint64_t uid = first; uid < first + count && uid <= UINT32_MAX; uid++)
+		*array_add(&uids->uids) = (uint32_t)uid;
+}
+
 bool store_read_vanished(struct store_reader *reader, uint64_t mailbox, uint64_t since, struct store_uids *vanished,
                          bool *complete, struct fail **fail)
 {
@@ -306,8 +312,7 @@ bool store_read_vanished(struct store_reader *reader, uint64_t mailbox, uint64_t
 	bind_u64(query, 2, since);
 	enum database_step step;
 	while ((step = database_step(&reader->database, query, fail)) == DATABASE_ROW)
-		for (uint64_t uid = column_u64(query, 0), end = uid + column_u64(query, 1); uid < end && uid <= UINT32_MAX; uid++)
-			*array_add(&vanished->uids) = (uint32_t)uid;
+		add_run(vanished, column_u64(query, 0), column_u64(query, 1));
 	return step == DATABASE_DONE;
 }
 

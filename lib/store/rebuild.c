@@ -1,3 +1,4 @@
+#include "annotation.h"
 #include "metadata.h"
 #include "salvage.h"
 #include "store_internal.h"
@@ -226,6 +227,20 @@ static void insert_mailboxes(struct rebuild *r)
 	uint16_t number = 0;
 	for (size_t i = 0; txn_ok(r->txn) && i < r->metadata.keywords.count; i++)
 		store_keyword(r->txn, str_of(r->metadata.keywords.items[i]), &number);
+}
+
+/* Of mailboxes that there still are, and of the account. */
+static void insert_annotations(struct rebuild *r)
+{
+	size_t position = 0;
+	struct str key;
+	for (void *value; txn_ok(r->txn) && map_next(r->metadata.annotations, &position, &key, &value);) {
+		const struct metadata_annotation *a = value;
+		const struct metadata_mailbox *mailbox = metadata_mailbox(&r->metadata, a->mailbox);
+		if (!a->mailbox || (mailbox && mailbox->id_now))
+			store_annotation_set(r->txn, a->mailbox ? mailbox->id_now : 0, str_of(a->entry),
+			                     str_from(a->value, a->length));
+	}
 }
 
 static bool insert_segments(struct rebuild *r)
@@ -515,8 +530,10 @@ static bool fill_database(struct rebuild *r, struct fail **fail)
 	/* numbers that are in the segments must not be given to what is delivered now */
 	store->message_next = store->message_reserved = r->message_next;
 	store->modseq = r->metadata.modseq + 1;
-	if (insert_segments(r))
+	if (insert_segments(r)) {
 		insert_mailboxes(r);
+		insert_annotations(r);
+	}
 	bool ok = txn_ok(r->txn) && insert_all(r, fail);
 	if (ok)
 		count_all(r);

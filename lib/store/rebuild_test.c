@@ -1,3 +1,4 @@
+#include "annotation.h"
 #include "store_test_help.h"
 
 struct told {
@@ -285,9 +286,56 @@ static void recompressed_mail_is_rebuilt(void **state)
 	assert_int_equal(mailbox_now(account, "INBOX").messages, 2);
 }
 
+static void annotate(struct account *account, uint64_t mailbox, const char *entry, struct str value)
+{
+	struct store_txn *txn = store_begin(account->store);
+	assert_true(store_annotation_set(txn, mailbox, str_of(entry), value));
+	commit(&txn);
+}
+
+static void assert_annotation(struct account *account, uint64_t mailbox, const char *entry, struct str value)
+{
+	CLEANUP(store_annotations_release) struct store_annotations all = {};
+	CLEANUP(store_reader_release) struct store_reader *reader = store_reader_acquire(account->store, NULL);
+	assert_true(store_read_annotations(reader, mailbox, &all, NULL));
+	assert_int_equal(all.list.count, 1);
+	assert_true(str_equal(all.list.items[0].entry, str_of(entry)));
+	assert_true(str_equal(all.list.items[0].value, value));
+}
+
+/* Of a full checkpoint and the delta after it. */
+static void annotations_are_kept(void **state)
+{
+	struct account *account = *state;
+	size_t told = 0;
+	uint64_t work = make_mailbox(account, "work");
+	uint64_t gone = make_mailbox(account, "gone");
+	annotate(account, 0, "/shared/admin", STR("a line\r\nand \0 one more"));
+	annotate(account, 0, "/private/empty", STR(""));
+	annotate(account, work, "/private/comment", STR("old"));
+	annotate(account, gone, "/private/comment", STR("gone"));
+	deliver_text(account, work, 1, "mail number one\r\n");
+	care_for(account, 1800000000, 0);
+	annotate(account, 0, "/private/empty", str_from(NULL, 0));
+	annotate(account, work, "/private/comment", STR(""));
+	struct store_txn *txn = store_begin(account->store);
+	assert_true(store_mailbox_delete(txn, STR("gone")));
+	commit(&txn);
+	deliver_text(account, work, 2, "mail number two\r\n");
+	care_for(account, 1800001000, 0);
+	lose_database(account);
+	rebuild(account, &told);
+	assert_int_equal(told, 0);
+	assert_annotation(account, 0, "/shared/admin", STR("a line\r\nand \0 one more"));
+	assert_annotation(account, mailbox_now(account, "work").id, "/private/comment", STR(""));
+	assert_int_equal(number_of(account, "SELECT count(*) FROM annotation"), 2);
+	assert_true(store_finish_recovery(account->store, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		store_test(annotations_are_kept),
 		store_test(a_lost_database_is_told_not_replaced),
 		store_test(without_a_checkpoint_mails_go_where_they_were_delivered),
 		store_test(the_checkpoint_knows_flags_moves_and_the_dead),

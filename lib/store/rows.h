@@ -1,9 +1,10 @@
 /*
  * struct rows: the placements that an operation of a transaction works on, piece by piece.
  *
- * They are read before they are changed, since what changes a table must not walk it and clients want to know what changed;
- * from the index in memory if it has them, else from the table. A piece holds what a bounded number of UIDs has, so that an
- * operation on a million messages needs little memory. Rows that the operation itself adds do not come. For lib/store alone.
+ * They are read before they are changed, since what changes a table must not walk it and clients want to know what
+ * changed; from the index in memory if it has them, else from the table. A piece holds what a bounded number of UIDs
+ * has, so that an operation on a million messages needs little memory. Rows that the operation itself adds do not
+ * come. For lib/store alone.
  */
 #ifndef POSTHORN_STORE_ROWS_H
 #define POSTHORN_STORE_ROWS_H

@@ -1,9 +1,9 @@
 #include "store_internal.h"
 
 /*
- * Wide and immutable: message, with the columns that lists need most in front. Narrow, and what changes: placement. body says where the octets lie.
- * Every table that a delivery touches grows at its right end, so that one delivery dirties one
- * page of each; what would need a page at a random place (threads) is made later, in batches.
+ * Wide and immutable: message, with the columns that lists need most in front. Narrow, and what changes: placement.
+ * body says where the octets lie. Every table that a delivery touches grows at its right end, so that one delivery
+ * dirties one page of each; what would need a page at a random place (threads) is made later, in batches.
  * placement_message tells whether a message still has a place. What changed since a modseq, which a client that comes
  * back asks for (RFC 7162), is found by the pages that hold it (uid_page.h).
  */
@@ -13,7 +13,7 @@ enum { SCHEMA_VERSION = 2, APPLICATION = 0x506f7374 };
 	"CREATE TABLE page(mailbox INTEGER NOT NULL, number INTEGER NOT NULL, modseq INTEGER NOT NULL," \
 	" uids BLOB NOT NULL, unseen BLOB NOT NULL, PRIMARY KEY(mailbox, number)) WITHOUT ROWID;"
 #define ANNOTATION_TABLE                                                                                    \
-	"CREATE TABLE annotation(mailbox INTEGER NOT NULL, entry TEXT NOT NULL, value BLOB, modseq INTEGER NOT NULL," \
+	"CREATE TABLE annotation(mailbox INTEGER NOT NULL, entry TEXT NOT NULL, modseq INTEGER NOT NULL, value BLOB," \
 	" PRIMARY KEY(mailbox, entry));"
 
 static const char schema[] =

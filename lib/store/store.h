@@ -29,6 +29,8 @@
  * 13  Counters (messages, unseen, deleted, bytes) equal what counting placements gives, in
  *     every committed state.
  * 14  A reader holds no read transaction between calls, except between store_snapshot_begin and _end.
+ * 15  The stored pages of a mailbox (uid_page.h) are exactly its placements below mailbox.paged, in every committed
+ *     state, and the modseq of a page is at least that of each of them.
  *
  * STATES OF A BODY                          by
  *
@@ -254,8 +256,14 @@ bool store_mailbox_use(struct store_txn *txn, uint64_t id, enum store_special_us
 /* Of a name, whether a mailbox has it or not, RFC 9051 §6.3.7. */
 bool store_subscribe(struct store_txn *txn, struct str name, bool subscribed);
 
+/* HIGHESTMODSEQ of a mailbox as the transaction sees it; 0: it has failed. */
+uint64_t store_mailbox_modseq(struct store_txn *txn, uint64_t mailbox);
+
 /* The id of a mailbox inside a transaction; FAIL_NOT_FOUND. */
 bool store_mailbox_find(struct store_txn *txn, struct str name, uint64_t *id);
+
+/* The mailbox with this use, RFC 6154; *id is 0 when there is none. */
+bool store_mailbox_of_use(struct store_txn *txn, enum store_special_use use, uint64_t *id);
 
 /* The number of a keyword, made when new; FAIL_INVALID, FAIL_LIMIT. */
 bool store_keyword(struct store_txn *txn, struct str name, uint16_t *number);

@@ -1,6 +1,7 @@
 /*
- * Columns of many messages at once, for lists: one statement for a run of neighbours, no copy of what is found, and the database file
- * mapped while it lasts, since a page that is mapped costs no system call. Nothing is mapped between calls.
+ * Columns of many messages at once, for lists: one statement for a run of neighbours, no copy of what is found, and
+ * the database file mapped while it lasts, since a page that is mapped costs no system call. Nothing is mapped
+ * between calls.
  */
 #ifndef POSTHORN_STORE_STORE_BULK_H
 #define POSTHORN_STORE_STORE_BULK_H

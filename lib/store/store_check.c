@@ -27,8 +27,10 @@ static const char *const rules[] = {
 	"SELECT 'UID beyond UIDNEXT or modseq beyond HIGHESTMODSEQ: mailbox ' || m.id || ' uid ' || p.uid FROM placement p"
 	" JOIN mailbox m ON m.id = p.mailbox WHERE p.uid >= m.uidnext OR p.modseq > m.highestmodseq",
 	"SELECT 'modseq beyond that of its page: mailbox ' || p.mailbox || ' uid ' || p.uid FROM page g JOIN mailbox m ON"
-	" m.id = g.mailbox JOIN placement p ON p.mailbox = m.id AND p.uid BETWEEN g.number * 8192 AND g.number * 8192 + 8191"
-	" AND p.uid < m.paged WHERE p.modseq > g.modseq AND m.name NOT NULL",
+	" m.id = g.mailbox JOIN placement p ON p.mailbox = m.id AND p.uid BETWEEN g.number * 8192 AND"
+	" g.number * 8192 + 8191 AND p.uid < m.paged WHERE p.modseq > g.modseq AND m.name NOT NULL",
+	"SELECT 'annotation of no mailbox: ' || entry FROM annotation WHERE mailbox != 0 AND mailbox NOT IN (SELECT id FROM"
+	" mailbox)",
 	"SELECT 'page of no mailbox: ' || mailbox FROM page WHERE mailbox NOT IN (SELECT id FROM mailbox)",
 	"SELECT 'placement in no mailbox: ' || mailbox || ' uid ' || uid FROM placement WHERE mailbox NOT IN"
 	" (SELECT id FROM mailbox)",

@@ -4,16 +4,16 @@
 #include "rows.h"
 
 /*
- * A transaction notes what it changes in mailboxes that have an index, as a delta for each. With the commit the deltas are
- * put into the queue of their index; the next who asks carries the image forward. What can't be told so (the index came
- * when the transaction had begun, UIDNEXT jumped) makes the index stale: then it is read anew. A delta that the image
- * has already, because it was read after the commit, is known by its modseq.
+ * A transaction notes what it changes in mailboxes that have an index, as a delta for each. With the commit the
+ * deltas are put into the queue of their index; the next who asks carries the image forward. What can't be told so
+ * (the index came when the transaction had begun, UIDNEXT jumped) makes the index stale: then it is read anew. A
+ * delta that the image has already, because it was read after the commit, is known by its modseq.
  */
 
 enum { QUEUE_BYTES_MAX = 16 << 20 };
 
-/* Lock order: refresh_lock, the writer's lock, the store's watch_lock, queue_lock. image_lock comes after refresh_lock, and
- * nothing after it. */
+/* Lock order: refresh_lock, the writer's lock, the store's watch_lock, queue_lock. image_lock comes after
+ * refresh_lock, and nothing after it. */
 struct store_index {
 	struct store *store;
 	uint64_t mailbox;
@@ -33,8 +33,7 @@ struct store_index {
 	pthread_rwlock_t image_lock;  /* over what follows */
 	struct index_image image;
 	uint64_t removals;
-	uint64_t removals_known;                /* so many of the last ones are in removed */
-	uint32_t removed[STORE_INDEX_REMOVALS]; /* ring: number n is at n % STORE_INDEX_REMOVALS */
+	ARRAY(uint32_t) removed; /* the last ones of them, in order */
 };
 
 /* ---- what a transaction changes ---- */
@@ -228,6 +227,7 @@ static void index_free(struct store_index *index)
 {
 	drop_queue(index);
 	image_release(&index->image);
+	array_release(&index->removed);
 	pthread_mutex_destroy(&index->queue_lock);
 	pthread_mutex_destroy(&index->refresh_lock);
 	pthread_rwlock_destroy(&index->image_lock);
@@ -446,9 +446,13 @@ bool index_write_recent(struct store *store, struct fail **fail)
 
 static void remember_removed(struct store_index *index, uint32_t uid)
 {
-	index->removed[index->removals++ % STORE_INDEX_REMOVALS] = uid;
-	if (index->removals_known < STORE_INDEX_REMOVALS)
-		index->removals_known++;
+	if (index->removed.count == 2 * STORE_INDEX_REMOVALS) {
+		index->removed.count = STORE_INDEX_REMOVALS;
+		memcpy(index->removed.items, index->removed.items + STORE_INDEX_REMOVALS,
+		       STORE_INDEX_REMOVALS * sizeof index->removed.items[0]);
+	}
+	*array_add(&index->removed) = uid;
+	index->removals++;
 }
 
 static void replace_image(struct store_index *index, struct index_image *fresh)
@@ -596,9 +600,10 @@ void store_index_uids(struct store_index *index, struct uidmap *uids, struct sto
 bool store_index_removed(struct store_index *index, uint64_t removals, struct store_uids *removed)
 {
 	pthread_rwlock_rdlock(&index->image_lock);
-	bool known = removals <= index->removals && index->removals - removals <= index->removals_known;
-	for (uint64_t number = removals; known && number < index->removals; number++)
-		*array_add(&removed->uids) = index->removed[number % STORE_INDEX_REMOVALS];
+	const uint32_t *end = index->removed.items + index->removed.count;
+	bool known = removals <= index->removals && index->removals - removals <= index->removed.count;
+	for (uint64_t left = known ? index->removals - removals : 0; left; left--)
+		*array_add(&removed->uids) = end[-(ptrdiff_t)left];
 	pthread_rwlock_unlock(&index->image_lock);
 	return known;
 }

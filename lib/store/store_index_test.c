@@ -116,6 +116,18 @@ static void assert_index_true(struct account *account, struct store_index *index
 	store_entries_release(&entries);
 }
 
+static void deliver_many(struct account *account, uint64_t mailbox, unsigned count)
+{
+	struct store_delivery delivery = { .body.bytes = STR("mail"), .mailbox = mailbox, .received = 5 };
+	struct store_placed placed;
+	struct store_txn *txn = store_begin_deferred(account->store);
+	for (unsigned i = 0; i < count; i++) {
+		delivery.flags = i % 3 ? STORE_SEEN : 0;
+		store_deliver(txn, &delivery, &placed);
+	}
+	commit(&txn);
+}
+
 /* ---- one thing after the other ---- */
 
 static void empty_mailbox(void **state)
@@ -269,29 +281,28 @@ static void many_removals(void **state)
 {
 	struct account *account = *state;
 	uint64_t inbox = inbox_of(account);
+	enum { ALL = 2 * STORE_INDEX_REMOVALS + 1 };
 	struct store_selection half = { inbox, &(struct store_range){ 1, STORE_INDEX_REMOVALS / 2 }, 1 };
 	struct store_selection rest = { inbox, &(struct store_range){ 1, UINT32_MAX }, 1 };
-	struct store_delivery delivery = { .body.bytes = STR("mail"), .mailbox = inbox, .received = 5 };
-	struct store_placed placed;
-	struct store_txn *txn = store_begin(account->store);
-	for (unsigned i = 0; i < STORE_INDEX_REMOVALS + 1; i++)
-		store_deliver(txn, &delivery, &placed);
-	commit(&txn);
+	deliver_many(account, inbox, ALL);
 	CLEANUP(store_index_close) struct store_index *index = open_index(account, inbox);
 	for (int i = 0; i < 2; i++) {
-		txn = store_begin(account->store);
+		struct store_txn *txn = store_begin(account->store);
 		store_expunge(txn, i ? &rest : &half, true, NULL);
 		commit(&txn);
 		assert_index_true(account, index, "INBOX");
 	}
 	struct store_uids gone = {};
 	assert_false(store_index_removed(index, 0, &gone));
+	assert_false(store_index_removed(index, ALL - 2 * STORE_INDEX_REMOVALS - 1, &gone));
 	assert_int_equal(gone.uids.count, 0);
-	assert_true(store_index_removed(index, 1, &gone));
+	assert_true(store_index_removed(index, ALL - STORE_INDEX_REMOVALS, &gone));
 	assert_int_equal(gone.uids.count, STORE_INDEX_REMOVALS);
 	for (uint32_t i = 0; i < STORE_INDEX_REMOVALS; i++)
-		assert_int_equal(gone.uids.items[i], i + 2);
-	assert_false(store_index_removed(index, STORE_INDEX_REMOVALS + 2, &gone));
+		assert_int_equal(gone.uids.items[i], ALL - STORE_INDEX_REMOVALS + 1 + i);
+	assert_true(store_index_removed(index, ALL, &gone));
+	assert_false(store_index_removed(index, ALL + 1, &gone));
+	assert_int_equal(gone.uids.count, STORE_INDEX_REMOVALS);
 	store_uids_release(&gone);
 }
 
@@ -493,18 +504,6 @@ static void equals_database(void **state)
 }
 
 /* ---- pages ---- */
-
-static void deliver_many(struct account *account, uint64_t mailbox, unsigned count)
-{
-	struct store_delivery delivery = { .body.bytes = STR("mail"), .mailbox = mailbox, .received = 5 };
-	struct store_placed placed;
-	struct store_txn *txn = store_begin_deferred(account->store);
-	for (unsigned i = 0; i < count; i++) {
-		delivery.flags = i % 3 ? STORE_SEEN : 0;
-		store_deliver(txn, &delivery, &placed);
-	}
-	commit(&txn);
-}
 
 static void assert_opens_true(struct account *account)
 {

@@ -28,14 +28,14 @@ static uint64_t get_number(const char *from, size_t size)
 	return number;
 }
 
-static void add_varint(struct buf *out, uint64_t number)
+void text_add_varint(struct buf *out, uint64_t number)
 {
 	for (; number >= 0x80; number >>= 7)
 		buf_add_char(out, (char)(number | 0x80));
 	buf_add_char(out, (char)number);
 }
 
-static bool take_varint(struct str *from, uint64_t *number)
+bool text_take_varint(struct str *from, uint64_t *number)
 {
 	*number = 0;
 	for (size_t i = 0; i < VARINT_MAX && i < from->length; i++) {
@@ -167,7 +167,7 @@ static void add_block(struct text_group_maker *m, enum text_section section, str
 {
 	buf_clear(&m->block);
 	for (size_t i = 0; i < m->count; i++)
-		add_varint(&m->block, m->lengths[section][i]);
+		text_add_varint(&m->block, m->lengths[section][i]);
 	buf_add_str(&m->block, buf_str(&m->sections[section]));
 	must(!m->block.overflowed);
 	int most = LZ4_compressBound((int)m->block.length);
@@ -191,7 +191,7 @@ static void add_lead(struct text_group_maker *m, struct buf *out, size_t begin)
 	buf_append(out, nothing, sizeof nothing);
 	uint64_t before = m->messages[0];
 	for (size_t i = 0; i < m->count; i++) {
-		add_varint(out, (m->messages[i] - before) << 1 | m->cut[i]);
+		text_add_varint(out, (m->messages[i] - before) << 1 | m->cut[i]);
 		before = m->messages[i];
 	}
 	uint8_t headers = add_filter(out, m, TEXT_HEADERS), bodies = add_filter(out, m, TEXT_BODIES);
@@ -275,7 +275,7 @@ static bool read_numbers(struct text_group *g, struct str *rest)
 	uint64_t message = g->head.first;
 	for (size_t i = 0; i < g->head.count; i++) {
 		uint64_t number;
-		if (!take_varint(rest, &number) || (number >> 1 == 0) != (i == 0) || number >> 1 > g->head.last - message)
+		if (!text_take_varint(rest, &number) || (number >> 1 == 0) != (i == 0) || number >> 1 > g->head.last - message)
 			return false;
 		message += number >> 1;
 		g->messages[i] = message;
@@ -306,7 +306,7 @@ static bool split(const struct text_group *g, struct str rest, struct str texts[
 {
 	uint64_t lengths[TEXT_GROUP_MESSAGES];
 	for (size_t i = 0; i < g->head.count; i++)
-		if (!take_varint(&rest, &lengths[i]))
+		if (!text_take_varint(&rest, &lengths[i]))
 			return false;
 	for (size_t i = 0; i < g->head.count; i++) {
 		if (lengths[i] > rest.length)

@@ -60,6 +60,10 @@ struct text_key {
 };
 struct text_key text_key_make(struct str folded);
 
+/* Seven bits to an octet, lowest first, the highest bit of all but the last octet set. Taken off the front; false: there is none. */
+void text_add_varint(struct buf *out, uint64_t number);
+bool text_take_varint(struct str *from, uint64_t *number);
+
 /* ---- writing ---- */
 
 struct text_group_maker {

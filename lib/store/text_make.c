@@ -12,26 +12,6 @@ enum { NAME_MAX_OCTETS = 1000, REFERENCE_SIZE = 8 };
 
 /* ---- octets ---- */
 
-static void add_varint(struct buf *out, uint64_t number)
-{
-	for (; number >= 0x80; number >>= 7)
-		buf_add_char(out, (char)(number | 0x80));
-	buf_add_char(out, (char)number);
-}
-
-static bool take_varint(struct str *from, uint64_t *number)
-{
-	*number = 0;
-	for (size_t i = 0; i < 10 && i < from->length; i++) {
-		*number |= (uint64_t)((uint8_t)from->data[i] & 0x7f) << (7 * i);
-		if ((uint8_t)from->data[i] < 0x80) {
-			*from = str_from_index(*from, i + 1);
-			return true;
-		}
-	}
-	return false;
-}
-
 static uint64_t zigzag(int64_t number)
 {
 	return (uint64_t)number << 1 ^ (number < 0 ? UINT64_MAX : 0);
@@ -49,14 +29,14 @@ static void add_hash(struct buf *out, uint64_t hash)
 
 static void add_text(struct buf *out, struct str text)
 {
-	add_varint(out, text.length);
+	text_add_varint(out, text.length);
 	buf_add_str(out, text);
 }
 
 static bool take_text(struct str *from, struct str *text)
 {
 	uint64_t length;
-	if (!take_varint(from, &length) || length > from->length)
+	if (!text_take_varint(from, &length) || length > from->length)
 		return false;
 	*text = str_first(*from, (size_t)length);
 	*from = str_from_index(*from, (size_t)length);
@@ -123,7 +103,7 @@ static void add_display(struct buf *out, const struct address_list *list)
 static void add_references(struct buf *out, const struct message *message)
 {
 	size_t count = message->reference_count, kept = count < LIMIT_REFERENCES_MAX ? count : LIMIT_REFERENCES_MAX;
-	add_varint(out, kept);
+	text_add_varint(out, kept);
 	for (size_t i = 0; i < kept; i++)
 		add_hash(out, hash_of(message->references[i ? count - kept + i : 0]));
 }
@@ -131,9 +111,9 @@ static void add_references(struct buf *out, const struct message *message)
 static void make_order(struct buf *out, const struct message *message)
 {
 	bool has_date = message->flags & MESSAGE_HAS_DATE;
-	add_varint(out, (has_date ? 1u : 0u) | (message->flags & MESSAGE_IS_REPLY ? 2u : 0u));
-	add_varint(out, zigzag(has_date ? message->date.seconds : 0));
-	add_varint(out, zigzag(has_date ? message->date.zone_minutes : 0));
+	text_add_varint(out, (has_date ? 1u : 0u) | (message->flags & MESSAGE_IS_REPLY ? 2u : 0u));
+	text_add_varint(out, zigzag(has_date ? message->date.seconds : 0));
+	text_add_varint(out, zigzag(has_date ? message->date.zone_minutes : 0));
 	add_hash(out, hash_of(message->id));
 	add_text(out, str_first(message->base_subject, NAME_MAX_OCTETS));
 	add_mailbox(out, &message->envelope.from);
@@ -174,7 +154,7 @@ static void make_fields(struct buf *out, struct str headers, const struct search
 	uint32_t begin = 0;
 	for (size_t i = 0; i < ends->list.count; begin = ends->list.items[i++])
 		often += kind_of(str_first(str_from_index(headers, begin), ends->list.items[i] - begin), &field);
-	add_varint(out, often);
+	text_add_varint(out, often);
 	begin = 0;
 	for (size_t i = 0; i < ends->list.count; begin = ends->list.items[i++]) {
 		struct str part = str_first(str_from_index(headers, begin), ends->list.items[i] - begin);
@@ -185,7 +165,7 @@ static void make_fields(struct buf *out, struct str headers, const struct search
 	}
 	begin = 0;
 	for (size_t i = 0; i < ends->list.count; begin = ends->list.items[i++])
-		add_varint(out, ends->list.items[i] - begin);
+		text_add_varint(out, ends->list.items[i] - begin);
 }
 
 void text_make(struct text_make *m, struct str mail, struct text_entry *entry)
@@ -222,11 +202,11 @@ static bool take_hash(struct str *from, uint64_t *hash)
 bool text_order_read(struct text_order *order, struct str section)
 {
 	uint64_t flags, sent, zone, count;
-	if (!take_varint(&section, &flags) || !take_varint(&section, &sent) || !take_varint(&section, &zone) ||
+	if (!text_take_varint(&section, &flags) || !text_take_varint(&section, &sent) || !text_take_varint(&section, &zone) ||
 	    !take_hash(&section, &order->id) || !take_text(&section, &order->subject) ||
 	    !take_text(&section, &order->from) || !take_text(&section, &order->to) || !take_text(&section, &order->cc) ||
 	    !take_text(&section, &order->display_from) || !take_text(&section, &order->display_to) ||
-	    !take_varint(&section, &count) || count > LIMIT_REFERENCES_MAX || section.length != count * REFERENCE_SIZE)
+	    !text_take_varint(&section, &count) || count > LIMIT_REFERENCES_MAX || section.length != count * REFERENCE_SIZE)
 		return false;
 	order->has_date = flags & 1;
 	order->is_reply = flags & 2;
@@ -275,7 +255,7 @@ bool text_fields_have(struct str fields, enum text_field field, const struct tex
 {
 	uint64_t count;
 	struct often often;
-	if (!take_varint(&fields, &count))
+	if (!text_take_varint(&fields, &count))
 		return false;
 	for (uint64_t i = 0; i < count && take_often(&fields, &often); i++)
 		if (often.kind == field && text_find(key, often.value))
@@ -287,12 +267,12 @@ bool text_headers_have(struct str fields, struct str headers, struct str folded_
 {
 	uint64_t count, length;
 	struct often often;
-	if (!take_varint(&fields, &count))
+	if (!text_take_varint(&fields, &count))
 		return false;
 	for (uint64_t i = 0; i < count; i++)
 		if (!take_often(&fields, &often))
 			return false;
-	while (take_varint(&fields, &length) && length <= headers.length) {
+	while (text_take_varint(&fields, &length) && length <= headers.length) {
 		struct str part = str_first(headers, (size_t)length);
 		if (str_starts(part, folded_name) && text_find(key, value_of(part, folded_name.length)))
 			return true;

@@ -298,7 +298,9 @@ static bool compact(struct text_store *t, bool *more, struct fail **fail)
 
 bool text_store_care(struct text_store *t, uint64_t octets_max, bool *more, struct fail **fail)
 {
-	pthread_mutex_lock(&t->lock);
+	*more = false;
+	if (pthread_mutex_trylock(&t->lock) != 0)
+		return true; /* a search takes mail up just now, and nobody is to wait for that here */
 	bool ok = locked_update(t, octets_max, more, fail);
 	if (ok && !*more)
 		ok = compact(t, more, fail);

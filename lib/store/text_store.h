@@ -33,7 +33,8 @@ void text_store_free(struct text_store **text);
 /* Takes up mail that is not in it yet, until about octets_max octets of mail were read. *more: there is some left. */
 bool text_store_update(struct text_store *text, uint64_t octets_max, bool *more, struct fail **fail);
 
-/* One step of what can wait: taking up new mail, then writing files again that hold little that is still of use. */
+/* One step of what can wait: taking up new mail, then writing files again that hold little that is still of use. Nothing when
+ * somebody else is at it. */
 bool text_store_care(struct text_store *text, uint64_t octets_max, bool *more, struct fail **fail);
 
 /* Octets of all files, and messages in force. */

@@ -124,7 +124,8 @@ static bool write_page(struct store_txn *txn, const struct mailbox_state *mailbo
 	bool empty = !uidmap_count(&page->uids);
 	sqlite3_stmt *query =
 		empty ? txn_query(txn, "DELETE FROM page WHERE mailbox = ? AND number = ?")
-			  : txn_query(txn, "INSERT OR REPLACE INTO page(mailbox, number, modseq, uids, unseen) VALUES(?, ?, ?, ?, ?)");
+			  : txn_query(txn, "INSERT OR REPLACE INTO page(mailbox, number, modseq, uids, unseen)"
+	                         " VALUES(?, ?, ?, ?, ?)");
 	bind_u64(query, 1, mailbox->id);
 	bind_u64(query, 2, page->number);
 	if (!empty) {
@@ -143,7 +144,8 @@ static bool write_page(struct store_txn *txn, const struct mailbox_state *mailbo
 static void cover_all(struct store_txn *txn, struct mailbox_state *mailbox)
 {
 	while (txn_ok(txn) && mailbox->paged < mailbox->uidnext) {
-		sqlite3_stmt *query = txn_query(txn, "SELECT uid FROM placement WHERE mailbox = ? AND uid >= ? ORDER BY uid LIMIT 1");
+		sqlite3_stmt *query = txn_query(txn, "SELECT uid FROM placement WHERE mailbox = ? AND uid >= ?"
+		                                     " ORDER BY uid LIMIT 1");
 		bind_u64(query, 1, mailbox->id);
 		bind_u64(query, 2, mailbox->paged);
 		uint32_t first = (uint32_t)txn_number(txn, query);

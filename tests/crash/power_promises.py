@@ -15,6 +15,9 @@ class Promises:
     def __init__(self, marks):
         self.mails, self.used, self.mailboxes, self.deleted = {}, {}, {}, set()
         self.uid, self.modseq = {}, {}      # the highest that was told, of a mailbox and of an account
+        self.annotations = {}               # (account, entry): the values that may be found; "-": none
+        self.replaced = []                  # (account, old, new): in one transaction
+        self.last_replaced = {}             # (account, old): new, when nothing was done to the old one afterwards
         for line in marks:
             verb, *words = line.split()
             getattr(self, "on_" + verb)(*words)
@@ -52,11 +55,22 @@ class Promises:
         self.modseq[int(account)] = max(self.modseq.get(int(account), 0), int(modseq))
 
     def on_expunging(self, account, number):
+        self.last_replaced.pop((int(account), int(number)), None)
         self.mail(account, number).maybe_gone = True
 
     def on_expunged(self, account, number, modseq):
         self.mail(account, number).gone = True
         self.modseq[int(account)] = max(self.modseq.get(int(account), 0), int(modseq))
+
+    def on_replacing(self, account, old, new):
+        self.replaced.append((int(account), int(old), int(new)))
+        self.last_replaced[int(account), int(old)] = int(new)
+
+    def on_annotating(self, account, entry, value):
+        self.annotations.setdefault((int(account), entry), {"-"}).add(value)
+
+    def on_annotated(self, account, entry, value):
+        self.annotations[int(account), entry] = {value}
 
     def on_moving(self, account, number):
         self.mail(account, number).moving = True
@@ -72,7 +86,7 @@ class Promises:
 
     def broken(self, report):
         """Yields a text for each promise that what was found breaks."""
-        found, boxes = {}, {}
+        found, boxes, annotations = {}, {}, {}
         for line in report:
             verb, *words = line.split()
             if verb == "damage":
@@ -83,6 +97,8 @@ class Promises:
                 yield from self.check_counters(line, int(account), (int(box), int(validity)), int(uidnext) - 1)
             elif verb == "mail":
                 yield from self.check_mail(line, found, *words)
+            elif verb == "annotation":
+                annotations[int(words[0]), words[1]] = words[2]
             elif verb == "new":
                 account, box, validity, uid, modseq = map(int, words)
                 yield from self.check_new(line, account, (box, validity), uid, modseq)
@@ -92,6 +108,15 @@ class Promises:
         for key, value in self.mailboxes.items():
             if boxes.get(key) != value:
                 yield f"mailbox {key} should be {value}, is {boxes.get(key)}"
+        for key, values in self.annotations.items():
+            if annotations.get(key, "-") not in values:
+                yield f"annotation {key} is {annotations.get(key)}, should be one of {values}"
+        for account, old, new in self.replaced:
+            if (account, old) in found and (account, new) in found:
+                yield f"mail {old} of account {account} was replaced by {new}, both are there"
+        for (account, old), new in self.last_replaced.items():
+            if (account, old) not in found and (account, new) not in found and not self.mail(account, new).maybe_gone:
+                yield f"mail {old} of account {account} was replaced by {new}, neither is there"
         for key in self.deleted & boxes.keys():
             yield f"mailbox {key} was deleted"
 

@@ -15,6 +15,8 @@
  *	flagging A N FLAGS   flagged A N FLAGS MODSEQ
  *	expunging A N        expunged A N MODSEQ
  *	moving A N
+ *	replacing A N N2                   N goes and N2 comes in one transaction
+ *	annotating A ENTRY VALUE   annotated A ENTRY VALUE     "-": none
  *	created A M V NAME   deleting A M   deleted A M
  *
  * check recovers all, and prints the same as it finds it, with a mail that arrives then:
@@ -23,6 +25,7 @@
  *	mailbox A M V UIDNEXT MODSEQ NAME
  *	mail A N M V UID ID FLAGS MODSEQ   N 0: its octets are wrong
  *	new A M V UID MODSEQ
+ *	annotation A ENTRY VALUE
  *
  * With SQLITE_MALLOC=N in the environment the N-th allocation of SQLite and the next two fail while it runs (0: none), and
  * the number of all is said at the end.
@@ -35,6 +38,7 @@
  */
 #include "power_world.h"
 
+#include "annotation.h"
 #include "clock.h"
 #include "mem.h"
 #include "text.h"
@@ -457,9 +461,11 @@ static void move(struct office *o)
 	listing_release(&from);
 }
 
+/* APPEND, or REPLACE (RFC 8508): then an old one goes in the same transaction. */
 static void append(struct office *o)
 {
 	bool done;
+	struct store_range range;
 	struct account *a = any_account(o);
 	struct listing l;
 	struct store_placed placed;
@@ -470,7 +476,17 @@ static void append(struct office *o)
 	mail_write(told.number, &mail);
 	struct store_delivery delivery = { .body.bytes = buf_str(&mail), .mailbox = l.mailbox.id, .received = 1700000000,
 		                               .flags = STORE_SEEN };
+	const struct told *old = l.mails.count && !dice(o, 3) ? &l.mails.items[dice(o, l.mails.count)] : NULL;
+	CLEANUP(store_uids_release) struct store_uids gone = {};
+	if (old) {
+		mark(o, "expunging %u %llu", a->number, U(old->number));
+		mark(o, "replacing %u %llu %llu", a->number, U(old->number), U(told.number));
+	}
 	struct store_txn *txn = store_begin(a->store);
+	if (old) {
+		struct store_selection selection = only(old, &range);
+		store_expunge(txn, &selection, true, &gone);
+	}
 	store_deliver(txn, &delivery, &placed);
 	commit_or_complain(a, &txn, &done);
 	told.uid = placed.uid;
@@ -478,7 +494,26 @@ static void append(struct office *o)
 	told.flags = STORE_SEEN;
 	if (done)
 		tell(o, a, &l, &told);
+	if (done && gone.uids.count)
+		mark(o, "expunged %u %llu %llu", a->number, U(old->number), U(gone.modseq));
 	listing_release(&l);
+}
+
+/* SETMETADATA: one of a few entries gets another value, or loses it. */
+static void annotate(struct office *o)
+{
+	bool done;
+	char entry[20], value[20] = "-";
+	struct account *a = any_account(o);
+	snprintf(entry, sizeof entry, "/private/%u", (unsigned)dice(o, 5));
+	if (dice(o, 4))
+		snprintf(value, sizeof value, "%u", (unsigned)dice(o, 1000));
+	mark(o, "annotating %u %s %s", a->number, entry, value);
+	struct store_txn *txn = store_begin(a->store);
+	store_annotation_set(txn, 0, str_of(entry), value[0] == '-' ? str_from(NULL, 0) : str_of(value));
+	commit_or_complain(a, &txn, &done);
+	if (done)
+		mark(o, "annotated %u %s %s", a->number, entry, value);
 }
 
 static void create_mailbox(struct office *o, struct account *a)
@@ -572,8 +607,8 @@ static void step(struct office *o)
 		unsigned share; /* of 100 */
 		void (*act)(struct office *o);
 	} actions[] = {
-		{ 32, deliver }, { 10, look }, { 10, set_flags }, { 8, expunge }, { 6, pop }, { 6, move }, { 7, append },
-		{ 6, mailboxes }, { 7, synchronise }, { 6, care }, { 2, rest },
+		{ 30, deliver }, { 10, look }, { 10, set_flags }, { 7, expunge }, { 6, pop }, { 6, move }, { 8, append },
+		{ 6, mailboxes }, { 2, annotate }, { 7, synchronise }, { 6, care }, { 2, rest },
 	};
 	uint64_t thrown = dice(o, 100);
 	size_t i = 0;
@@ -683,6 +718,18 @@ static bool show_mailbox(struct account *a, size_t index)
 	return true;
 }
 
+static bool show_annotations(struct account *a)
+{
+	struct fail *fail = NULL;
+	CLEANUP(store_annotations_release) struct store_annotations all = {};
+	CLEANUP(store_reader_release) struct store_reader *reader = store_reader_acquire(a->store, &fail);
+	if (!reader || !store_read_annotations(reader, 0, &all, &fail))
+		return complain("annotations", &fail);
+	for (size_t i = 0; i < all.list.count; i++)
+		printf("annotation %u %.*s %.*s\n", a->number, STR_ARG(all.list.items[i].entry), STR_ARG(all.list.items[i].value));
+	return true;
+}
+
 static bool check_account(struct world *w, struct account *a)
 {
 	struct fail *fail = NULL;
@@ -695,6 +742,8 @@ static bool check_account(struct world *w, struct account *a)
 	for (size_t i = 0, count = count_mailboxes(a); i < count; i++)
 		if (!show_mailbox(a, i))
 			return false;
+	if (!show_annotations(a))
+		return false;
 	if (!maintain(a, YEAR, YEAR / 2, 200, &fail) || !store_check(a->store, &report, &damages, &fail))
 		return complain("care", &fail);
 	return account_close(a);

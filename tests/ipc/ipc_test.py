@@ -23,7 +23,7 @@ import e2e  # noqa: E402
 from e2e import check, until  # noqa: E402
 
 BUILD = pathlib.Path(sys.argv[1])
-PROGRAMS = ("master", "auth", "queue", "mailbox", "porter", "smtpd")
+PROGRAMS = ("master", "auth", "queue", "resolver", "mailbox", "porter", "smtpd")
 AS_NOBODY = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
 
 # What is wrong, and what master or the peer says of it.
@@ -59,7 +59,7 @@ class Office:
             if AS_NOBODY:
                 shutil.chown(self.folder / name, "nobody", "nogroup")
         listeners = "".join(f"listen_{service} = {{}}\n" for service in
-                            ("submission", "submissions", "lmtp", "pop3s"))
+                            ("submission", "submissions", "lmtp", "pop3s", "imap", "imaps"))
         (self.folder / "posthorn.conf").write_text(
             f'hostname = "mail.example.test"\ndata_directory = "{self.folder}/data"\nruntime_directory = "{self.folder}/run"\n'
             f'{listeners}listen_pop3 = {{ "{address}:{self.pop3[1]}" }}\nlisten_smtp = {{ "{address}:{self.smtp[1]}" }}\n'

@@ -1,6 +1,7 @@
 /*
- * A part without its Content-Transfer-Encoding, for BINARY and BINARY.SIZE (RFC 3516, RFC 9051 §6.4.5), in pieces. Text comes with CRLF at the
- * end of each line whatever was encoded (RFC 9051 §7.5.2). Memory is that of the decoded piece.
+ * A part without its Content-Transfer-Encoding, for BINARY and BINARY.SIZE (RFC 3516, RFC 9051 §6.4.5), in pieces.
+ * Text comes with CRLF at the end of each line whatever was encoded (RFC 9051 §7.5.2). Memory is that of the decoded
+ * piece.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_BINARY_H
 #define POSTHORN_MAILBOX_IMAP_BINARY_H
@@ -14,7 +15,8 @@ struct imap_binary {
 	struct buf decoded;
 };
 
-/* Only leaves have an encoding to undo; false when it is not known (UNKNOWN-CTE). part NULL: the whole message, as it is. */
+/* Only leaves have an encoding to undo; false when it is not known (UNKNOWN-CTE). part NULL: the whole message,
+ * as it is. */
 bool imap_binary_is_known(const struct mime_part *part);
 
 void imap_binary_begin(struct imap_binary *b, const struct mime_part *part);

@@ -13,7 +13,7 @@ void imap_client_id(struct imap_session *s)
 		return;
 	if (shown.length)
 		log_event(LOG_INFO, s->session->connection, "imap-client", LOG_TEXT("account", str_of(s->session->address)),
-		          LOG_TEXT("id", buf_str(&shown)));
+		          LOG_TEXT("client", buf_str(&shown)));
 	imap_id_write(&s->out);
 	imap_ok(s, "", IMAP_SAY_DONE, NULL);
 }

@@ -1,13 +1,15 @@
 /*
- * COMPRESS=DEFLATE (RFC 4978): a transport of the session's stream that deflates what goes out and inflates what comes in.
+ * COMPRESS=DEFLATE (RFC 4978): a transport of the session's stream that deflates what goes out and inflates what comes
+ * in.
  *
- * Memory: about 150 KB a session, most of it zlib's; the window of what goes out is 8 KB. What comes in is inflated into the reader's
- * own buffer, never further than it has room. A client that sends data which grows out of all proportion loses its connection: a
- * million octets of command cost it a thousand.
+ * Memory: about 150 KB a session, most of it zlib's; the window of what goes out is 8 KB. What comes in is inflated
+ * into the reader's own buffer, never further than it has room. A client that sends data which grows out of all
+ * proportion loses its connection: a million octets of command cost it a thousand.
  *
- * Who watches the line sees lengths, and a text that somebody sent to the user would, deflated next to another's, tell by its length
- * what the other says (CRIME, 2012). So what comes from different mails never shares a dictionary: before each mail's data, and after
- * the last, the dictionary is dropped at that very octet (imap_compress_boundary), though answers still leave together.
+ * Who watches the line sees lengths, and a text that somebody sent to the user would, deflated next to another's, tell
+ * by its length what the other says (CRIME, 2012). So what comes from different mails never shares a dictionary:
+ * before each mail's data, and after the last, the dictionary is dropped at that very octet (imap_compress_boundary),
+ * though answers still leave together.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_COMPRESS_H
 #define POSTHORN_MAILBOX_IMAP_COMPRESS_H

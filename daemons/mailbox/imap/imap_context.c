@@ -141,8 +141,10 @@ void imap_context_add(struct imap_search_run *run, const struct imap_search_retu
 		refuse(s);
 		return;
 	}
-	c->next = s->kept.contexts;
-	s->kept.contexts = c;
+	struct imap_context **end = &s->kept.contexts;
+	while (*end)
+		end = &(*end)->next;
+	*end = c;
 }
 
 void imap_cancelupdate(struct imap_session *s)
@@ -404,7 +406,6 @@ static void evaluate_again(struct imap_session *s, struct imap_context *c)
 		return;
 	if (imap_bits_next(&changed, 0) < changed.count && imap_search_evaluate(&run, &changed, &hits, NULL))
 		compare_results(&run, c, &changed, &hits);
-	imap_bits_release(&hits);
 }
 
 void imap_context_tell(struct imap_session *s)

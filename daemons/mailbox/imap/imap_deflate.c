@@ -39,8 +39,9 @@ struct imap_deflate *imap_deflate_new(void)
 {
 	struct imap_deflate *d = mem_alloc(sizeof *d);
 	d->began_ms = clock_monotonic_ms();
-	must(deflateInit2(&d->out, Z_DEFAULT_COMPRESSION, Z_DEFLATED, RAW * OUT_WINDOW, OUT_MEMORY, Z_DEFAULT_STRATEGY) == Z_OK);
-	must(inflateInit2(&d->in, RAW * IN_WINDOW) == Z_OK);
+	int out = deflateInit2(&d->out, Z_DEFAULT_COMPRESSION, Z_DEFLATED, RAW * OUT_WINDOW, OUT_MEMORY, Z_DEFAULT_STRATEGY);
+	int in = inflateInit2(&d->in, RAW * IN_WINDOW);
+	must(out == Z_OK && in == Z_OK);
 	return d;
 }
 
@@ -111,7 +112,8 @@ static bool seal_next(struct imap_deflate *d, int fd, struct str *rest, int64_t 
 		d->next++;
 		return seal(d, fd, (struct str){}, Z_FULL_FLUSH, until_ms);
 	}
-	struct str piece = str_first(*rest, boundary - d->taken < rest->length ? (size_t)(boundary - d->taken) : rest->length);
+	uint64_t until = boundary - d->taken;
+	struct str piece = str_first(*rest, until < rest->length ? (size_t)until : rest->length);
 	*rest = str_from_index(*rest, piece.length);
 	return seal(d, fd, piece, Z_NO_FLUSH, until_ms);
 }

@@ -66,8 +66,8 @@ static struct str received(struct pair *p, struct buf *raw)
 
 static struct str inflated(z_stream *in, struct str raw, struct buf *text)
 {
-	char *room = buf_reserve(text, 1 << 20);
 	buf_clear(text);
+	char *room = buf_reserve(text, 1 << 20);
 	in->next_in = (Bytef *)(uintptr_t)raw.data;
 	in->avail_in = (uInt)raw.length;
 	in->next_out = (Bytef *)room;
@@ -81,8 +81,8 @@ static struct str inflated(z_stream *in, struct str raw, struct buf *text)
 
 static struct str deflated(struct pair *p, struct str text, int flush, struct buf *raw)
 {
-	char *room = buf_reserve(raw, 1 << 20);
 	buf_clear(raw);
+	char *room = buf_reserve(raw, 1 << 20);
 	p->out.next_in = (Bytef *)(uintptr_t)text.data;
 	p->out.avail_in = (uInt)text.length;
 	p->out.next_out = (Bytef *)room;

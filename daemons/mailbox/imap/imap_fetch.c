@@ -4,7 +4,7 @@
 #include "imap_limit.h"
 #include "imap_qresync.h"
 
-enum { THREADS_AT_ONCE = 1000 };
+enum { THREADS_AT_ONCE = 1000, NEW_ARENA_MAX = 1 << 20 };
 
 /* ---- which messages ---- */
 
@@ -14,7 +14,8 @@ static uint32_t known_up_to(struct imap_session *s, uint32_t uid)
 	return uid ? uidmap_rank(&s->view.uids, uid) : 0;
 }
 
-/* RFC 9394 §3.3: those in the set from the first to the last of the range, counted from the oldest, or from the newest. */
+/* RFC 9394 §3.3: those in the set from the first to the last of the range, counted from the oldest, or from the
+ * newest. */
 static void cut_to_partial(struct imap_session *s, const struct imap_partial *partial, struct imap_numbers *uids)
 {
 	struct imap_numbers kept = {};
@@ -74,26 +75,30 @@ static bool tell_vanished(struct imap_session *s, const struct imap_sequence *se
 
 /* ---- \Seen ---- */
 
+static void add_unseen(struct imap_session *s, const struct imap_range *range, size_t *hint, struct imap_numbers *unseen)
+{
+	const struct uidmap *known = &s->view.uids;
+	uint32_t uid = uidmap_next(known, range->first);
+	for (; uid && uid <= range->last; uid = uid == UINT32_MAX ? 0 : uidmap_next(known, uid + 1)) {
+		const struct store_row *row = store_index_find(s->view.index, uid, hint);
+		if (row && !(row->flags & STORE_SEEN))
+			imap_numbers_append(unseen, uid);
+	}
+}
+
 static bool find_unseen(struct imap_session *s, const struct imap_numbers *uids, struct imap_numbers *unseen, struct fail **fail)
 {
 	size_t hint = 0;
 	if (!store_index_lock(s->view.index, s->reader, fail))
 		return false;
-	for (size_t i = 0; i < uids->ranges.count; i++) {
-		const struct imap_range *range = &uids->ranges.items[i];
-		for (uint32_t uid = uidmap_next(&s->view.uids, range->first); uid && uid <= range->last; uid = uidmap_next(&s->view.uids, uid + 1)) {
-			const struct store_row *row = store_index_find(s->view.index, uid, &hint);
-			if (row && !(row->flags & STORE_SEEN))
-				imap_numbers_append(unseen, uid);
-			if (uid == UINT32_MAX)
-				break;
-		}
-	}
+	for (size_t i = 0; i < uids->ranges.count; i++)
+		add_unseen(s, &uids->ranges.items[i], &hint, unseen);
 	store_index_unlock(s->view.index);
 	return true;
 }
 
-/* RFC 9051 §6.4.5: all in one transaction, which need not be durable. The new flags are told with what was asked for. */
+/* RFC 9051 §6.4.5: all in one transaction, which need not be durable. The new flags are told with what was asked
+ * for. */
 static bool set_seen(struct imap_session *s, const struct imap_numbers *uids, struct fail **fail)
 {
 	CLEANUP(imap_numbers_release) struct imap_numbers unseen = {};
@@ -241,9 +246,11 @@ void imap_fetch(struct imap_session *s)
 bool imap_fetch_new(struct imap_session *s, struct str items, const struct imap_numbers *uids)
 {
 	CLEANUP(fail_free) struct fail *fail = NULL;
+	CLEANUP(arena_cleanup) struct arena *arena = arena_new(NEW_ARENA_MAX);
 	CLEANUP(imap_fetch_walk_release) struct imap_fetch_walk f = {};
 	struct imap_parser parser;
-	imap_parser_init(&parser, s->arena, items, imap_is_utf8(s));
+	/* not the command's arena, which lives as long as the client idles */
+	imap_parser_init(&parser, arena, items, imap_is_utf8(s));
 	imap_parse_fetch_items(&parser, &f.items);
 	must(imap_parse_end(&parser));
 	for (size_t i = 0; i < uids->ranges.count; i++)

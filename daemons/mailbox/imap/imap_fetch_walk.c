@@ -4,6 +4,8 @@
 #include "log.h"
 #include "store_bulk.h"
 
+#include <stdlib.h>
+
 enum { CHUNK_ROWS = 512, CHUNK_OCTETS = 60000, FLAGS_MAX = 64 << 20 };
 
 /* ---- one message ---- */
@@ -72,14 +74,14 @@ static bool write_item(struct imap_fetch_walk *f, size_t i, const struct imap_ro
 	return false;
 }
 
-/* Its \Seen was set by this command, or by another after the rows were copied: either way the client is to know. */
+/* Its \Seen was set by this command: the text of its flags was made for that. */
 static bool adds_flags(const struct imap_fetch_walk *f, const struct imap_row *row)
 {
-	return f->s->view.own_modseq && row->row.modseq == f->s->view.own_modseq && !(f->items.kinds & 1u << IMAP_FETCH_FLAGS);
+	return row->flags.length && !(f->items.kinds & 1u << IMAP_FETCH_FLAGS);
 }
 
 /* RFC 7162 §3.2.4: flags that nobody asked for come with UID and MODSEQ once CONDSTORE is enabled. */
-static bool write_flags(struct imap_fetch_walk *f, const struct imap_row *row, bool first)
+static void write_flags(struct imap_fetch_walk *f, const struct imap_row *row, bool first)
 {
 	static const struct imap_fetch_item modseq = { .kind = IMAP_FETCH_MODSEQ }, uid = { .kind = IMAP_FETCH_UID };
 	struct buf *out = &f->s->out;
@@ -95,7 +97,6 @@ static bool write_flags(struct imap_fetch_walk *f, const struct imap_row *row, b
 		buf_add_char(out, ' ');
 		imap_item_write(&f->output, &uid, NULL, row, &f->mail);
 	}
-	return true;
 }
 
 static void write_added(struct imap_fetch_walk *f, const struct imap_row *row, bool *any)
@@ -114,23 +115,24 @@ static void write_added(struct imap_fetch_walk *f, const struct imap_row *row, b
 	}
 }
 
-/* What has nothing to tell is not told: the grammar wants an item. */
+/* A message of which nothing could be told is left out: UID and MODSEQ alone were not asked for. */
 static void write_message(struct imap_fetch_walk *f, const struct imap_row *row)
 {
 	struct buf *out = &f->s->out;
 	size_t start = out->length;
-	bool any = false;
+	bool any = false, told = false;
 	begin_message(f, row);
 	write_added(f, row, &any);
-	bool added = any;
 	for (size_t i = 0; i < f->items.count && !f->broken; i++)
 		if (!is_told_already(f, &f->items.list[i]) && write_item(f, i, row, !any))
-			any = true, added = false;
+			any = told = true;
 	if (f->broken)
 		return;
-	if (adds_flags(f, row))
-		any = write_flags(f, row, !any), added = false;
-	if (any && !added)
+	if (adds_flags(f, row)) {
+		write_flags(f, row, !any);
+		told = true;
+	}
+	if (told)
 		buf_append(out, ")\r\n", 3);
 	else
 		buf_truncate(out, start);
@@ -153,7 +155,8 @@ static bool next_known(struct imap_fetch_walk *f, uint32_t *uid)
 	return false;
 }
 
-/* The text is made while the rows stand still, since sets of keywords belong to the image. Where it lies is known when all are made. */
+/* The text is made while the rows stand still, since sets of keywords belong to the image. Where it lies is known
+ * when all are made. */
 static struct str make_flags(struct imap_fetch_walk *f, const struct store_row *row)
 {
 	struct buf *out = &f->s->out;
@@ -312,7 +315,7 @@ void imap_fetch_walk_begin(struct imap_fetch_walk *f, struct imap_session *s)
 {
 	f->s = s;
 	f->output = (struct imap_output){ .out = &s->out, .utf8 = imap_is_utf8(s), .context = s };
-	f->fields = arena_alloc_array(s->arena, f->items.count, sizeof *f->fields);
+	f->fields = mem_alloc(f->items.count * sizeof *f->fields);
 	for (size_t i = 0; i < f->items.count; i++) {
 		imap_fields_init(&f->fields[i], &f->items.list[i].section);
 		f->needs |= imap_item_needs(&f->items.list[i], &f->fields[i]);
@@ -320,7 +323,7 @@ void imap_fetch_walk_begin(struct imap_fetch_walk *f, struct imap_session *s)
 	}
 	uint64_t most = imap_numbers_count(&f->uids);
 	f->room = most < CHUNK_ROWS ? (size_t)most : CHUNK_ROWS;
-	f->rows = arena_alloc_array(s->arena, f->room, sizeof *f->rows);
+	f->rows = mem_resize(NULL, f->room, sizeof *f->rows);
 	f->flags = BUF_WITH_LIMIT(FLAGS_MAX);
 	imap_mail_init(&f->mail, s->reader);
 }
@@ -343,6 +346,8 @@ void imap_fetch_walk_release(struct imap_fetch_walk *f)
 		return;
 	for (size_t i = 0; i < f->items.count; i++)
 		imap_fields_release(&f->fields[i]);
+	free(f->fields);
+	free(f->rows);
 	imap_mail_release(&f->mail);
 	buf_release(&f->flags);
 	fail_free(&f->fail);

@@ -1,7 +1,7 @@
 /*
- * The walk of a FETCH over its messages: rows are copied from the mailbox's image some hundred at a time, then columns and octets
- * are read and each message is told. No lock is held and no statement of the store is open while the network may block, and memory is that of
- * one chunk and one message.
+ * The walk of a FETCH over its messages: rows are copied from the mailbox's image some hundred at a time, then
+ * columns and octets are read and each message is told. No lock is held and no statement of the store is open while
+ * the network may block, and memory is that of one chunk and one message.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_FETCH_WALK_H
 #define POSTHORN_MAILBOX_IMAP_FETCH_WALK_H

@@ -179,7 +179,8 @@ static enum imap_item_result put_section(const struct imap_output *o, const stru
 
 /* ---- BINARY ---- */
 
-/* The decoded part goes by piece by piece: all of it is counted, what lies in the window is written to out (NULL: none). */
+/* The decoded part goes by piece by piece: all of it is counted, what lies in the window is written to out (NULL:
+ * none). */
 struct decoding {
 	uint64_t total;
 	uint64_t offset, length; /* the window */

@@ -1,12 +1,14 @@
 /*
- * What FETCH tells of one message: each data item with its value (RFC 9051 §7.5.2 and the extensions of imap_fetch_items.h).
+ * What FETCH tells of one message: each data item with its value (RFC 9051 §7.5.2 and the extensions of
+ * imap_fetch_items.h).
  *
- * An item is written whole or not at all; its label and its value stand or fall together. Large ones go out while they are written
- * (imap_output.send). What comes from the mail never breaks out of its element.
+ * An item is written whole or not at all; its label and its value stand or fall together. Large ones go out while
+ * they are written (imap_output.send). What comes from the mail never breaks out of its element.
  *
- * Headers with octets over 0x7f are told as they stand in the mail, whether the client has enabled UTF8=ACCEPT or not: octets of a mail never change,
- * sizes and signatures hold, and a message number names one text for all clients. Strings that are not ASCII go in literals to those
- * who have not enabled it (RFC 3501 §9 CHAR8), which is what other servers do.
+ * Headers with octets over 0x7f are told as they stand in the mail, whether the client has enabled UTF8=ACCEPT or
+ * not: octets of a mail never change, sizes and signatures hold, and a message number names one text for all clients.
+ * Strings that are not ASCII go in literals to those who have not enabled it (RFC 3501 §9 CHAR8), which is what other
+ * servers do.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_ITEM_H
 #define POSTHORN_MAILBOX_IMAP_ITEM_H

@@ -1,6 +1,6 @@
 /*
- * For tests and fuzz targets of FETCH: what the items tell of a mail in memory is read back and held against the mail. Misfits
- * abort.
+ * For tests and fuzz targets of FETCH: what the items tell of a mail in memory is read back and held against the
+ * mail. Misfits abort.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_ITEM_CHECK_H
 #define POSTHORN_MAILBOX_IMAP_ITEM_CHECK_H

@@ -1,4 +1,5 @@
-/* What FETCH tells of mails in memory: sections, parts of them, BINARY, PREVIEW; and every sample mail against itself. */
+/* What FETCH tells of mails in memory: sections, parts of them, BINARY, PREVIEW; and every sample mail against
+ * itself. */
 #include "imap_item_check.h"
 
 #include "limits.h"

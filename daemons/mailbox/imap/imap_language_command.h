@@ -1,5 +1,6 @@
 /*
- * LANGUAGE (RFC 5255 §3) and COMPARATOR (§4.7): in which language the session is answered, and how SEARCH, SORT and THREAD compare.
+ * LANGUAGE (RFC 5255 §3) and COMPARATOR (§4.7): in which language the session is answered, and how SEARCH, SORT and
+ * THREAD compare.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_LANGUAGE_COMMAND_H
 #define POSTHORN_MAILBOX_IMAP_LANGUAGE_COMMAND_H

@@ -69,8 +69,9 @@ void imap_list_write(struct imap_session *s, const struct imap_node *node, struc
 static void write_child_info(struct buf *out, unsigned select)
 {
 	bool both = (select & IMAP_SELECT_SUBSCRIBED) && (select & IMAP_SELECT_SPECIAL_USE);
-	buf_printf(out, " (\"CHILDINFO\" (%s%s%s))", select & IMAP_SELECT_SUBSCRIBED ? "\"SUBSCRIBED\"" : "", both ? " " : "",
-	           select & IMAP_SELECT_SPECIAL_USE ? "\"SPECIAL-USE\"" : "");
+	const char *subscribed = select & IMAP_SELECT_SUBSCRIBED ? "\"SUBSCRIBED\"" : "";
+	const char *use = select & IMAP_SELECT_SPECIAL_USE ? "\"SPECIAL-USE\"" : "";
+	buf_printf(out, " (\"CHILDINFO\" (%s%s%s))", subscribed, both ? " " : "", use);
 }
 
 /* ---- which names ---- */
@@ -173,7 +174,8 @@ static void list_all(struct imap_session *s, struct store_reader *reader, struct
 	}
 }
 
-/* RFC 3501 §6.3.9: a level whose children are subscribed, but not itself, is \Noselect where the pattern ends with "%". */
+/* RFC 3501 §6.3.9: a level whose children are subscribed, but not itself, is \Noselect where the pattern ends with
+ * "%". */
 static void lsub_all(struct imap_session *s, struct store_reader *reader UNUSED, struct imap_tree *tree,
                      const struct imap_list_command *command)
 {

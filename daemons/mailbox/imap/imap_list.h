@@ -10,8 +10,8 @@
 void imap_list(struct imap_session *s);
 void imap_lsub(struct imap_session *s);
 
-/* * LIST (attributes) "/" name, and ("OLDNAME" (…)) unless old_name is empty: for what is told without a LIST (RFC 9051 §6.3.9.7). A node
- * of no mailbox is \NonExistent. */
+/* LIST (attributes) "/" name, and ("OLDNAME" (…)) unless old_name is empty: for what is told without a LIST (RFC 9051
+ * §6.3.9.7). A node of no mailbox is \NonExistent. */
 void imap_list_write(struct imap_session *s, const struct imap_node *node, struct str old_name);
 
 #endif

@@ -116,7 +116,8 @@ bool imap_pieces_begin(struct imap_pieces *p, struct imap_mail *mail, struct ima
 	if (!p->stream || !store_stream_skip(p->stream, place.offset, &mail->fail))
 		return false;
 	if (place.offset + place.size > size)
-		return fail_set(&mail->fail, FAIL_CORRUPT, "message %llu is shorter than its structure", (unsigned long long)mail->message);
+		return fail_set(&mail->fail, FAIL_CORRUPT, "message %llu is shorter than its structure",
+		                (unsigned long long)mail->message);
 	p->room = mem_alloc(PIECE);
 	return true;
 }

@@ -1,9 +1,11 @@
 /*
- * struct imap_mail: the mail that FETCH has at hand. It is read as far as the items need it and no further: stored columns, then octets.
+ * struct imap_mail: the mail that FETCH has at hand. It is read as far as the items need it and no further: stored
+ * columns, then octets.
  *
- * One object serves all messages of a command: imap_mail_begin makes it stand for the next one. What it gives out is valid until then.
- * Octets come from the store, or were given (imap_mail_give_text); NUL, which no literal may have, is shown as 0x80 (RFC 9051 §4.3). What is stored
- * may be damaged: then it is found again from the octets. Failures stay in `fail` until the next begin.
+ * One object serves all messages of a command: imap_mail_begin makes it stand for the next one. What it gives out is
+ * valid until then. Octets come from the store, or were given (imap_mail_give_text); NUL, which no literal may have,
+ * is shown as 0x80 (RFC 9051 §4.3). What is stored may be damaged: then it is found again from the octets. Failures
+ * stay in `fail` until the next begin.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_MAIL_H
 #define POSTHORN_MAILBOX_IMAP_MAIL_H

@@ -6,8 +6,9 @@
 /* ---- names and uses ---- */
 
 static const struct str uses[] = {
-	[STORE_USE_ARCHIVE] = STR("\\Archive"), [STORE_USE_DRAFTS] = STR("\\Drafts"), [STORE_USE_FLAGGED] = STR("\\Flagged"),
-	[STORE_USE_JUNK] = STR("\\Junk"),       [STORE_USE_SENT] = STR("\\Sent"),     [STORE_USE_TRASH] = STR("\\Trash"),
+	[STORE_USE_ARCHIVE] = STR("\\Archive"), [STORE_USE_DRAFTS] = STR("\\Drafts"),
+	[STORE_USE_FLAGGED] = STR("\\Flagged"), [STORE_USE_JUNK] = STR("\\Junk"),
+	[STORE_USE_SENT] = STR("\\Sent"),       [STORE_USE_TRASH] = STR("\\Trash"),
 	[STORE_USE_IMPORTANT] = STR("\\Important"),
 };
 

@@ -1,6 +1,6 @@
 /*
- * CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 9051 §6.3.4 to §6.3.8, RFC 3501), special uses (RFC 6154), and which names a
- * new mailbox may have.
+ * CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 9051 §6.3.4 to §6.3.8, RFC 3501), special uses (RFC 6154),
+ * and which names a new mailbox may have.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_MAILBOXES_H
 #define POSTHORN_MAILBOX_IMAP_MAILBOXES_H
@@ -21,7 +21,8 @@ bool imap_use_find(struct str name, enum store_special_use *use);
 /* NO for a name or mailbox that was refused. */
 void imap_refuse_mailbox(struct imap_session *s, const struct fail *fail);
 
-/* "m12-5": an ObjectID (RFC 8474 §4); with the UIDVALIDITY, since a store that had to be made anew counts its mailboxes again. */
+/* "m12-5": an ObjectID (RFC 8474 §4); with the UIDVALIDITY, since a store that had to be made anew counts its
+ * mailboxes again. */
 void imap_write_mailbox_id(struct buf *out, const struct store_mailbox *mailbox);
 
 #endif

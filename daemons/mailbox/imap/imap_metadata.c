@@ -100,7 +100,8 @@ static bool has_value(const struct values *values, struct str entry)
 }
 
 /* The size of the largest value that was left out for MAXSIZE; 0: none. */
-static uint64_t write_values(struct imap_session *s, const struct imap_getmetadata *command, const struct values *values)
+static uint64_t write_values(struct imap_session *s, const struct imap_getmetadata *command,
+                             const struct values *values)
 {
 	struct answer answer = { .mailbox = command->mailbox };
 	uint64_t longest = 0;
@@ -121,8 +122,8 @@ static uint64_t write_values(struct imap_session *s, const struct imap_getmetada
 	return longest;
 }
 
-void imap_metadata_write_entries(struct imap_session *s, struct store_reader *reader, const struct store_mailbox *mailbox,
-                                 const struct str *entries, size_t count)
+void imap_metadata_write_entries(struct imap_session *s, struct store_reader *reader,
+                                 const struct store_mailbox *mailbox, const struct str *entries, size_t count)
 {
 	CLEANUP(values_release) struct values values = {};
 	const struct imap_getmetadata command = { .mailbox = mailbox->name, .entries = entries, .entry_count = count };
@@ -132,7 +133,8 @@ void imap_metadata_write_entries(struct imap_session *s, struct store_reader *re
 
 /* ---- GETMETADATA ---- */
 
-static bool find_mailbox(struct store_reader *reader, struct str name, struct store_mailbox *mailbox, struct fail **fail)
+static bool find_mailbox(struct store_reader *reader, struct str name, struct store_mailbox *mailbox,
+                         struct fail **fail)
 {
 	*mailbox = (struct store_mailbox){};
 	return str_is_empty(name) || store_read_mailbox(reader, name, mailbox, fail);

@@ -163,7 +163,8 @@ struct news {
 };
 
 /* Each mailbox as it was and as it is; one of the two may be NULL. */
-static void for_each_mailbox(struct news *news, void (*tell)(struct news *news, struct imap_node *was, struct imap_node *is))
+static void for_each_mailbox(struct news *news, void (*tell)(struct news *news, struct imap_node *was,
+                             struct imap_node *is))
 {
 	struct by_id before = sort_by_id(&news->n->known), after = sort_by_id(news->now);
 	size_t i = 0, k = 0;
@@ -228,7 +229,8 @@ static struct str last_level(struct str name)
 /* It moved because the mailbox above it did. */
 static bool moved_with_parent(const struct news *news, const struct imap_node *was, const struct imap_node *is)
 {
-	if (was->parent == IMAP_NO_PARENT || is->parent == IMAP_NO_PARENT || !str_equal(last_level(was->name), last_level(is->name)))
+	if (was->parent == IMAP_NO_PARENT || is->parent == IMAP_NO_PARENT ||
+	    !str_equal(last_level(was->name), last_level(is->name)))
 		return false;
 	const struct store_mailbox *old_parent = news->n->known.nodes.items[was->parent].mailbox;
 	const struct store_mailbox *new_parent = news->now->nodes.items[is->parent].mailbox;
@@ -273,7 +275,8 @@ static void tell_subscriptions(struct news *news)
 
 /* ---- MessageNew, MessageExpunge, FlagChange elsewhere, §5.1 to §5.3 ---- */
 
-static unsigned status_items(const struct news *news, unsigned events, const struct store_mailbox *was, const struct store_mailbox *is)
+static unsigned status_items(const struct news *news, unsigned events, const struct store_mailbox *was,
+                             const struct store_mailbox *is)
 {
 	bool modseq = imap_is_enabled(news->s, IMAP_ENABLE_CONDSTORE) || imap_is_enabled(news->s, IMAP_ENABLE_QRESYNC);
 	unsigned items = 0;
@@ -491,7 +494,8 @@ static bool begin(struct imap_session *s, struct imap_notify *n)
 	struct store_reader *reader = imap_reader(s);
 	if (!reader)
 		return false;
-	if (!imap_tree_read(&n->known, reader, &fail) || !store_read_annotation_changes(reader, 0, &old, &n->annotations, &fail)) {
+	if (!imap_tree_read(&n->known, reader, &fail) ||
+	    !store_read_annotation_changes(reader, 0, &old, &n->annotations, &fail)) {
 		imap_no_fail(s, fail);
 		return false;
 	}

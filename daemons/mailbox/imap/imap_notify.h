@@ -1,10 +1,10 @@
 /*
  * NOTIFY (RFC 5465): the session hears of what happens in the account's mailboxes, between commands too.
  *
- * The registrations hold the state of all names that the client was told (or knows by its SELECT), and compare it with the newest one
- * when the store says that something changed: nothing polls. What the session itself did with names, subscriptions and metadata is
- * not told to it (imap_notify_absorb). An account with more than LIMIT_IMAP_NOTIFY_MAILBOXES_MAX mailboxes is refused or given up with
- * NOTIFICATIONOVERFLOW (§5.8).
+ * The registrations hold the state of all names that the client was told (or knows by its SELECT), and compare it with
+ * the newest one when the store says that something changed: nothing polls. What the session itself did with names,
+ * subscriptions and metadata is not told to it (imap_notify_absorb). An account with more than
+ * LIMIT_IMAP_NOTIFY_MAILBOXES_MAX mailboxes is refused or given up with NOTIFICATIONOVERFLOW (§5.8).
  */
 #ifndef POSTHORN_MAILBOX_IMAP_NOTIFY_H
 #define POSTHORN_MAILBOX_IMAP_NOTIFY_H
@@ -27,8 +27,9 @@ enum imap_tell {
 };
 unsigned imap_notify_selected(const struct imap_session *s);
 
-/* Tells what happened in the selected mailbox (imap_tell_changes, and what MessageNew asks for) and in others. Between commands a removal
- * in the selected mailbox waits if SELECTED-DELAYED says so (§6.1.2). False when the session is over. */
+/* Tells what happened in the selected mailbox (imap_tell_changes, and what MessageNew asks for) and in others. Between
+ * commands a removal in the selected mailbox waits if SELECTED-DELAYED says so (§6.1.2). False when the session is
+ * over. */
 bool imap_notify_tell(struct imap_session *s, bool may_expunge);
 
 /* Names, subscriptions and metadata are as this session just made them: that is no news to it (§5). */

@@ -1,6 +1,7 @@
 #include "imap_quota.h"
 
-/* RFC 9208 §5.1: in units of 1,024 octets. What is used counts in full, or a full account would look like one with room. */
+/* RFC 9208 §5.1: in units of 1,024 octets. What is used counts in full, or a full account would look like one with
+ * room. */
 static uint64_t in_units(uint64_t bytes)
 {
 	return bytes / 1024 + (bytes % 1024 != 0);
@@ -16,7 +17,8 @@ static void write_quota(struct imap_session *s)
 		buf_printf(&s->out, "STORAGE %llu %llu%s", (unsigned long long)in_units(usage.bytes),
 		           (unsigned long long)in_units(usage.bytes_max), usage.messages_max ? " " : "");
 	if (usage.messages_max)
-		buf_printf(&s->out, "MESSAGE %llu %llu", (unsigned long long)usage.messages, (unsigned long long)usage.messages_max);
+		buf_printf(&s->out, "MESSAGE %llu %llu", (unsigned long long)usage.messages,
+		           (unsigned long long)usage.messages_max);
 	buf_add_str(&s->out, STR(")\r\n"));
 }
 

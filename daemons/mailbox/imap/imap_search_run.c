@@ -3,17 +3,17 @@
 #include "charset.h"
 #include "clock.h"
 #include "encoded_word.h"
+#include "imap_limit.h"
 #include "imap_objectid.h"
 #include "search_text.h"
-#include "store_bulk.h"
 
 enum {
 	KEY_MAX = 1 << 24,           /* octets of a folded key: a command is shorter */
 	DAY = 86400,
 	FEW = 100,                   /* so few mails are rather read than all taken up into the search text */
-	UPDATE_STEP = 8 << 20,       /* octets of mail taken up between looks at the clock */
+	UPDATE_STEP = 2 << 20,       /* octets of mail taken up between looks at the clock */
+	THREADS_STEP = 1000,         /* messages whose threads one transaction finds */
 	PROGRESS_STEP = 1024,        /* messages between them */
-	PROGRESS_MS = 10000,         /* RFC 9585 §4 */
 };
 
 struct imap_search_text_key {
@@ -23,6 +23,12 @@ struct imap_search_text_key {
 	bool is_often;               /* field is valid */
 	enum text_field field;
 };
+
+/* A sign of life, where the client waits for an answer (RFC 9585). */
+static bool goes_on(struct imap_search_run *run, size_t done, size_t all)
+{
+	return run->silent ? !run->s->over : imap_still_working(run->s, done, all) && !run->s->over;
+}
 
 /* ---- beginning ---- */
 
@@ -80,7 +86,7 @@ static void list_uids(struct imap_search_run *run)
 static void begin(struct imap_search_run *run, struct imap_session *s, const struct imap_search_program *program, struct arena *arena)
 {
 	*run = (struct imap_search_run){ .s = s, .program = *program, .arena = arena, .now = clock_wall_seconds(),
-		                             .mail = BUF_WITH_LIMIT(LIMIT_SEARCH_MAIL_MAX), .told_ms = clock_monotonic_ms() };
+		                             .mail = BUF_WITH_LIMIT(LIMIT_SEARCH_MAIL_MAX) };
 	list_uids(run);
 	run->sets = mem_alloc(program->count * sizeof *run->sets);
 	run->keys = mem_alloc(program->count * sizeof *run->keys);
@@ -112,6 +118,7 @@ void imap_search_begin_again(struct imap_search_run *run, struct imap_session *s
 {
 	size_t next = 0;
 	begin(run, s, program, arena);
+	run->silent = true;
 	for (size_t i = 0; i < program->count; i++) {
 		if (!has_set(program->nodes[i].op))
 			continue;
@@ -133,21 +140,6 @@ void imap_search_end(struct imap_search_run *run)
 	text_make_free(&run->make);
 	buf_release(&run->mail);
 	*run = (struct imap_search_run){};
-}
-
-void imap_search_progress(struct imap_search_run *run, size_t done, size_t all)
-{
-	struct imap_session *s = run->s;
-	int64_t now = clock_monotonic_ms();
-	if (now - run->told_ms < PROGRESS_MS || !s->command.tag.length)
-		return;
-	run->told_ms = now;
-	CLEANUP(buf_release) struct buf code = BUF_WITH_LIMIT(2 * LIMIT_IMAP_TAG_MAX + 100);
-	buf_add_str(&code, STR("INPROGRESS ("));
-	imap_write_string(&code, s->command.tag, false);
-	buf_printf(&code, " %zu %zu)", done, all);
-	imap_untagged_ok(s, buf_text(&code), IMAP_SAY_IN_PROGRESS, NULL);
-	imap_send(s);
 }
 
 /* ---- rows ---- */
@@ -359,8 +351,8 @@ static bool list_wanted(struct walk *w, const struct imap_bits *candidates, stru
 static void update_text(struct imap_search_run *run, size_t wanted)
 {
 	bool more = wanted >= FEW;
-	while (more && text_store_update(run->s->session->account->text, UPDATE_STEP, &more, NULL))
-		imap_search_progress(run, 0, wanted);
+	while (more && goes_on(run, 0, wanted) && text_store_update(run->s->session->account->text, UPDATE_STEP, &more, NULL))
+		;
 }
 
 static bool begin_walk(struct walk *w, const struct imap_bits *candidates, const struct text_wanted *what, struct fail **fail)
@@ -403,6 +395,11 @@ static bool make_entry(struct imap_search_run *run, uint64_t message, struct tex
 		run->make = text_make_new();
 	text_make(run->make, buf_str(&run->mail), entry);
 	return true;
+}
+
+static bool client_gone(struct fail **fail)
+{
+	return fail_set(fail, FAIL_UNAVAILABLE, "nobody waits for the answer any more");
 }
 
 /* ---- texts ---- */
@@ -504,11 +501,11 @@ static bool evaluate_text(struct imap_search_run *run, uint32_t number, const st
 	struct text_entry entry;
 	size_t index, looked = 0;
 	enum text_scanned scanned;
-	while (ok && !run->s->over && (scanned = text_scan_next(w.scan, &index, &entry)) != TEXT_SCAN_END) {
+	while (ok && (scanned = text_scan_next(w.scan, &index, &entry)) != TEXT_SCAN_END) {
 		if (scanned_matches(run, number, w.messages[index], scanned, &entry))
 			imap_bits_set(hits, w.wanted[index].position);
 		if (scanned == TEXT_SCAN_MISSING || ++looked % PROGRESS_STEP == 0)
-			imap_search_progress(run, index, w.count);
+			ok = goes_on(run, index, w.count) || client_gone(fail);
 	}
 	end_walk(&w);
 	return ok;
@@ -525,14 +522,14 @@ bool imap_search_read_orders(struct imap_search_run *run, const struct imap_bits
 	struct text_order order;
 	size_t index;
 	enum text_scanned scanned;
-	while (ok && !run->s->over && (scanned = text_scan_next(w.scan, &index, &entry)) != TEXT_SCAN_END) {
+	while (ok && (scanned = text_scan_next(w.scan, &index, &entry)) != TEXT_SCAN_END) {
 		bool there = scanned == TEXT_SCAN_FOUND && text_order_read(&order, entry.sections[TEXT_ORDER]);
 		if (!there && make_entry(run, w.messages[index], &entry))
 			there = text_order_read(&order, entry.sections[TEXT_ORDER]);
 		if (there)
 			visitor->order(visitor->context, w.wanted[index].position, &order);
-		if (index % PROGRESS_STEP == 0)
-			imap_search_progress(run, index, w.count);
+		if (scanned == TEXT_SCAN_MISSING || index % PROGRESS_STEP == 0)
+			ok = goes_on(run, index, w.count) || client_gone(fail);
 	}
 	end_walk(&w);
 	return ok;
@@ -557,12 +554,24 @@ static void look_at_sent(void *context, size_t position, const struct text_order
 
 /* ---- threads ---- */
 
+/* Threads of mail that came lately may not have been found yet. */
+static bool assign_threads(struct imap_search_run *run, struct fail **fail)
+{
+	bool more = true, ok = true;
+	while (ok && more) {
+		struct store_txn *txn = store_begin_deferred(run->s->session->account->store);
+		store_assign_threads(txn, THREADS_STEP, &more);
+		ok = store_commit(&txn, fail);
+	}
+	return ok;
+}
+
 static bool evaluate_thread(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
                             struct fail **fail)
 {
 	uint64_t wanted, thread;
 	struct store_reader *reader = reader_of(run, fail);
-	if (!reader || !need_messages(run, fail))
+	if (!reader || !need_messages(run, fail) || !assign_threads(run, fail))
 		return false;
 	if (!imap_objectid_read(run->program.nodes[number].text, IMAP_THREADID, &wanted))
 		return true;

@@ -32,7 +32,7 @@ struct imap_search_run {
 	struct text_make *make;      /* for mail that is read */
 	struct buf mail;
 	uint64_t mail_message;       /* the one in `mail`; 0: none */
-	int64_t told_ms;             /* when the client last heard of this command */
+	bool silent;                 /* no command waits for it */
 };
 
 /* After parsing: what the keys mean. False with the answer written: bad charset, numbers that are not there. The program's texts live
@@ -67,8 +67,5 @@ bool imap_search_read_rows(struct imap_search_run *run, const struct imap_bits *
 
 /* Text as the session's comparator compares it, for sorting: RFC 5256 §"Internationalization". */
 void imap_search_collate(const struct imap_session *s, struct buf *out, struct str utf8);
-
-/* "* OK [INPROGRESS (…)]" when it is long since the client heard something (RFC 9585). */
-void imap_search_progress(struct imap_search_run *run, size_t done, size_t all);
 
 #endif

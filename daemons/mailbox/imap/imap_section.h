@@ -1,8 +1,8 @@
 /*
  * The parts of a mail that BODY[section] names (RFC 9051 §6.4.5.1): where they lie, and the subsets of headers.
  *
- * A section that is a piece of the mail is a place in its octets; the mail itself need not be in memory for that. HEADER.FIELDS
- * and HEADER.FIELDS.NOT are made from such a piece.
+ * A section that is a piece of the mail is a place in its octets; the mail itself need not be in memory for that.
+ * HEADER.FIELDS and HEADER.FIELDS.NOT are made from such a piece.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_SECTION_H
 #define POSTHORN_MAILBOX_IMAP_SECTION_H

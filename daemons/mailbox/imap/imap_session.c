@@ -264,7 +264,8 @@ static void greet(struct imap_session *s)
 	imap_capability_write(&code, &offer);
 	s->command.tag = str_of(s->session->tag);
 	imap_ok(s, buf_text(&code), IMAP_SAY_LOGGED_IN, NULL);
-	log_event(LOG_INFO, s->session->connection, "imap-begin", LOG_TEXT("account", str_of(s->session->address)));
+	log_event(LOG_INFO, s->session->connection, "imap-begin", LOG_TEXT("account", str_of(s->session->address)),
+	          LOG_TEXT("client", str_of(s->session->client_id)));
 	end_command(s);
 }
 

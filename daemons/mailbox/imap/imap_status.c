@@ -10,7 +10,8 @@ static bool read_recent(struct store_reader *reader, const struct store_mailbox 
 	return m->recent_uid >= m->uidnext || store_read_count(reader, m->id, m->recent_uid, count, NULL);
 }
 
-static bool write_value(struct imap_session *s, struct store_reader *reader, const struct store_mailbox *m, unsigned item)
+static bool write_value(struct imap_session *s, struct store_reader *reader, const struct store_mailbox *m,
+                        unsigned item)
 {
 	uint64_t number = 0;
 	switch ((enum imap_status_item)item) {
@@ -33,7 +34,8 @@ static bool write_value(struct imap_session *s, struct store_reader *reader, con
 	return false;
 }
 
-void imap_status_write(struct imap_session *s, struct store_reader *reader, const struct store_mailbox *mailbox, unsigned items)
+void imap_status_write(struct imap_session *s, struct store_reader *reader, const struct store_mailbox *mailbox,
+                       unsigned items)
 {
 	bool first = true;
 	buf_add_str(&s->out, STR("* STATUS "));

@@ -9,7 +9,9 @@
 
 void imap_status(struct imap_session *s);
 
-/* * STATUS name (items …), from counters that were read; the reader is for what has none. What can't be read is left out. */
-void imap_status_write(struct imap_session *s, struct store_reader *reader, const struct store_mailbox *mailbox, unsigned items);
+/* STATUS name (items …), from counters that were read; the reader is for what has none. What can't be read is left
+ * out. */
+void imap_status_write(struct imap_session *s, struct store_reader *reader, const struct store_mailbox *mailbox,
+                       unsigned items);
 
 #endif

@@ -69,14 +69,11 @@ static bool parse(struct imap_session *s, struct store_command *c)
 	return imap_arguments_end(s);
 }
 
-/* With the writer's lock: whether the client was told all there is. */
-static bool is_up_to_date(struct imap_session *s)
+/* Whether the client was told all that was before the transaction. */
+static bool is_up_to_date(struct imap_session *s, struct store_txn *txn)
 {
-	struct store_index_state state;
-	if (!store_index_refresh(s->view.index, s->reader, NULL))
-		return true; /* the change itself says what is wrong */
-	store_index_state(s->view.index, &state);
-	return state.modseq == s->kept.view.told_modseq;
+	uint64_t modseq = store_mailbox_modseq(txn, s->kept.view.mailbox);
+	return !modseq || modseq == s->kept.view.told_modseq; /* 0: the change itself says what is wrong */
 }
 
 /* After .SILENT the client believes that it knows the flags, so what others changed before has to be told before. */
@@ -86,7 +83,7 @@ static struct store_txn *begin(struct imap_session *s, bool silent, struct fail 
 		if (!imap_view_update(s, imap_may_expunge(s), fail))
 			return NULL;
 		CLEANUP(store_rollback) struct store_txn *txn = store_begin(s->session->account->store);
-		if (is_up_to_date(s))
+		if (is_up_to_date(s, txn))
 			return TAKE(txn);
 	}
 	return store_begin(s->session->account->store);

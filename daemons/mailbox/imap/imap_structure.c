@@ -4,7 +4,8 @@
 
 #define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* Looks at eight bytes at once for one that may not stand in quotes as it is; may see one where there is none, never the other way. */
+/* Looks at eight bytes at once for one that may not stand in quotes as it is; may see one where there is none,
+ * never the other way. */
 static inline bool is_plain_word(uint64_t word)
 {
 	uint64_t control = word - EACH_BYTE(0x20);

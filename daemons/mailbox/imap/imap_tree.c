@@ -61,8 +61,10 @@ static void join(struct names *names, const struct imap_tree *tree)
 
 static void mark_parents(struct imap_tree *tree, ptrdiff_t parent)
 {
-	for (; parent != IMAP_NO_PARENT && !tree->nodes.items[parent].has_children; parent = tree->nodes.items[parent].parent)
+	while (parent != IMAP_NO_PARENT && !tree->nodes.items[parent].has_children) {
 		tree->nodes.items[parent].has_children = true;
+		parent = tree->nodes.items[parent].parent;
+	}
 }
 
 static ptrdiff_t add_node(struct imap_tree *tree, struct imap_node node, ptrdiff_t parent)
@@ -90,7 +92,8 @@ bool imap_tree_read(struct imap_tree *tree, struct store_reader *reader, struct 
 {
 	struct names names = {};
 	ptrdiff_t last = IMAP_NO_PARENT;
-	if (!store_read_mailboxes(reader, &tree->mailboxes, fail) || !store_read_subscriptions(reader, &tree->subscriptions, fail))
+	if (!store_read_mailboxes(reader, &tree->mailboxes, fail) ||
+	    !store_read_subscriptions(reader, &tree->subscriptions, fail))
 		return false;
 	join(&names, tree);
 	for (size_t i = 0; i < names.list.count; i++)

@@ -1,8 +1,9 @@
 /*
- * struct imap_tree: all names of an account as the hierarchy that LIST, LSUB and NOTIFY show: mailboxes, subscribed names that are none,
- * and levels between that are neither.
+ * struct imap_tree: all names of an account as the hierarchy that LIST, LSUB and NOTIFY show: mailboxes, subscribed
+ * names that are none, and levels between that are neither.
  *
- * Nodes stand in order of the hierarchy, each behind its parent, so one pass knows what is below what. Names live as long as the tree.
+ * Nodes stand in order of the hierarchy, each behind its parent, so one pass knows what is below what. Names live as
+ * long as the tree.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_TREE_H
 #define POSTHORN_MAILBOX_IMAP_TREE_H
