@@ -5,6 +5,7 @@ import email
 import email.policy
 import hashlib
 import hmac
+import imaplib
 import re
 import sys
 
@@ -287,6 +288,17 @@ class Tests:
             client.envelope("", [user])
             self.instance.wait_delivered(client.say(b"BDAT 11 LAST\r\na: b\r\n\r\nend", "250"))
         wanted.append(b"a: b\r\n\r\nend\r\n")
+        with self.instance.smtp("lmtp") as client:
+            client.envelope("", [user])
+            self.instance.wait_delivered(client.say(b"BDAT 9 LAST\r\na: b\r\n\r\n\r", "250"))
+        wanted.append(b"a: b\r\n\r\n\r\r\n")
+        delivered = len(wanted)
+        imap = imaplib.IMAP4("127.0.0.1", self.instance.port("imap"))
+        imap.login(user, e2e.PASSWORD)
+        for mail in (b"a: b\r\n\r\nappended", b"a: b\r\n\r\nappended\r", b"a: b\r\n\r\nlf\n"):
+            equal(imap.append("INBOX", None, None, mail)[0], "OK", "APPEND")
+            wanted.append(mail + b"\r\n")
+        imap.logout()
         with self.instance.pop3(user) as client:
             total = 0
             client.ok("LIST")
@@ -295,7 +307,7 @@ class Tests:
                 mail = client.retr(number)
                 equal(len(mail), size, f"octets of mail {number}")
                 equal(client.ok(f"LIST {number}"), f"+OK {number} {size}", "LIST of one")
-                equal(e2e.body_of(mail), wanted[number - 1], f"mail {number}")
+                equal(mail if number > delivered else e2e.body_of(mail), wanted[number - 1], f"mail {number}")
                 total += size
             equal(client.ok("STAT"), f"+OK {len(sizes)} {total}", "STAT")
 

@@ -188,6 +188,9 @@ void cache_add(struct auth *auth, uint64_t account, struct str password);
 
 /* ---- resolve.c: what queue asks ------------------------------------------------------------ */
 
+/* The first time that queue hears of an account, or a session of it begins, queue hears its limits before. */
+void queue_tell_quota(struct auth *auth, uint64_t account);
+
 void queue_wire(struct auth *auth, int descriptor);
 void queue_token(struct auth *auth, const struct ipc_id *token, uint64_t account, const char *address);
 void queue_token_ended(struct auth *auth, const struct ipc_id *token);

@@ -59,6 +59,7 @@ static void log_in(struct connection *c, const struct directory_account *account
 		connection_give_token(c, c->account, c->address);
 		ok.token = c->token;
 	} else {
+		queue_tell_quota(auth, c->account); /* what the session may add is known before it begins */
 		struct msg_session_account named = { .porter = c->porter->peer.id, .account = c->account };
 		msg_session_account_send(&auth->daemon.master.channel, c->id, &named, -1);
 	}

@@ -48,11 +48,10 @@ static void send_quota(struct auth *auth, const struct quota *quota)
 	msg_quota_send(&auth->queue.channel, 0, &message, -1);
 }
 
-/* The first time that queue hears of an account it hears its limits before. */
-static void tell_quota(struct auth *auth, uint64_t account)
+void queue_tell_quota(struct auth *auth, uint64_t account)
 {
 	struct quota now = { .account = account };
-	if (map_get(auth->quotas_told, MAP_KEY(account)) || !limits_now(auth, account, &now))
+	if (!auth->has_queue || map_get(auth->quotas_told, MAP_KEY(account)) || !limits_now(auth, account, &now))
 		return;
 	struct quota *told = mem_alloc(sizeof *told);
 	*told = now;
@@ -132,7 +131,7 @@ static void answer_targets(struct auth *auth, uint64_t request, const struct dir
 		};
 		target_add(&targets, &target);
 		if (target.account)
-			tell_quota(auth, target.account);
+			queue_tell_quota(auth, target.account);
 	}
 	if (targets.overflowed) {
 		log_event(LOG_ERROR, 0, "too-many-targets", LOG_TEXT("recipient", r->recipient));

@@ -48,6 +48,14 @@ static bool has_utf8_header(const struct message *message, struct str text)
 	return false;
 }
 
+static uint32_t traits_of(const struct message *message, struct str text)
+{
+	uint32_t traits = str_ends_nocase(text, STR("\r\n")) ? 0 : STORE_ENDS_WITHIN_LINE;
+	if (message->flags & MESSAGE_HAS_8BIT_HEADER && has_utf8_header(message, text))
+		traits |= STORE_HAS_8BIT_HEADER;
+	return traits;
+}
+
 /* The blank line behind it says that the subset lacks none of the fields of its names, so that it can answer for the header. */
 static struct str complete_subset(struct arena *arena, const struct message *message, struct str text)
 {
@@ -72,7 +80,7 @@ bool columns_fill(struct arena *arena, struct buf *text, struct store_message_co
 		.headers = complete_subset(arena, &message, buf_str(text)), .subject = message.base_subject, .message_id = message.id,
 		.references = message.references, .reference_count = message.reference_count,
 		.sent = message.flags & MESSAGE_HAS_DATE ? message.date.seconds : 0, .lines = count_lines(buf_str(text)),
-		.traits = message.flags & MESSAGE_HAS_8BIT_HEADER && has_utf8_header(&message, buf_str(text)) ? STORE_HAS_8BIT_HEADER : 0,
+		.traits = traits_of(&message, buf_str(text)),
 	};
 	/* Too many parts for a blob: the structure is found again from the octets when somebody asks. */
 	if (message_pack(&message, &packed))

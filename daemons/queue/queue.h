@@ -292,7 +292,6 @@ struct account {
 	int64_t sent_ms;             /* when something was sent last */
 	uint64_t coming_bytes, coming_messages; /* accepted or promised, not in used yet */
 	struct usage usage;
-	bool limit_is_news;          /* auth told it, the mailbox has not heard it */
 	uint64_t prunable;           /* applied rows that the mailbox keeps for us */
 	int64_t trimmed_ms;          /* when it was told last */
 	unsigned journals_told;      /* queue->journals_generation when JOURNALS was sent; 0: never */

@@ -47,18 +47,14 @@ static void tell_limit(struct account *a)
 	msg_quota_send(&a->peer.channel, 0, &quota, -1);
 }
 
-/* Auth's word on limits stands until the mailbox has heard it. */
+/* What is used is the mailbox's word, limits are auth's: a mailbox process that begins knows of none. */
 void quota_note(struct account *a, const struct usage *usage)
 {
 	struct usage before = a->usage;
-	a->usage = *usage;
-	if (a->limit_is_news) {
-		a->usage.limit_bytes = before.limit_bytes;
-		a->usage.limit_messages = before.limit_messages;
-		if (before.limit_bytes != usage->limit_bytes || before.limit_messages != usage->limit_messages)
-			tell_limit(a);
-		a->limit_is_news = false;
-	}
+	a->usage.used_bytes = usage->used_bytes;
+	a->usage.used_messages = usage->used_messages;
+	if (usage->limit_bytes != a->usage.limit_bytes || usage->limit_messages != a->usage.limit_messages)
+		tell_limit(a);
 	a->queue->usage_changed |= memcmp(&before, &a->usage, sizeof before) != 0;
 }
 
@@ -68,7 +64,6 @@ void quota_limit(struct queue *q, const struct msg_quota *quota)
 	q->usage_changed |= a->usage.limit_bytes != quota->limit_bytes || a->usage.limit_messages != quota->limit_messages;
 	a->usage.limit_bytes = quota->limit_bytes;
 	a->usage.limit_messages = quota->limit_messages;
-	a->limit_is_news = !a->opened;
 	if (a->opened)
 		tell_limit(a);
 }

@@ -261,7 +261,8 @@ static void begin_filter(struct builder *b, bool negated)
 	if (p->failed)
 		return;
 	b->program->uses_filters = true;
-	if (b->filter_depth == LIMIT_IMAP_FILTER_DEPTH_MAX || !b->filters || !b->filters->find(b->filters->context, name, &criteria)) {
+	if (b->filter_depth == LIMIT_IMAP_FILTER_DEPTH_MAX || !b->filters || !b->filters->find(b->filters->context, name,
+	                                                                                       &criteria)) {
 		bad_filter(b, name);
 		return;
 	}
@@ -388,7 +389,8 @@ static bool end_operand(struct builder *b)
 	return false;
 }
 
-void imap_parse_search_keys(struct imap_parser *p, const struct imap_search_filters *filters, struct imap_search_program *program)
+void imap_parse_search_keys(struct imap_parser *p, const struct imap_search_filters *filters,
+                            struct imap_search_program *program)
 {
 	struct builder *b = arena_alloc(p->arena, sizeof *b);
 	b->p = p;
@@ -404,7 +406,8 @@ void imap_parse_search_keys(struct imap_parser *p, const struct imap_search_filt
 		blame_filter(b);
 }
 
-void imap_parse_search(struct imap_parser *p, const struct imap_search_filters *filters, struct imap_search_program *program)
+void imap_parse_search(struct imap_parser *p, const struct imap_search_filters *filters,
+                       struct imap_search_program *program)
 {
 	*program = (struct imap_search_program){};
 	if (imap_parse_word(p, "CHARSET")) {
@@ -415,7 +418,8 @@ void imap_parse_search(struct imap_parser *p, const struct imap_search_filters *
 	imap_parse_search_keys(p, filters, program);
 }
 
-void imap_parse_sort_search(struct imap_parser *p, const struct imap_search_filters *filters, struct imap_search_program *program)
+void imap_parse_sort_search(struct imap_parser *p, const struct imap_search_filters *filters,
+                            struct imap_search_program *program)
 {
 	*program = (struct imap_search_program){};
 	program->charset = imap_parse_astring(p);
@@ -486,7 +490,8 @@ void imap_parse_search_return(struct imap_parser *p, struct imap_search_return *
 void imap_parse_sort_criteria(struct imap_parser *p, struct imap_sort_criteria *criteria)
 {
 	static const char *const words[IMAP_SORT_KEYS] = {
-		[IMAP_SORT_ARRIVAL] = "ARRIVAL", [IMAP_SORT_CC] = "CC", [IMAP_SORT_DATE] = "DATE", [IMAP_SORT_DISPLAYFROM] = "DISPLAYFROM",
+		[IMAP_SORT_ARRIVAL] = "ARRIVAL", [IMAP_SORT_CC] = "CC", [IMAP_SORT_DATE] = "DATE",
+		[IMAP_SORT_DISPLAYFROM] = "DISPLAYFROM",
 		[IMAP_SORT_DISPLAYTO] = "DISPLAYTO", [IMAP_SORT_FROM] = "FROM", [IMAP_SORT_SIZE] = "SIZE",
 		[IMAP_SORT_SUBJECT] = "SUBJECT", [IMAP_SORT_TO] = "TO",
 	};

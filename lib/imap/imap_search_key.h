@@ -1,13 +1,14 @@
 /*
- * What SEARCH, SORT and THREAD look for: the search program (RFC 9051 §6.4.4, RFC 3501 §6.4.4) as a flat tree, and the return
- * options in front of it.
+ * What SEARCH, SORT and THREAD look for: the search program (RFC 9051 §6.4.4, RFC 3501 §6.4.4) as a flat tree, and
+ * the return options in front of it.
  *
- * Keys also of WITHIN (RFC 5032), MODSEQ (RFC 7162 §3.1.5), EMAILID and THREADID (RFC 8474), SAVEDBEFORE, SAVEDON, SAVEDSINCE and
- * SAVEDATESUPPORTED (RFC 8514), FILTER (RFC 5466) and "$" (RFC 5182). Return options of RFC 4731, 5182, 5267 and 9394.
+ * Keys also of WITHIN (RFC 5032), MODSEQ (RFC 7162 §3.1.5), EMAILID and THREADID (RFC 8474), SAVEDBEFORE, SAVEDON,
+ * SAVEDSINCE and SAVEDATESUPPORTED (RFC 8514), FILTER (RFC 5466) and "$" (RFC 5182). Return options of RFC 4731,
+ * 5182, 5267 and 9394.
  *
- * Parsing takes no recursion: nesting is bounded by LIMIT_IMAP_SEARCH_DEPTH_MAX, keys by LIMIT_IMAP_SEARCH_KEYS_MAX; a chain
- * of NOTs or ORs of any length is one node. NOT is a property of a node; OLD, NEW, SEEN … are made of simpler ones. Everything
- * lies in the parser's arena or is a view of its text.
+ * Parsing takes no recursion: nesting is bounded by LIMIT_IMAP_SEARCH_DEPTH_MAX, keys by LIMIT_IMAP_SEARCH_KEYS_MAX;
+ * a chain of NOTs or ORs of any length is one node. NOT is a property of a node; OLD, NEW, SEEN … are made of simpler
+ * ones. Everything lies in the parser's arena or is a view of its text.
  */
 #ifndef POSTHORN_IMAP_IMAP_SEARCH_KEY_H
 #define POSTHORN_IMAP_IMAP_SEARCH_KEY_H
@@ -66,7 +67,7 @@ struct imap_search_program {
 	struct imap_search_node *nodes; /* the first is the whole: an AND */
 	size_t count;
 	struct str charset;       /* given by CHARSET; empty: none, UTF-8 */
-	bool uses_modseq;         /* MODSEQ is among the keys: the answer has the highest one, and CONDSTORE is on from now */
+	bool uses_modseq;         /* MODSEQ is among them: the answer has the highest one, and CONDSTORE is on */
 	bool uses_numbers;        /* message numbers are among them */
 	bool uses_filters;
 	struct str unknown_filter; /* data not NULL: this one does not exist, or says nothing that can be searched for */
@@ -78,12 +79,14 @@ struct imap_search_filters {
 	void *context;
 };
 
-/* search-key *(SP search-key) up to the end of the text. A filter that can't be used sets unknown_filter and fails the parser. filters
- * may be NULL: then there are none. */
-void imap_parse_search_keys(struct imap_parser *p, const struct imap_search_filters *filters, struct imap_search_program *program);
+/* search-key *(SP search-key) up to the end of the text. A filter that can't be used sets unknown_filter and fails
+ * the parser. filters may be NULL: then there are none. */
+void imap_parse_search_keys(struct imap_parser *p, const struct imap_search_filters *filters,
+                            struct imap_search_program *program);
 
 /* SEARCH behind its return options: the optional CHARSET, and the keys. */
-void imap_parse_search(struct imap_parser *p, const struct imap_search_filters *filters, struct imap_search_program *program);
+void imap_parse_search(struct imap_parser *p, const struct imap_search_filters *filters,
+                       struct imap_search_program *program);
 
 enum imap_search_option {
 	IMAP_RETURN_MIN = 1 << 0,
@@ -139,6 +142,7 @@ enum imap_thread_algorithm { IMAP_THREAD_ORDEREDSUBJECT, IMAP_THREAD_REFERENCES,
 void imap_parse_thread_algorithm(struct imap_parser *p, enum imap_thread_algorithm *algorithm);
 
 /* The charset of SORT and THREAD, which is not optional, and the keys. */
-void imap_parse_sort_search(struct imap_parser *p, const struct imap_search_filters *filters, struct imap_search_program *program);
+void imap_parse_sort_search(struct imap_parser *p, const struct imap_search_filters *filters,
+                            struct imap_search_program *program);
 
 #endif

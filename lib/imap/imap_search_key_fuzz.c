@@ -1,4 +1,5 @@
-/* Any text as SEARCH, SORT and THREAD: trees are sound (each node has one parent, none is its own ancestor) and bounded. */
+/* Any text as SEARCH, SORT and THREAD: trees are sound (each node has one parent, none is its own ancestor) and
+ * bounded. */
 #include "imap_search_key.h"
 
 #include "limits.h"

@@ -7,8 +7,8 @@
 
 enum { NONE = -1 };
 
-/* Nodes are numbered: first the messages, then those that are only spoken of, then those that join threads of one subject. The two latter are the
- * dummies of the RFC. */
+/* Nodes are numbered: first the messages, then those that are only spoken of, then those that join threads of one
+ * subject. The two latter are the dummies of the RFC. */
 struct tree {
 	const struct imap_thread_messages *messages;
 	int32_t *order;  /* messages by date */
@@ -174,8 +174,8 @@ static void link_all(struct tree *t)
 
 /* ---- steps 2 and 3: the dummies ---- */
 
-/* The nearest message above, or else the dummy at the top. What lies between learns it as well, so that nobody goes the same
- * way again. */
+/* The nearest message above, or else the dummy at the top. What lies between learns it as well, so that nobody goes
+ * the same way again. */
 static int32_t message_above(struct tree *t, int32_t node)
 {
 	int32_t top = t->parent[node], next;
@@ -227,8 +227,8 @@ static void clear_lists(struct tree *t)
 	t->roots.count = 0;
 }
 
-/* Lists of children and of roots from the parents. Messages come in the order of their dates, so all lists have it; a dummy comes with its first
- * child. */
+/* Lists of children and of roots from the parents. Messages come in the order of their dates, so all lists have it; a
+ * dummy comes with its first child. */
 static void make_lists(struct tree *t)
 {
 	clear_lists(t);
@@ -396,7 +396,8 @@ static void write_thread(struct buf *out, const struct tree *t, int32_t root)
 	buf_add_char(out, ')');
 }
 
-void imap_thread_write(struct buf *out, enum imap_thread_algorithm algorithm, const struct imap_thread_messages *messages)
+void imap_thread_write(struct buf *out, enum imap_thread_algorithm algorithm,
+                       const struct imap_thread_messages *messages)
 {
 	struct tree *t = tree_new(messages);
 	if (algorithm == IMAP_THREAD_ORDEREDSUBJECT) {

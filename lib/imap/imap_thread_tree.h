@@ -1,11 +1,13 @@
 /*
  * Threads of messages: ORDEREDSUBJECT and REFERENCES exactly as RFC 5256 BASE.6.4.THREAD has them, and REFS
- * (draft-ietf-morg-inthread §4): REFERENCES without the gathering by subject, threads in the order of their latest arrival.
+ * (draft-ietf-morg-inthread §4): REFERENCES without the gathering by subject, threads in the order of their latest
+ * arrival.
  *
- * Message-IDs and subjects are compared by 64 bit hashes that the caller makes; subjects with a secret seed. Time is that of
- * sorting the messages by date, and linear in their references but for one thing: whether a link would close a loop is found by going up from its
- * parent, if the child has children. That is a step or two in mail; where it is more than LIMIT_IMAP_THREAD_STEPS times the
- * messages and references in all, which only made-up mail needs, further links of that kind are left out. No recursion.
+ * Message-IDs and subjects are compared by 64 bit hashes that the caller makes; subjects with a secret seed. Time is
+ * that of sorting the messages by date, and linear in their references but for one thing: whether a link would close
+ * a loop is found by going up from its parent, if the child has children. That is a step or two in mail; where it is
+ * more than LIMIT_IMAP_THREAD_STEPS times the messages and references in all, which only made-up mail needs, further
+ * links of that kind are left out. No recursion.
  */
 #ifndef POSTHORN_IMAP_IMAP_THREAD_TREE_H
 #define POSTHORN_IMAP_IMAP_THREAD_TREE_H
@@ -32,6 +34,7 @@ struct imap_thread_messages {
 };
 
 /* Adds "(1 2)(3)": what stands behind "* THREAD ". */
-void imap_thread_write(struct buf *out, enum imap_thread_algorithm algorithm, const struct imap_thread_messages *messages);
+void imap_thread_write(struct buf *out, enum imap_thread_algorithm algorithm,
+                       const struct imap_thread_messages *messages);
 
 #endif

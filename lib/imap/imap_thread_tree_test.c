@@ -34,7 +34,8 @@ static void read_messages(struct fixture *f, const char *text)
 	*f = (struct fixture){};
 	while (str_take_until(&rest, ' ', &one)) {
 		struct imap_thread_message *m = &f->list[f->messages.count++];
-		assert_true(str_take_until(&one, ':', &id) && str_take_until(&one, ':', &references) && str_take_until(&one, ':', &date));
+		assert_true(str_take_until(&one, ':', &id) && str_take_until(&one, ':', &references));
+		assert_true(str_take_until(&one, ':', &date));
 		assert_true(str_to_u64(date, 1000, &sent));
 		m->number = (uint32_t)f->messages.count;
 		m->sent = (int64_t)sent;
@@ -70,7 +71,8 @@ static void tables(void **state)
 		{ IMAP_THREAD_REFERENCES, "a::1:x c:a,gone:2:+y d:a,gone:3:+y", "(1 (2)(3))" },
 		{ IMAP_THREAD_REFERENCES, "c:p,q,r,s:1:x", "(1)" },
 		/* the example of the response: 2; 3 6 (4 23)(44 7 96) */
-		{ IMAP_THREAD_REFERENCES, "two::1:a three::2:b six:three:3:+b four:six:4:+b x:four:5:+b y:six:6:+b seven:y:7:+b z:seven:8:+b",
+		{ IMAP_THREAD_REFERENCES,
+		 "two::1:a three::2:b six:three:3:+b four:six:4:+b x:four:5:+b y:six:6:+b seven:y:7:+b z:seven:8:+b",
 		  "(1)(2 3 (4 5)(6 7 8))" },
 		/* duplicates of an id and messages without one are on their own, but for their subjects */
 		{ IMAP_THREAD_REFERENCES, "a::1:x a::2:y b:a:3:+z", "(1 3)(2)" },
@@ -138,7 +140,8 @@ static void add_message(struct many *many, uint64_t id, const uint64_t *referenc
 static void check(struct many *many)
 {
 	for (enum imap_thread_algorithm algorithm = 0; algorithm <= IMAP_THREAD_REFS; algorithm++) {
-		struct imap_thread_messages messages = { many->list.items, many->list.count, many->references.items, many->references.count };
+		struct imap_thread_messages messages = { many->list.items, many->list.count, many->references.items,
+		                                        many->references.count };
 		CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(1 << 26);
 		imap_thread_write(&out, algorithm, &messages);
 		uint64_t sum = 0, number = 0;
@@ -207,7 +210,8 @@ static void a_chain_is_one_thread(void **state)
 		add_message(&many, at + 1, &(uint64_t){ at }, 1);
 		place[at] = (uint32_t)i;
 	}
-	struct imap_thread_messages messages = { many.list.items, many.list.count, many.references.items, many.references.count };
+	struct imap_thread_messages messages = { many.list.items, many.list.count, many.references.items,
+	                                        many.references.count };
 	imap_thread_write(&out, IMAP_THREAD_REFERENCES, &messages);
 	for (uint64_t at = 1; at <= COUNT; at++)
 		buf_printf(&expected, "%s%u", at == 1 ? "(" : " ", place[at]);

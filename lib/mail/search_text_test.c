@@ -68,7 +68,8 @@ static void ends_of_fields(void **state)
 	search_text_headers_with_ends(&out, full, mime_parse(a, full, NULL), &ends);
 	assert_int_equal(ends.list.count, 2); /* those of parts are not counted */
 	struct str first = str_first(str_from_index(buf_str(&out), 6), ends.list.items[0]);
-	struct str second = str_first(str_from_index(buf_str(&out), 6 + ends.list.items[0]), ends.list.items[1] - ends.list.items[0]);
+	struct str second = str_first(str_from_index(buf_str(&out), 6 + ends.list.items[0]),
+	                              ends.list.items[1] - ends.list.items[0]);
 	assert_true(str_starts(first, STR("SUBJECT: GRU")) && first.data[first.length - 1] == ' ');
 	assert_true(str_equal(second, STR("CONTENT-TYPE: MULTIPART/MIXED; BOUNDARY=B ")));
 	array_release(&ends.list);

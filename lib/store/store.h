@@ -175,6 +175,7 @@ struct store_body {
 /* What lists of a maildrop must know of a mail without reading it. */
 enum store_trait {
 	STORE_HAS_8BIT_HEADER = 1, /* clients without UTF-8 get a surrogate of another size, RFC 6856 §2.1 */
+	STORE_ENDS_WITHIN_LINE = 2, /* POP3 sends a line end more than there is */
 };
 
 /* What lib/mail found in the mail; kept as it is. Empty parts are allowed. */

@@ -239,7 +239,8 @@ bool text_store_remove(int account_directory, struct fail **fail)
 	bool ok = list_files(&t, fail) && unlink_all(&t, fail);
 	array_release(&t.files);
 	close(t.directory);
-	return ok && (unlinkat(account_directory, "text", AT_REMOVEDIR) == 0 || fail_set_errno(fail, FAIL_IO, "remove text/"));
+	return ok && (unlinkat(account_directory, "text", AT_REMOVEDIR) == 0 || fail_set_errno(fail, FAIL_IO,
+	                                                                                       "remove text/"));
 }
 
 /* ---- appending ---- */

@@ -1,8 +1,8 @@
 /*
  * The files of a text_store, for text_*.c alone: which groups lie where, appending, unlinking, and reading one group.
  *
- * Fields of struct text_store are under `lock`, which whoever changes something holds; places and the number of their version
- * are changed under places_lock, too, so that a scan can copy them under that alone.
+ * Fields of struct text_store are under `lock`, which whoever changes something holds; places and the number of their
+ * version are changed under places_lock, too, so that a scan can copy them under that alone.
  */
 #ifndef POSTHORN_STORE_TEXT_FILES_H
 #define POSTHORN_STORE_TEXT_FILES_H
@@ -49,8 +49,8 @@ struct text_store {
 	struct text_places *shared; /* a copy for scans; NULL: places changed since */
 };
 
-/* Reads where everything lies, if that was not done yet. When something is damaged or was seen to be, all files go, and mail
- * is taken up anew. */
+/* Reads where everything lies, if that was not done yet. When something is damaged or was seen to be, all files go,
+ * and mail is taken up anew. */
 bool text_files_open(struct text_store *t, struct fail **fail);
 
 /* Back to the state before text_files_open, to read all again. */
@@ -76,7 +76,8 @@ void text_files_name(uint32_t file, char name[16]);
 /* ---- text_scan.c ---- */
 
 /* A scan of one group, whose entries are asked for by their index; false behind the last. */
-struct text_scan *text_scan_place(struct text_store *t, const struct text_place *place, const struct text_wanted *wanted,
+struct text_scan *text_scan_place(struct text_store *t, const struct text_place *place,
+                                  const struct text_wanted *wanted,
                                   struct fail **fail);
 bool text_scan_entry(struct text_scan *scan, size_t index, struct text_entry *entry);
 

@@ -60,7 +60,8 @@ struct text_key {
 };
 struct text_key text_key_make(struct str folded);
 
-/* Seven bits to an octet, lowest first, the highest bit of all but the last octet set. Taken off the front; false: there is none. */
+/* Seven bits to an octet, lowest first, the highest bit of all but the last octet set. Taken off the front; false:
+ * there is none. */
 void text_add_varint(struct buf *out, uint64_t number);
 bool text_take_varint(struct str *from, uint64_t *number);
 
@@ -79,7 +80,8 @@ void text_group_begin(struct text_group_maker *m); /* embedded and zeroed before
 void text_group_release(struct text_group_maker *m);
 bool text_group_is_full(const struct text_group_maker *m);
 
-/* Adds a message with a higher number than those before; sections above TEXT_MESSAGE_MAX are cut here. The group is not full. */
+/* Adds a message with a higher number than those before; sections above TEXT_MESSAGE_MAX are cut here. The group is
+ * not full. */
 void text_group_add(struct text_group_maker *m, const struct text_entry *entry);
 
 /* Adds the group's octets to out, whose limit allows TEXT_GROUP_MAX more. At least one message was added. */

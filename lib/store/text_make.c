@@ -126,7 +126,8 @@ static void make_order(struct buf *out, const struct message *message)
 
 static const struct str field_names[TEXT_FIELD_KINDS] = {
 	[TEXT_FIELD_FROM] = STR("FROM:"), [TEXT_FIELD_TO] = STR("TO:"), [TEXT_FIELD_CC] = STR("CC:"),
-	[TEXT_FIELD_BCC] = STR("BCC:"), [TEXT_FIELD_SUBJECT] = STR("SUBJECT:"), [TEXT_FIELD_MESSAGE_ID] = STR("MESSAGE-ID:"),
+	[TEXT_FIELD_BCC] = STR("BCC:"), [TEXT_FIELD_SUBJECT] = STR("SUBJECT:"),
+	[TEXT_FIELD_MESSAGE_ID] = STR("MESSAGE-ID:"),
 };
 
 /* The kind of a field from its part of HEADERS. */
@@ -202,7 +203,8 @@ static bool take_hash(struct str *from, uint64_t *hash)
 bool text_order_read(struct text_order *order, struct str section)
 {
 	uint64_t flags, sent, zone, count;
-	if (!text_take_varint(&section, &flags) || !text_take_varint(&section, &sent) || !text_take_varint(&section, &zone) ||
+	if (!text_take_varint(&section, &flags) || !text_take_varint(&section, &sent) || !text_take_varint(&section,
+	                                                                                                   &zone) ||
 	    !take_hash(&section, &order->id) || !take_text(&section, &order->subject) ||
 	    !take_text(&section, &order->from) || !take_text(&section, &order->to) || !take_text(&section, &order->cc) ||
 	    !take_text(&section, &order->display_from) || !take_text(&section, &order->display_to) ||

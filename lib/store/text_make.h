@@ -1,15 +1,15 @@
 /*
  * From a mail to its entry in the search text (text_group.h), and what is in the sections ORDER and FIELDS of one.
  *
- * HEADERS and BODIES are those of search_text.h. Sections are octets of our own making with a check over them; all the same
- * reading never goes beyond them.
+ * HEADERS and BODIES are those of search_text.h. Sections are octets of our own making with a check over them; all
+ * the same reading never goes beyond them.
  *
- *	ORDER   varint flags (bit 0: it has a Date, bit 1: a reply or forward by its subject), varint seconds of the date, varint minutes
- *	        of its zone (both zigzag), u64 hash of the Message-ID (0: none), then texts, each behind its varint
- *	        length: base subject, first mailbox of From, To and Cc, display names of From and To; then
+ *	ORDER   varint flags (bit 0: it has a Date, bit 1: a reply or forward by its subject), varint seconds of the
+ *	        date, varint minutes of its zone (both zigzag), u64 hash of the Message-ID (0: none), then texts, each
+ *	        behind its varint length: base subject, first mailbox of From, To and Cc, display names of From and To; then
  *	        a varint count of references and their u64 hashes, oldest first
- *	FIELDS  a varint count of often searched fields; each: octet kind, varint length, folded value from behind the colon;
- *	        then for each field of the message's header the varint length of its part of HEADERS
+ *	FIELDS  a varint count of often searched fields; each: octet kind, varint length, folded value from behind
+ *	        the colon; then for each field of the message's header the varint length of its part of HEADERS
  */
 #ifndef POSTHORN_STORE_TEXT_MAKE_H
 #define POSTHORN_STORE_TEXT_MAKE_H
@@ -48,7 +48,8 @@ uint64_t text_order_reference(const struct text_order *order, size_t index);
 
 /* ---- FIELDS ---- */
 
-enum text_field { TEXT_FIELD_FROM, TEXT_FIELD_TO, TEXT_FIELD_CC, TEXT_FIELD_BCC, TEXT_FIELD_SUBJECT, TEXT_FIELD_MESSAGE_ID, TEXT_FIELD_KINDS };
+enum text_field { TEXT_FIELD_FROM, TEXT_FIELD_TO, TEXT_FIELD_CC, TEXT_FIELD_BCC, TEXT_FIELD_SUBJECT,
+                 TEXT_FIELD_MESSAGE_ID, TEXT_FIELD_KINDS };
 
 /* Whether fields of that name are in FIELDS; else they are found with HEADERS. */
 bool text_field_find(struct str name, enum text_field *field);

@@ -233,7 +233,8 @@ enum text_scanned text_scan_next(struct text_scan *s, size_t *index, struct text
 	return TEXT_SCAN_END;
 }
 
-struct text_scan *text_scan_place(struct text_store *t, const struct text_place *place, const struct text_wanted *wanted,
+struct text_scan *text_scan_place(struct text_store *t, const struct text_place *place,
+                                  const struct text_wanted *wanted,
                                   struct fail **fail)
 {
 	struct text_scan *s = scan_new(t, wanted);

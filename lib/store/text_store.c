@@ -47,7 +47,8 @@ struct numbers {
 static bool list_messages(struct store_reader *reader, uint64_t first, uint64_t last, size_t most,
                           struct numbers *numbers, struct fail **fail)
 {
-	sqlite3_stmt *query = database_query(&reader->database, "SELECT message FROM body WHERE message >= ? AND message <= ?"
+	sqlite3_stmt *query = database_query(&reader->database,
+	                                     "SELECT message FROM body WHERE message >= ? AND message <= ?"
 	                                                        " ORDER BY message LIMIT ?");
 	enum database_step step;
 	numbers->list.count = 0;
@@ -136,7 +137,8 @@ static bool add_place(struct text_store *t, const struct text_place *place, cons
 	return ok;
 }
 
-/* Small groups at the end are joined with what comes: each message is written again at most about log2 of a group's messages times. */
+/* Small groups at the end are joined with what comes: each message is written again at most about log2 of a group's
+ * messages times. */
 static bool join_small(struct text_store *t, size_t coming, struct fail **fail)
 {
 	size_t places = t->places.count, first = places;

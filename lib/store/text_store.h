@@ -8,15 +8,17 @@
  * INVARIANTS
  *  1  What is in it is the text of that message number for ever: only mail whose commit is durable is taken up, so that
  *     no power loss gives the number to another mail. store_rebuild, which numbers anew, removes the folder.
- *  2  Groups that are in force do not overlap. Of two that do, the one written later counts: so small groups are joined, and those
+ *  2  Groups that are in force do not overlap. Of two that do, the one written later counts: so small groups are
+ * joined, and those
  *     with messages that are gone are written again, without changing anything in place.
  *  3  All mail up to a number is in it, or is gone, or could not be read; the rest is said to be missing, and can be
  *     taken up at any time.
- *  4  A file is unlinked only after what takes its place is durable. All else is written without waiting for the disk; after a power
+ *  4  A file is unlinked only after what takes its place is durable. All else is written without waiting for the
+ * disk; after a power
  *     loss the first group that is not whole ends the newest file.
  *
- * Any number of threads may scan while one takes up mail. Memory: 40 octets a group (some 32 messages), and for each scan a
- * few megabytes at most.
+ * Any number of threads may scan while one takes up mail. Memory: 40 octets a group (some 32 messages), and for each
+ * scan a few megabytes at most.
  */
 #ifndef POSTHORN_STORE_TEXT_STORE_H
 #define POSTHORN_STORE_TEXT_STORE_H
@@ -33,8 +35,8 @@ void text_store_free(struct text_store **text);
 /* Takes up mail that is not in it yet, until about octets_max octets of mail were read. *more: there is some left. */
 bool text_store_update(struct text_store *text, uint64_t octets_max, bool *more, struct fail **fail);
 
-/* One step of what can wait: taking up new mail, then writing files again that hold little that is still of use. Nothing when
- * somebody else is at it. */
+/* One step of what can wait: taking up new mail, then writing files again that hold little that is still of use.
+ * Nothing when somebody else is at it. */
 bool text_store_care(struct text_store *text, uint64_t octets_max, bool *more, struct fail **fail);
 
 /* Octets of all files, and messages in force. */
@@ -46,7 +48,8 @@ bool text_store_measure(struct text_store *text, struct text_store_size *size, s
 /* Removes the folder below an account's directory; one that is not there is removed. */
 bool text_store_remove(int account_directory, struct fail **fail);
 
-/* A mail, or its first LIMIT_SEARCH_MAIL_MAX octets, which is mail's limit; it is cleared first. FAIL_NOT_FOUND, FAIL_CORRUPT. */
+/* A mail, or its first LIMIT_SEARCH_MAIL_MAX octets, which is mail's limit; it is cleared first. FAIL_NOT_FOUND,
+ * FAIL_CORRUPT. */
 bool text_read_mail(struct store_reader *reader, uint64_t message, struct buf *mail, struct fail **fail);
 
 /* ---- scans ---- */
@@ -71,8 +74,8 @@ enum text_scanned {
 	TEXT_SCAN_MISSING, /* it is not in the text: look at the mail */
 };
 
-/* The next of the wanted messages, in their order; those in whose group no filter that is asked knows the key are passed over, unless they were cut.
- * Views live until the next call. */
+/* The next of the wanted messages, in their order; those in whose group no filter that is asked knows the key are
+ * passed over, unless they were cut. Views live until the next call. */
 enum text_scanned text_scan_next(struct text_scan *scan, size_t *index, struct text_entry *entry);
 
 #endif

@@ -75,7 +75,8 @@ static struct mails deliver_mails(struct account *account, unsigned count)
 	struct mails mails = {};
 	for (unsigned i = 0; i < count; i++) {
 		char text[200];
-		snprintf(text, sizeof text, "Subject: mail %u\r\n\r\nNumber%u, %s\r\n", i, i, i % 10 == 3 ? "zanzibar" : "none");
+		snprintf(text, sizeof text, "Subject: mail %u\r\n\r\nNumber%u, %s\r\n", i, i,
+		         i % 10 == 3 ? "zanzibar" : "none");
 		struct store_placed placed = deliver_text(account, 0, 0, text);
 		mails.messages[i] = placed.message;
 		mails.uids[i] = placed.uid;

@@ -1,5 +1,6 @@
 /*
- * struct imap_bits: a set of positions in a session's view (message number - 1), one bit each. Bits beyond the count are 0.
+ * struct imap_bits: a set of positions in a session's view (message number - 1), one bit each. Bits beyond the count
+ * are 0.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_BITS_H
 #define POSTHORN_MAILBOX_IMAP_BITS_H

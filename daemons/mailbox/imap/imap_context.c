@@ -195,7 +195,8 @@ static uint32_t number_of(struct imap_session *s, const struct imap_context *c, 
 }
 
 /* " ADDTO (0 5:7)": in the order of the mailbox, where position 0 says so. */
-static void tell_unsorted(struct imap_session *s, const struct imap_context *c, const char *item, const struct uids *uids)
+static void tell_unsorted(struct imap_session *s, const struct imap_context *c, const char *item,
+                          const struct uids *uids)
 {
 	struct imap_numbers numbers = {};
 	for (size_t i = 0; i < uids->list.count; i++) {
@@ -221,8 +222,8 @@ static bool contains(const struct uids *ascending, uint32_t uid)
 	       bsearch(&uid, ascending->list.items, ascending->list.count, sizeof uid, by_uid) != NULL;
 }
 
-/* Takes those out of the results that are in gone (ascending), and tells it; for a sorted context from the end on, so that no
- * position moves before it is told. */
+/* Takes those out of the results that are in gone (ascending), and tells it; for a sorted context from the end on, so
+ * that no position moves before it is told. */
 static void remove_results(struct imap_session *s, struct imap_context *c, const struct uids *gone, bool *begun)
 {
 	struct uids removed = {};
@@ -270,7 +271,8 @@ void imap_context_gone(struct imap_session *s, const struct store_uids *gone)
 }
 
 /* The results of a sorted context anew, in `now`. */
-static bool sort_anew(struct imap_search_run *run, const struct imap_context *c, const struct uids *members, struct uids *now)
+static bool sort_anew(struct imap_search_run *run, const struct imap_context *c, const struct uids *members,
+                      struct uids *now)
 {
 	CLEANUP(imap_bits_release) struct imap_bits hits = imap_bits_none(run->count);
 	struct imap_search_found found = {};
@@ -286,8 +288,15 @@ static bool sort_anew(struct imap_search_run *run, const struct imap_context *c,
 	return ok;
 }
 
+static bool follows(struct imap_session *s, const struct imap_context *c, const struct uids *now,
+                    const struct uids *added, size_t i, uint32_t last)
+{
+	return contains(added, now->list.items[i]) && number_of(s, c, now->list.items[i]) == last + 1;
+}
+
 /* Each at the position that it has when those before it have been added. Neighbours that ascend are one set. */
-static void tell_sorted(struct imap_session *s, const struct imap_context *c, const struct uids *now, const struct uids *added)
+static void tell_sorted(struct imap_session *s, const struct imap_context *c, const struct uids *now,
+                        const struct uids *added)
 {
 	buf_add_str(&s->out, STR(" ADDTO ("));
 	bool first = true;
@@ -298,7 +307,7 @@ static void tell_sorted(struct imap_session *s, const struct imap_context *c, co
 		}
 		uint32_t begin = number_of(s, c, now->list.items[i]), last = begin;
 		buf_printf(&s->out, "%s%zu %u", first ? "" : " ", i + 1, begin);
-		for (i++; i < now->list.count && contains(added, now->list.items[i]) && number_of(s, c, now->list.items[i]) == last + 1; i++)
+		for (i++; i < now->list.count && follows(s, c, now, added, i, last); i++)
 			last++;
 		if (last > begin)
 			buf_printf(&s->out, ":%u", last);
@@ -374,7 +383,8 @@ static bool list_changed(struct imap_search_run *run, const struct imap_context 
 	return true;
 }
 
-static void compare_results(struct imap_search_run *run, struct imap_context *c, const struct imap_bits *changed, const struct imap_bits *hits)
+static void compare_results(struct imap_search_run *run, struct imap_context *c, const struct imap_bits *changed,
+                            const struct imap_bits *hits)
 {
 	struct uids added = {}, gone = {}, before = {};
 	bool begun = false;

@@ -58,12 +58,14 @@ static bool is_known_charset(struct str name)
 
 static bool is_unicode(struct str charset)
 {
-	return str_is_empty(charset) || str_equal_nocase(charset, STR("utf-8")) || str_equal_nocase(charset, STR("us-ascii"));
+	return str_is_empty(charset) || str_equal_nocase(charset, STR("utf-8")) || str_equal_nocase(charset,
+	                                                                                            STR("us-ascii"));
 }
 
 #define BAD_CHARSET "BADCHARSET (US-ASCII UTF-8 ISO-8859-1 ISO-8859-2 ISO-8859-15 WINDOWS-1250 WINDOWS-1252 KOI8-R)"
 
-bool imap_search_accept(struct imap_session *s, const struct imap_search_program *program, const struct imap_search_return *options)
+bool imap_search_accept(struct imap_session *s, const struct imap_search_program *program,
+                        const struct imap_search_return *options)
 {
 	bool saves = options->options & IMAP_RETURN_SAVE;
 	if (program->unknown_filter.data) {
@@ -74,7 +76,8 @@ bool imap_search_accept(struct imap_session *s, const struct imap_search_program
 	} else if (program->uses_filters && !is_unicode(program->charset)) {
 		imap_bad(s, "BADCHARSET (US-ASCII UTF-8)", IMAP_SAY_BAD_CHARSET, NULL); /* RFC 5466 §3.1 */
 		return false;
-	} else if (s->command.verb == IMAP_SEARCH && program->charset.length && imap_is_enabled(s, IMAP_ENABLE_UTF8_ACCEPT)) {
+	} else if (s->command.verb == IMAP_SEARCH && program->charset.length && imap_is_enabled(s,
+	                                                                                        IMAP_ENABLE_UTF8_ACCEPT)) {
 		imap_bad(s, "", IMAP_SAY_NO_CHARSET_HERE, NULL); /* RFC 6855 §3 */
 		return false;
 	} else if (!is_known_charset(program->charset)) {
@@ -132,7 +135,8 @@ static void note_modseq(void *context, size_t position, const struct store_row *
 }
 
 /* The highest of these; RFC 7162 §3.1.5, RFC 4731 §3.2. 0: none. */
-static bool highest_modseq(struct imap_search_run *run, const uint32_t *positions, size_t count, uint64_t *highest, struct fail **fail)
+static bool highest_modseq(struct imap_search_run *run, const uint32_t *positions, size_t count, uint64_t *highest,
+                           struct fail **fail)
 {
 	CLEANUP(imap_bits_release) struct imap_bits bits = imap_bits_none(run->count);
 	for (size_t i = 0; i < count; i++)
@@ -150,7 +154,8 @@ static struct imap_search_found part_of(const struct imap_search_found *found, c
 	return (struct imap_search_found){ found->positions + begin, end - first };
 }
 
-static void write_partial(struct imap_search_run *run, const struct imap_partial *partial, const struct imap_search_found *found)
+static void write_partial(struct imap_search_run *run, const struct imap_partial *partial,
+                          const struct imap_search_found *found)
 {
 	struct imap_session *s = run->s;
 	const char *sign = partial->from_end ? "-" : "";
@@ -163,9 +168,10 @@ static void write_partial(struct imap_search_run *run, const struct imap_partial
 	buf_add_char(&s->out, ')');
 }
 
-/* The results that MIN, MAX and PARTIAL tell, when nothing else is asked for: what SAVE keeps and MODSEQ is of. RFC 5182 §2.4,
- * RFC 9394 §3.2. The caller frees positions. */
-static struct imap_search_found told_results(const struct imap_search_return *options, const struct imap_search_found *found)
+/* The results that MIN, MAX and PARTIAL tell, when nothing else is asked for: what SAVE keeps and MODSEQ is of. RFC
+ * 5182 §2.4, RFC 9394 §3.2. The caller frees positions. */
+static struct imap_search_found told_results(const struct imap_search_return *options,
+                                             const struct imap_search_found *found)
 {
 	struct imap_search_found told = {};
 	bool some = options->options & (IMAP_RETURN_MIN | IMAP_RETURN_MAX | IMAP_RETURN_PARTIAL);
@@ -201,7 +207,8 @@ static void save(struct imap_search_run *run, const struct imap_search_found *to
 		imap_numbers_append(&s->kept.view.saved, run->uids[i]);
 }
 
-static void write_items(struct imap_search_run *run, const struct imap_search_return *options, const struct imap_search_found *found)
+static void write_items(struct imap_search_run *run, const struct imap_search_return *options,
+                        const struct imap_search_found *found)
 {
 	struct imap_session *s = run->s;
 	unsigned wanted = options->options;
@@ -219,7 +226,8 @@ static void write_items(struct imap_search_run *run, const struct imap_search_re
 	}
 }
 
-bool imap_search_answer(struct imap_search_run *run, const struct imap_search_return *options, const struct imap_search_found *found,
+bool imap_search_answer(struct imap_search_run *run, const struct imap_search_return *options,
+                        const struct imap_search_found *found,
                         struct fail **fail)
 {
 	struct imap_session *s = run->s;
@@ -267,13 +275,15 @@ static bool answer_plainly(struct imap_search_run *run, const struct imap_search
 
 static struct imap_search_found list_found(const struct imap_bits *hits)
 {
-	struct imap_search_found found = { .positions = mem_resize(NULL, imap_bits_number(hits) + 1, sizeof *found.positions) };
+	struct imap_search_found found = { .positions = mem_resize(NULL, imap_bits_number(hits) + 1,
+	                                                           sizeof *found.positions) };
 	for (size_t i = imap_bits_next(hits, 0); i < hits->count; i = imap_bits_next(hits, i + 1))
 		found.positions[found.count++] = (uint32_t)i;
 	return found;
 }
 
-static bool find_and_answer(struct imap_search_run *run, const struct imap_search_return *options, struct str criteria, struct fail **fail)
+static bool find_and_answer(struct imap_search_run *run, const struct imap_search_return *options,
+                            struct str criteria, struct fail **fail)
 {
 	CLEANUP(imap_bits_release) struct imap_bits hits = {};
 	if (!imap_search_evaluate(run, NULL, &hits, fail))

@@ -1,6 +1,6 @@
 /*
- * SEARCH and UID SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4) with ESEARCH (RFC 4731), SEARCHRES (RFC 5182), PARTIAL (RFC 9394), FILTERS
- * (RFC 5466) and CONTEXT=SEARCH (RFC 5267), and what SORT and THREAD share with them.
+ * SEARCH and UID SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4) with ESEARCH (RFC 4731), SEARCHRES (RFC 5182), PARTIAL
+ * (RFC 9394), FILTERS (RFC 5466) and CONTEXT=SEARCH (RFC 5267), and what SORT and THREAD share with them.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_SEARCH_H
 #define POSTHORN_MAILBOX_IMAP_SEARCH_H
@@ -13,7 +13,8 @@ void imap_search(struct imap_session *s);
 struct imap_search_filters imap_search_filters(struct imap_session *s, struct arena *arena);
 
 /* After the arguments: charset, filters and limits. False with the answer written. */
-bool imap_search_accept(struct imap_session *s, const struct imap_search_program *program, const struct imap_search_return *options);
+bool imap_search_accept(struct imap_session *s, const struct imap_search_program *program,
+                        const struct imap_search_return *options);
 
 /* The command failed: the answer, and what RFC 5182 §2.1 says of a SEARCH that was to save its result. */
 void imap_search_fail(struct imap_session *s, const struct imap_search_return *options, const struct fail *fail);
@@ -28,7 +29,8 @@ struct imap_search_found {
 uint32_t imap_search_number(const struct imap_search_run *run, uint32_t position);
 
 /* Writes ESEARCH as the options ask; saves what SAVE asks. False with the answer written. */
-bool imap_search_answer(struct imap_search_run *run, const struct imap_search_return *options, const struct imap_search_found *found,
+bool imap_search_answer(struct imap_search_run *run, const struct imap_search_return *options,
+                        const struct imap_search_found *found,
                         struct fail **fail);
 
 /* The numbers of a part of them as a sequence-set in this order: "5,7:9,1". */

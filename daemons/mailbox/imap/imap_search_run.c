@@ -83,7 +83,8 @@ static void list_uids(struct imap_search_run *run)
 	must(position == run->count);
 }
 
-static void begin(struct imap_search_run *run, struct imap_session *s, const struct imap_search_program *program, struct arena *arena)
+static void begin(struct imap_search_run *run, struct imap_session *s, const struct imap_search_program *program,
+                  struct arena *arena)
 {
 	*run = (struct imap_search_run){ .s = s, .program = *program, .arena = arena, .now = clock_wall_seconds(),
 		                             .mail = BUF_WITH_LIMIT(LIMIT_SEARCH_MAIL_MAX) };
@@ -113,7 +114,8 @@ bool imap_search_begin(struct imap_search_run *run, struct imap_session *s, cons
 	return true;
 }
 
-void imap_search_begin_again(struct imap_search_run *run, struct imap_session *s, const struct imap_search_program *program,
+void imap_search_begin_again(struct imap_search_run *run, struct imap_session *s,
+                             const struct imap_search_program *program,
                              struct arena *arena, const struct imap_numbers *sets, size_t set_count)
 {
 	size_t next = 0;
@@ -152,7 +154,8 @@ static struct store_reader *reader_of(struct imap_search_run *run, struct fail *
 	return s->reader;
 }
 
-bool imap_search_read_rows(struct imap_search_run *run, const struct imap_bits *positions, const struct imap_row_visitor *visitor,
+bool imap_search_read_rows(struct imap_search_run *run, const struct imap_bits *positions,
+                           const struct imap_row_visitor *visitor,
                            struct fail **fail)
 {
 	struct store_index *index = run->s->view.index;
@@ -223,7 +226,8 @@ static bool row_matches(struct row_key *k, const struct store_row *row)
 	int64_t number = k->node->number;
 	switch (k->node->op) {
 	case IMAP_KEY_FLAG:
-		return number == IMAP_SEARCH_RECENT ? uidmap_has(&k->run->s->view.recent, row->uid) : (row->flags & k->flag) != 0;
+		return number == IMAP_SEARCH_RECENT ? uidmap_has(&k->run->s->view.recent,
+		                                                 row->uid) : (row->flags & k->flag) != 0;
 	case IMAP_KEY_KEYWORD:
 		return has_keyword(k, row);
 	case IMAP_KEY_BEFORE:
@@ -268,7 +272,8 @@ static void look_at_row(void *context, size_t position, const struct store_row *
 static unsigned store_flag_of(int64_t flag)
 {
 	static const unsigned flags[] = {
-		[IMAP_SEARCH_ANSWERED] = STORE_ANSWERED, [IMAP_SEARCH_DELETED] = STORE_DELETED, [IMAP_SEARCH_DRAFT] = STORE_DRAFT,
+		[IMAP_SEARCH_ANSWERED] = STORE_ANSWERED, [IMAP_SEARCH_DELETED] = STORE_DELETED,
+		[IMAP_SEARCH_DRAFT] = STORE_DRAFT,
 		[IMAP_SEARCH_FLAGGED] = STORE_FLAGGED, [IMAP_SEARCH_SEEN] = STORE_SEEN, [IMAP_SEARCH_RECENT] = 0,
 	};
 	return flags[flag];
@@ -288,7 +293,8 @@ static bool find_keyword(struct imap_search_run *run, struct row_key *k, struct 
 	return ok;
 }
 
-static bool evaluate_rows(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+static bool evaluate_rows(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates,
+                          struct imap_bits *hits,
                           struct fail **fail)
 {
 	struct imap_search_node node = run->program.nodes[number];
@@ -351,11 +357,13 @@ static bool list_wanted(struct walk *w, const struct imap_bits *candidates, stru
 static void update_text(struct imap_search_run *run, size_t wanted)
 {
 	bool more = wanted >= FEW;
-	while (more && goes_on(run, 0, wanted) && text_store_update(run->s->session->account->text, UPDATE_STEP, &more, NULL))
+	while (more && goes_on(run, 0, wanted) && text_store_update(run->s->session->account->text, UPDATE_STEP, &more,
+	                                                            NULL))
 		;
 }
 
-static bool begin_walk(struct walk *w, const struct imap_bits *candidates, const struct text_wanted *what, struct fail **fail)
+static bool begin_walk(struct walk *w, const struct imap_bits *candidates, const struct text_wanted *what,
+                       struct fail **fail)
 {
 	if (!list_wanted(w, candidates, fail))
 		return false;
@@ -404,7 +412,8 @@ static bool client_gone(struct fail **fail)
 
 /* ---- texts ---- */
 
-static bool ascii_header_matches(struct imap_search_run *run, const struct imap_search_node *node, const struct imap_search_text_key *key)
+static bool ascii_header_matches(struct imap_search_run *run, const struct imap_search_node *node,
+                                 const struct imap_search_text_key *key)
 {
 	CLEANUP(buf_release) struct buf value = BUF_WITH_LIMIT(4 * LIMIT_HEADER_SIZE_MAX);
 	CLEANUP(buf_release) struct buf folded = BUF_WITH_LIMIT(4 * LIMIT_HEADER_SIZE_MAX);
@@ -435,14 +444,17 @@ static bool mail_has(struct imap_search_run *run, enum imap_search_op op, struct
 	return found;
 }
 
-static bool entry_matches(const struct imap_search_node *node, const struct imap_search_text_key *key, const struct text_entry *entry)
+static bool entry_matches(const struct imap_search_node *node, const struct imap_search_text_key *key,
+                          const struct text_entry *entry)
 {
 	const struct str *sections = entry->sections;
 	const struct text_needle *needle = &key->key.needle;
 	if (node->op == IMAP_KEY_HEADER)
 		return key->is_often ? text_fields_have(sections[TEXT_FIELDS], key->field, needle)
-		                     : text_headers_have(sections[TEXT_FIELDS], sections[TEXT_HEADERS], key->folded_name, needle);
-	return text_find(needle, sections[TEXT_BODIES]) || (node->op == IMAP_KEY_TEXT && text_find(needle, sections[TEXT_HEADERS]));
+		                     : text_headers_have(sections[TEXT_FIELDS], sections[TEXT_HEADERS], key->folded_name,
+		                                         needle);
+	return text_find(needle, sections[TEXT_BODIES]) || (node->op == IMAP_KEY_TEXT && text_find(needle,
+	                                                                                           sections[TEXT_HEADERS]));
 }
 
 /* By looking at the mail. */
@@ -463,7 +475,8 @@ static bool ascii_matches(struct imap_search_run *run, uint32_t number, uint64_t
 	const struct imap_search_text_key *key = &run->keys[number];
 	if (!read_mail(run, message))
 		return false;
-	return node->op == IMAP_KEY_HEADER ? ascii_header_matches(run, node, key) : mail_has(run, node->op, key->ascii, true);
+	return node->op == IMAP_KEY_HEADER ? ascii_header_matches(run, node, key) : mail_has(run, node->op, key->ascii,
+	                                                                                     true);
 }
 
 static struct text_wanted sections_for(const struct imap_search_node *node, const struct imap_search_text_key *key)
@@ -487,7 +500,8 @@ static bool scanned_matches(struct imap_search_run *run, uint32_t number, uint64
 	return matches && (run->s->kept.unicode_casemap || ascii_matches(run, number, message));
 }
 
-static bool evaluate_text(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+static bool evaluate_text(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates,
+                          struct imap_bits *hits,
                           struct fail **fail)
 {
 	struct walk w = { .run = run };
@@ -513,7 +527,8 @@ static bool evaluate_text(struct imap_search_run *run, uint32_t number, const st
 
 /* ---- orders ---- */
 
-bool imap_search_read_orders(struct imap_search_run *run, const struct imap_bits *positions, const struct imap_order_visitor *visitor,
+bool imap_search_read_orders(struct imap_search_run *run, const struct imap_bits *positions,
+                             const struct imap_order_visitor *visitor,
                              struct fail **fail)
 {
 	struct walk w = { .run = run };
@@ -566,7 +581,8 @@ static bool assign_threads(struct imap_search_run *run, struct fail **fail)
 	return ok;
 }
 
-static bool evaluate_thread(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+static bool evaluate_thread(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates,
+                            struct imap_bits *hits,
                             struct fail **fail)
 {
 	uint64_t wanted, thread;
@@ -613,7 +629,8 @@ static enum cost cost_of(const struct imap_search_run *run, uint32_t number)
 	}
 }
 
-static bool evaluate(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+static bool evaluate(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates,
+                     struct imap_bits *hits,
                      struct fail **fail);
 
 /* hits begins as the candidates, and each child takes away. */
@@ -632,7 +649,8 @@ static bool evaluate_and(struct imap_search_run *run, uint32_t number, struct im
 	return ok;
 }
 
-static bool evaluate_or(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+static bool evaluate_or(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates,
+                        struct imap_bits *hits,
                         struct fail **fail)
 {
 	CLEANUP(imap_bits_release) struct imap_bits rest = imap_bits_copy(candidates);
@@ -649,7 +667,8 @@ static bool evaluate_or(struct imap_search_run *run, uint32_t number, const stru
 	return ok;
 }
 
-static bool evaluate_positive(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+static bool evaluate_positive(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates,
+                              struct imap_bits *hits,
                               struct fail **fail)
 {
 	const struct imap_search_node *node = &run->program.nodes[number];
@@ -666,7 +685,8 @@ static bool evaluate_positive(struct imap_search_run *run, uint32_t number, cons
 	case IMAP_KEY_SENT_BEFORE:
 	case IMAP_KEY_SENT_ON:
 	case IMAP_KEY_SENT_SINCE:
-		return imap_search_read_orders(run, candidates, &(struct imap_order_visitor){ look_at_sent, &(struct sent_key){ node, hits } },
+		return imap_search_read_orders(run, candidates, &(struct imap_order_visitor){ look_at_sent,
+		                                                                             &(struct sent_key){ node, hits } },
 		                               fail);
 	case IMAP_KEY_THREADID:
 		return evaluate_thread(run, number, candidates, hits, fail);
@@ -676,7 +696,8 @@ static bool evaluate_positive(struct imap_search_run *run, uint32_t number, cons
 }
 
 /* The depth of the program bounds that of the calls: LIMIT_IMAP_SEARCH_DEPTH_MAX. */
-static bool evaluate(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
+static bool evaluate(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates,
+                     struct imap_bits *hits,
                      struct fail **fail)
 {
 	if (!evaluate_positive(run, number, candidates, hits, fail))
@@ -699,9 +720,11 @@ static bool drop_gone(struct imap_search_run *run, struct imap_bits *candidates,
 	return true;
 }
 
-bool imap_search_evaluate(struct imap_search_run *run, const struct imap_bits *candidates, struct imap_bits *hits, struct fail **fail)
+bool imap_search_evaluate(struct imap_search_run *run, const struct imap_bits *candidates, struct imap_bits *hits,
+                          struct fail **fail)
 {
-	CLEANUP(imap_bits_release) struct imap_bits all = candidates ? imap_bits_copy(candidates) : imap_bits_all(run->count);
+	CLEANUP(imap_bits_release) struct imap_bits all =
+		candidates ? imap_bits_copy(candidates) : imap_bits_all(run->count);
 	*hits = imap_bits_none(run->count);
 	return drop_gone(run, &all, fail) && evaluate(run, 0, &all, hits, fail);
 }

@@ -1,13 +1,14 @@
 /*
  * Evaluation of a search program over the messages that a session knows (RFC 9051 §6.4.4, RFC 5255 §4.6).
  *
- * Exact: a message is found if it matches, whatever is cached. Cheap keys come first: those answered by the rows of the index,
- * then what the search text has of header fields, then headers, then whole texts (text_store.h); each looks only at what the
- * ones before have left. Mail that is not in the search text is read. The collation is the session's comparator: both
- * find substrings of text with encodings undone, case folded, and each run of white space taken as one blank.
+ * Exact: a message is found if it matches, whatever is cached. Cheap keys come first: those answered by the rows of
+ * the index, then what the search text has of header fields, then headers, then whole texts (text_store.h); each
+ * looks only at what the ones before have left. Mail that is not in the search text is read. The collation is the
+ * session's comparator: both find substrings of text with encodings undone, case folded, and each run of white space
+ * taken as one blank.
  *
- * Nothing is locked while the client is written to or waited for. What others expunge meanwhile matches nothing. Memory: a few words
- * per message, one bit per message and level of the program, and the buffers of one scan.
+ * Nothing is locked while the client is written to or waited for. What others expunge meanwhile matches nothing.
+ * Memory: a few words per message, one bit per message and level of the program, and the buffers of one scan.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_SEARCH_RUN_H
 #define POSTHORN_MAILBOX_IMAP_SEARCH_RUN_H
@@ -35,26 +36,30 @@ struct imap_search_run {
 	bool silent;                 /* no command waits for it */
 };
 
-/* After parsing: what the keys mean. False with the answer written: bad charset, numbers that are not there. The program's texts live
- * in the arena. */
+/* After parsing: what the keys mean. False with the answer written: bad charset, numbers that are not there. The
+ * program's texts live in the arena. */
 bool imap_search_begin(struct imap_search_run *run, struct imap_session *s, const struct imap_search_program *program);
 
 /* The same for a program whose sets were found out before, one for each NUMBERS and UIDS in the order of the nodes. */
-void imap_search_begin_again(struct imap_search_run *run, struct imap_session *s, const struct imap_search_program *program,
+void imap_search_begin_again(struct imap_search_run *run, struct imap_session *s,
+                             const struct imap_search_program *program,
                              struct arena *arena, const struct imap_numbers *sets, size_t set_count);
 void imap_search_end(struct imap_search_run *run); /* for CLEANUP too; zeroed is nothing */
 
 /* Those of the candidates (NULL: of all messages) that match. The caller releases hits, whatever happened. */
-bool imap_search_evaluate(struct imap_search_run *run, const struct imap_bits *candidates, struct imap_bits *hits, struct fail **fail);
+bool imap_search_evaluate(struct imap_search_run *run, const struct imap_bits *candidates, struct imap_bits *hits,
+                          struct fail **fail);
 
 /* ---- for SORT and THREAD ---- */
 
-/* What a look at the ORDER section of each of these positions is told, in any order; a message that is gone is left out. */
+/* What a look at the ORDER section of each of these positions is told, in any order; a message that is gone is left
+ * out. */
 struct imap_order_visitor {
 	void (*order)(void *context, size_t position, const struct text_order *order);
 	void *context;
 };
-bool imap_search_read_orders(struct imap_search_run *run, const struct imap_bits *positions, const struct imap_order_visitor *visitor,
+bool imap_search_read_orders(struct imap_search_run *run, const struct imap_bits *positions,
+                             const struct imap_order_visitor *visitor,
                              struct fail **fail);
 
 /* Rows of these positions, with the index locked; those that are gone are left out. */
@@ -62,7 +67,8 @@ struct imap_row_visitor {
 	void (*row)(void *context, size_t position, const struct store_row *row);
 	void *context;
 };
-bool imap_search_read_rows(struct imap_search_run *run, const struct imap_bits *positions, const struct imap_row_visitor *visitor,
+bool imap_search_read_rows(struct imap_search_run *run, const struct imap_bits *positions,
+                           const struct imap_row_visitor *visitor,
                            struct fail **fail);
 
 /* Text as the session's comparator compares it, for sorting: RFC 5256 §"Internationalization". */

@@ -1,10 +1,13 @@
 /* Sessions side by side in one process: what they say, and that their threads do not disturb each other (with TSan). */
+#include "imap_limit.h"
 #include "imap_session_kit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -130,11 +133,40 @@ static void test_at_once(void **state)
 	buf_release(&second);
 }
 
+/* RFC 9585 §3: a long command says that it lives, and how far it is; not before it has been silent for a while. */
+static void test_progress(void **state)
+{
+	static const struct stream_times times = { .idle_ms = 10000, .command_ms = 10000, .write_ms = 10000, .bulk_grace_ms = 10000 };
+	static const struct stream_options options = { .input_size = 100, .output_high = 1000, .times = times };
+	char said[300] = {};
+	int pair[2];
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	struct imap_session s = { .stream = stream_new(pair[0], &options), .out = BUF_WITH_LIMIT(1000), .command.tag = STR("a]1") };
+	assert_true(imap_still_working(&s, 1, 10));
+	assert_int_equal(s.out.length, 0);
+	s.spoke_ms -= 60000;
+	assert_true(imap_still_working(&s, 5, 10));
+	assert_true(read(pair[1], said, sizeof said - 1) > 0);
+	assert_has(str_of(said), "* OK [INPROGRESS (\"a]1\" 5 10)] ");
+	s.spoke_ms -= 60000;
+	assert_true(imap_still_working(&s, 7, 0));
+	memset(said, 0, sizeof said);
+	assert_true(read(pair[1], said, sizeof said - 1) > 0);
+	assert_has(str_of(said), "* OK [INPROGRESS (\"a]1\" 7 NIL)] ");
+	close(pair[1]);
+	s.spoke_ms -= 60000;
+	assert_false(imap_still_working(&s, 8, 10));
+	stream_free(s.stream);
+	buf_release(&s.out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_two_views, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_at_once, setup, teardown),
+		cmocka_unit_test(test_progress),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

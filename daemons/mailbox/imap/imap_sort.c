@@ -4,7 +4,8 @@
 
 enum { STRINGS_MAX = 1 << 30, RADIX = 256 };
 
-/* What one criterion compares: a number for each message, that orders as the criterion does. Texts become their rank among all. */
+/* What one criterion compares: a number for each message, that orders as the criterion does. Texts become their rank
+ * among all. */
 struct column {
 	struct imap_sort_criterion criterion;
 	uint64_t *numbers;
@@ -40,10 +41,12 @@ static bool needs_order(const struct sorter *sorter)
 	return false;
 }
 
-static void begin(struct sorter *sorter, struct imap_search_run *run, const struct imap_sort_criteria *criteria, const struct imap_bits *hits)
+static void begin(struct sorter *sorter, struct imap_search_run *run, const struct imap_sort_criteria *criteria,
+                  const struct imap_bits *hits)
 {
 	size_t count = imap_bits_number(hits);
-	*sorter = (struct sorter){ .run = run, .column_count = criteria->count, .count = count, .folded = BUF_WITH_LIMIT(1 << 20) };
+	*sorter = (struct sorter){ .run = run, .column_count = criteria->count, .count = count,
+	                          .folded = BUF_WITH_LIMIT(1 << 20) };
 	sorter->positions = mem_alloc((count + 1) * sizeof *sorter->positions);
 	sorter->there = mem_alloc(count + 1);
 	sorter->index_of = mem_alloc((run->count + 1) * sizeof *sorter->index_of);
@@ -128,7 +131,8 @@ static void take_text(struct sorter *sorter, struct column *column, uint32_t ind
 	buf_clear(&sorter->folded);
 	imap_search_collate(sorter->run->s, &sorter->folded, text);
 	struct str folded = buf_str(&sorter->folded);
-	column->list[index] = (struct text){ prefix_of(folded), (uint32_t)column->texts.length, (uint32_t)folded.length, index };
+	column->list[index] = (struct text){ prefix_of(folded), (uint32_t)column->texts.length, (uint32_t)folded.length,
+	                                    index };
 	buf_add_str(&column->texts, folded);
 }
 
@@ -176,7 +180,8 @@ static void rank_texts(struct column *column, size_t count)
 /* ---- order ---- */
 
 /* One stable pass over the octet of the numbers at this shift; false: they are all the same there. */
-static bool radix_pass(const uint64_t *numbers, uint64_t flip, unsigned shift, const uint32_t *from, uint32_t *to, size_t count)
+static bool radix_pass(const uint64_t *numbers, uint64_t flip, unsigned shift, const uint32_t *from, uint32_t *to,
+                       size_t count)
 {
 	size_t places[RADIX] = {};
 	for (size_t i = 0; i < count; i++)
@@ -194,8 +199,8 @@ static bool radix_pass(const uint64_t *numbers, uint64_t flip, unsigned shift, c
 	return true;
 }
 
-/* From the last criterion to the first, each pass keeping the order of the one before. REVERSE turns the numbers, not the order of
- * those that are equal. */
+/* From the last criterion to the first, each pass keeping the order of the one before. REVERSE turns the numbers, not
+ * the order of those that are equal. */
 static uint32_t *sort_indexes(const struct sorter *sorter)
 {
 	size_t count = sorter->count;
@@ -222,7 +227,8 @@ static bool read_columns(struct sorter *sorter, const struct imap_bits *hits, st
 	        imap_search_read_orders(sorter->run, hits, &(struct imap_order_visitor){ take_order, sorter }, fail));
 }
 
-bool imap_sort_found(struct imap_search_run *run, const struct imap_sort_criteria *criteria, const struct imap_bits *hits,
+bool imap_sort_found(struct imap_search_run *run, const struct imap_sort_criteria *criteria,
+                     const struct imap_bits *hits,
                      struct imap_search_found *found, struct fail **fail)
 {
 	struct sorter sorter;

@@ -43,6 +43,9 @@ void pop3_carry_out(struct pop3_session *p, const struct pop3_command *command);
 /* Reads message number i into p->mail, downgraded where the client does not know UTF-8 headers (RFC 6858 §2). */
 bool pop3_read_mail(struct pop3_session *p, size_t i, struct fail **fail);
 
+/* Of p->mail, with the line end that RETR adds where there is none. */
+uint64_t pop3_octets_sent(const struct pop3_session *p);
+
 /* What LIST says of it: the octets of RETR before stuffing. */
 uint64_t pop3_octets(struct pop3_session *p, size_t i);
 

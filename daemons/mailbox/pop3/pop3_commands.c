@@ -111,7 +111,7 @@ static void pop3_retr(struct pop3_session *p, const struct pop3_command *command
 	size_t i;
 	if (!find_message(p, command->message, &i) || !read_or_say(p, i))
 		return;
-	pop3_say_ok(p, POP3_SAY_MESSAGE_FOLLOWS, &(struct pop3_values){ .octets = p->mail.length });
+	pop3_say_ok(p, POP3_SAY_MESSAGE_FOLLOWS, &(struct pop3_values){ .octets = pop3_octets_sent(p) });
 	send_stuffed(p, buf_str(&p->mail));
 }
 

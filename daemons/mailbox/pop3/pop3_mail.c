@@ -43,13 +43,20 @@ bool pop3_read_mail(struct pop3_session *p, size_t i, struct fail **fail)
 	return !wants_surrogate(p, i) || downgrade(p, fail);
 }
 
-/* What is stored ends with CRLF, so its size is what RETR sends; a surrogate must be made to know its size. */
+uint64_t pop3_octets_sent(const struct pop3_session *p)
+{
+	bool whole = p->mail.length >= 2 && memcmp(p->mail.data + p->mail.length - 2, "\r\n", 2) == 0;
+	return p->mail.length + (whole ? 0 : strlen("\r\n"));
+}
+
+/* Most mail is sent as it is stored; what is not must be made to know its size. */
 uint64_t pop3_octets(struct pop3_session *p, size_t i)
 {
 	if (p->octets[i] != UINT64_MAX)
 		return p->octets[i];
 	p->octets[i] = p->drop.messages.items[i].size;
-	if (wants_surrogate(p, i) && pop3_read_mail(p, i, NULL))
-		p->octets[i] = p->mail.length;
+	bool differs = wants_surrogate(p, i) || p->drop.messages.items[i].traits & STORE_ENDS_WITHIN_LINE;
+	if (differs && pop3_read_mail(p, i, NULL))
+		p->octets[i] = pop3_octets_sent(p);
 	return p->octets[i];
 }
