@@ -96,12 +96,14 @@ static void begin(struct imap_search_run *run, struct imap_session *s, const str
 			make_key(run, &program->nodes[i], &run->keys[i]);
 }
 
-/* In an empty mailbox no number is there, and asking for one finds nothing: clients do. */
+/* Asking for a number that is too high finds nothing: clients do, and not only in an empty mailbox. */
 static bool resolve_set(struct imap_search_run *run, size_t i)
 {
 	const struct imap_search_node *node = &run->program.nodes[i];
 	if (!run->count && !node->sequence.saved)
 		return true;
+	if (node->op == IMAP_KEY_NUMBERS && !node->sequence.saved)
+		return imap_view_resolve_known(run->s, &node->sequence, &run->sets[i]);
 	return imap_view_resolve(run->s, &node->sequence, node->op == IMAP_KEY_UIDS, &run->sets[i]);
 }
 

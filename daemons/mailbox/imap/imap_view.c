@@ -393,14 +393,21 @@ bool imap_view_resolve(struct imap_session *s, const struct imap_sequence *seque
 		cut_at(uids, last);
 		return true;
 	}
+	/* RFC 9051 §9, seq-number: "*" of an empty mailbox as well */
+	if (!imap_is_enabled(s, IMAP_ENABLE_UIDONLY) && (count == 0 || highest(sequence, count) > count))
+		return refuse_numbers(s, count);
+	return imap_view_resolve_known(s, sequence, uids);
+}
+
+bool imap_view_resolve_known(struct imap_session *s, const struct imap_sequence *sequence, struct imap_numbers *uids)
+{
+	uint32_t count = uidmap_count(&s->view.uids);
 	if (imap_is_enabled(s, IMAP_ENABLE_UIDONLY)) {
 		imap_bad(s, "UIDREQUIRED", IMAP_SAY_UID_REQUIRED, NULL); /* RFC 9586 §3 */
 		return false;
 	}
-	/* RFC 9051 §9, seq-number: "*" of an empty mailbox as well */
-	if (count == 0 || highest(sequence, count) > count)
-		return refuse_numbers(s, count);
 	imap_sequence_resolve(sequence, count, uids);
+	cut_at(uids, count);
 	numbers_to_uids(s, uids);
 	return true;
 }

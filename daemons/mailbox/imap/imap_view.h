@@ -58,6 +58,9 @@ bool imap_view_says_vanished(const struct imap_session *s);
  * written, when a number is too high (BAD, RFC 9051 §9 seq-number) or under UIDONLY. Out is cleared first. */
 bool imap_view_resolve(struct imap_session *s, const struct imap_sequence *sequence, bool uid, struct imap_numbers *uids);
 
+/* By number, where a number that is too high stands for no message: in a search. Not for "$". */
+bool imap_view_resolve_known(struct imap_session *s, const struct imap_sequence *sequence, struct imap_numbers *uids);
+
 /* How many messages that the client knows are in the set. */
 uint32_t imap_view_count(struct imap_session *s, const struct imap_numbers *uids);
 
