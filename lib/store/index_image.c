@@ -169,10 +169,10 @@ static int by_position(const void *a, const void *b)
 /* Ascending, each once. */
 static void sort_positions(struct store_positions *positions, size_t first)
 {
-	uint32_t *items = positions->list.items + first;
 	size_t count = positions->list.count - first;
 	if (count < 2)
 		return;
+	uint32_t *items = positions->list.items + first;
 	qsort(items, count, sizeof items[0], by_position);
 	size_t kept = 1;
 	for (size_t i = 1; i < count; i++)
@@ -231,7 +231,7 @@ static void apply_change(struct index_image *image, const struct index_delta *de
 	struct store_row *row = &image->rows.items[(*hint)++];
 	row->modseq = delta->modseq;
 	row->flags = (uint32_t)change->flags & FLAGS_MASK;
-	struct store_keywords keywords = { delta->rows.keywords.items + change->keywords, change->keyword_count };
+	struct store_keywords keywords = { change->keyword_count ? delta->rows.keywords.items + change->keywords : NULL, change->keyword_count };
 	set_keywords(image, row, keywords);
 }
 
@@ -240,7 +240,7 @@ void image_apply(struct index_image *image, const struct index_delta *delta)
 	size_t hint = 0;
 	for (size_t i = 0; i < delta->rows.list.count; i++) {
 		const struct store_entry *entry = &delta->rows.list.items[i];
-		struct store_keywords keywords = { delta->rows.keywords.items + entry->keywords, entry->keyword_count };
+		struct store_keywords keywords = { entry->keyword_count ? delta->rows.keywords.items + entry->keywords : NULL, entry->keyword_count };
 		apply_row(image, entry, keywords);
 	}
 	for (size_t i = 0; i < delta->changes.count; i++)

@@ -72,11 +72,11 @@ static void read_table(struct rows *rows)
 /* While rows were read the memory of their keywords moved. */
 static void place_keywords(struct rows *rows)
 {
-	const char *at = rows->keywords.data;
+	struct str rest = buf_str(&rows->keywords);
 	for (size_t i = 0; i < rows->list.count; i++) {
 		struct str *keywords = &rows->list.items[i].keywords;
-		*keywords = str_from(keywords->length ? at : NULL, keywords->length);
-		at += keywords->length;
+		*keywords = str_first(rest, keywords->length);
+		rest = str_from_index(rest, keywords->length);
 	}
 }
 

@@ -600,10 +600,9 @@ void store_index_uids(struct store_index *index, struct uidmap *uids, struct sto
 bool store_index_removed(struct store_index *index, uint64_t removals, struct store_uids *removed)
 {
 	pthread_rwlock_rdlock(&index->image_lock);
-	const uint32_t *end = index->removed.items + index->removed.count;
 	bool known = removals <= index->removals && index->removals - removals <= index->removed.count;
 	for (uint64_t left = known ? index->removals - removals : 0; left; left--)
-		*array_add(&removed->uids) = end[-(ptrdiff_t)left];
+		*array_add(&removed->uids) = index->removed.items[index->removed.count - left];
 	pthread_rwlock_unlock(&index->image_lock);
 	return known;
 }

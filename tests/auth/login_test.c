@@ -15,6 +15,7 @@ static void master_hears_of_a_log_in_before_porter(void **state)
 	struct ipc_frame frame;
 	struct msg_auth_ok ok;
 	struct msg_session_account named;
+	struct msg_quota quota;
 	(void)state;
 	scene_open(&s, NULL);
 	open_connection(&s, 5, SERVICE_POP3S);
@@ -29,6 +30,10 @@ static void master_hears_of_a_log_in_before_porter(void **state)
 	assert_true(msg_session_account_read(&frame, &named));
 	assert_int_equal(named.porter, PORTER);
 	assert_int_equal(named.account, 1);
+	/* Queue hears what the account may have, once. */
+	assert_int_equal(ipc_receive_wait(&s.queue, &frame, 0), IPC_FRAME);
+	assert_true(msg_quota_read(&frame, &quota));
+	assert_int_equal(quota.account, 1);
 	expect_nothing(&s.queue);
 	scene_close(&s);
 }

@@ -197,7 +197,8 @@ static void answer_auth(struct scene *s)
 	CLEANUP(buf_release) struct buf targets = BUF_WITH_LIMIT(100000);
 	if (ipc_receive(&s->auth, &frame) != IPC_FRAME)
 		return;
-	s->resolved++;
+	if (s->resolved++ == 0 && s->limit)
+		msg_quota_send(&s->auth, 0, &(struct msg_quota){ .account = 1, .limit_bytes = s->limit }, -1);
 	if (msg_resolve_read(&frame, &asked)) {
 		struct msg_resolved resolved = { .verdict = resolve(asked.address, &targets) };
 		resolved.targets = buf_str(&targets);
@@ -357,16 +358,15 @@ uint64_t submit(struct scene *s, const char *to, const char *body)
 
 /* ---- mailbox ---- */
 
-void mailbox_say_opened(struct ipc_channel *mailbox, bool unclean, uint64_t used, uint64_t limit)
+void mailbox_say_opened(struct ipc_channel *mailbox, bool unclean, uint64_t used)
 {
-	msg_mailbox_opened_send(mailbox, 0, &(struct msg_mailbox_opened){ .unclean = unclean, .used_bytes = used,
-	                                                                  .limit_bytes = limit }, -1);
+	msg_mailbox_opened_send(mailbox, 0, &(struct msg_mailbox_opened){ .unclean = unclean, .used_bytes = used }, -1);
 }
 
 void mailbox_open(struct scene *s, uint64_t account, bool unclean, struct ipc_channel *mailbox)
 {
 	wire(s, ROLE_MAILBOX, KIND_USERS, account, mailbox);
-	mailbox_say_opened(mailbox, unclean, 0, 0);
+	mailbox_say_opened(mailbox, unclean, 0);
 }
 
 void mailbox_start(struct scene *s, uint64_t account, bool unclean, struct ipc_channel *mailbox)

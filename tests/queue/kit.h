@@ -33,6 +33,7 @@ struct scene {
 	struct ipc_channel users; /* an smtpd of each kind */
 	struct ipc_channel world;
 	bool auth_is_silent;
+	uint64_t limit;           /* octets that account 1 may have, as auth says before it answers for the first time; 0: says nothing */
 	unsigned resolved;        /* questions that auth answered */
 	uint64_t trimmed;         /* what the last TRIMMED to any mailbox said */
 	size_t journals;          /* how many the last JOURNALS named */
@@ -88,7 +89,7 @@ uint64_t submit(struct scene *s, const char *recipient, const char *body);
 /* WANT_MAILBOX, WIRE, MAILBOX_OPENED. */
 void mailbox_start(struct scene *s, uint64_t account, bool unclean, struct ipc_channel *mailbox);
 void mailbox_open(struct scene *s, uint64_t account, bool unclean, struct ipc_channel *mailbox);
-void mailbox_say_opened(struct ipc_channel *mailbox, bool unclean, uint64_t used, uint64_t limit);
+void mailbox_say_opened(struct ipc_channel *mailbox, bool unclean, uint64_t used);
 
 struct delivered {
 	struct ipc_frame frame;

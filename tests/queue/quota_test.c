@@ -12,7 +12,8 @@ static void a_full_account_refuses(void **state)
 	(void)state;
 	scene_open(&s);
 	wire(&s, ROLE_MAILBOX, KIND_USERS, 1, &mailbox);
-	mailbox_say_opened(&mailbox, false, 900, 1000);
+	s.limit = 1000;
+	mailbox_say_opened(&mailbox, false, 900);
 	expect(&s, &mailbox, MSG_REPLAY_END, &frame);
 	mail_begin(&s.world, 1, "a@b.test", 0, 0, 101);
 	assert_int_equal(verdict(&s, &s.world, 1), VERDICT_OK);
@@ -46,7 +47,8 @@ static void the_real_size_counts(void **state)
 	(void)state;
 	scene_open(&s);
 	wire(&s, ROLE_MAILBOX, KIND_USERS, 1, &mailbox);
-	mailbox_say_opened(&mailbox, false, 0, 10);
+	s.limit = 10;
+	mailbox_say_opened(&mailbox, false, 0);
 	expect(&s, &mailbox, MSG_REPLAY_END, &frame);
 	assert_int_equal(begin(&s, &s.world, 1, "a@b.test", 0), VERDICT_OK);
 	assert_int_equal(recipient(&s, &s.world, 1, "u1@example.test"), VERDICT_OK);
@@ -64,6 +66,7 @@ static void the_real_size_counts(void **state)
 	assert_int_equal(done.kinds.length, 2);
 	assert_int_equal(done.kinds.data[0], VERDICT_TOO_BIG_FOR_ACCOUNT);
 	assert_int_equal(done.kinds.data[1], VERDICT_OK);
+	expect(&s, &mailbox, MSG_QUOTA, &frame);
 	expect_nothing(&s, &mailbox);
 	scene_close(&s);
 }
@@ -78,7 +81,8 @@ static void a_refusal_among_others_is_bounced(void **state)
 	(void)state;
 	scene_open(&s);
 	wire(&s, ROLE_MAILBOX, KIND_USERS, 1, &full);
-	mailbox_say_opened(&full, false, 0, 10);
+	s.limit = 10;
+	mailbox_say_opened(&full, false, 0);
 	mailbox_open(&s, 2, false, &other);
 	mailbox_open(&s, 3, false, &sender);
 	expect(&s, &full, MSG_REPLAY_END, &frame);
@@ -93,7 +97,36 @@ static void a_refusal_among_others_is_bounced(void **state)
 	expect_mail(&s, &sender, NULL, &got);
 	assert_int_equal(got.mail.sender.length, 0);
 	assert_true(str_find(got.mail.content, STR("u1@example.test")) < got.mail.content.length);
+	expect(&s, &full, MSG_QUOTA, &frame);
 	expect_nothing(&s, &full);
+	scene_close(&s);
+}
+
+/* What a mailbox process that has just begun says of limits is nothing new: auth's word stands, and it hears it. */
+static void limits_outlive_the_process(void **state)
+{
+	struct scene s;
+	struct ipc_channel mailbox;
+	struct ipc_frame frame;
+	struct msg_quota quota;
+	(void)state;
+	scene_open(&s);
+	s.limit = 10;
+	assert_int_equal(begin(&s, &s.world, 1, "a@b.test", 0), VERDICT_OK);
+	assert_int_equal(recipient(&s, &s.world, 1, "u1@example.test"), VERDICT_OK);
+	msg_mail_abort_send(&s.world, 1, &(struct msg_mail_abort){}, -1);
+	for (int i = 0; i < 2; i++) {
+		wire(&s, ROLE_MAILBOX, KIND_USERS, 1, &mailbox);
+		mailbox_say_opened(&mailbox, false, 0);
+		expect(&s, &mailbox, MSG_QUOTA, &frame);
+		assert_true(msg_quota_read(&frame, &quota));
+		assert_int_equal(quota.limit_bytes, 10);
+		expect(&s, &mailbox, MSG_REPLAY_END, &frame);
+		ipc_channel_release(&mailbox);
+	}
+	mail_begin(&s.world, 2, "a@b.test", 0, 0, 11);
+	assert_int_equal(verdict(&s, &s.world, 2), VERDICT_OK);
+	assert_int_equal(recipient(&s, &s.world, 2, "u1@example.test"), VERDICT_TOO_BIG_FOR_ACCOUNT);
 	scene_close(&s);
 }
 
@@ -103,6 +136,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_full_account_refuses),
 		cmocka_unit_test(the_real_size_counts),
 		cmocka_unit_test(a_refusal_among_others_is_bounced),
+		cmocka_unit_test(limits_outlive_the_process),
 	};
 	return kit_start(argc, argv) ? cmocka_run_group_tests(tests, NULL, NULL) : 2;
 }

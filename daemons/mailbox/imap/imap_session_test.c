@@ -137,7 +137,7 @@ static void test_at_once(void **state)
 static void test_progress(void **state)
 {
 	static const struct stream_times times = { .idle_ms = 10000, .command_ms = 10000, .write_ms = 10000, .bulk_grace_ms = 10000 };
-	static const struct stream_options options = { .input_size = 100, .output_high = 1000, .times = times };
+	const struct stream_options options = { .input_size = 100, .output_high = 1000, .times = times };
 	char said[300] = {};
 	int pair[2];
 	(void)state;
