@@ -166,10 +166,8 @@ static void answer(struct imap_session *s, const struct imap_fetch_walk *f, uint
 		imap_no_fail(s, f->fail);
 	else if (f->unknown_cte)
 		imap_no(s, "UNKNOWN-CTE", IMAP_SAY_UNKNOWN_CTE, NULL); /* RFC 3516 §4.3 */
-	else if (f->expunged && s->command.uid)
-		imap_ok(s, "EXPUNGEISSUED", IMAP_SAY_DONE, NULL); /* RFC 5530 §3 */
 	else if (f->expunged)
-		imap_no(s, "EXPUNGEISSUED", IMAP_SAY_EXPUNGED, NULL);
+		imap_ok(s, "EXPUNGEISSUED", IMAP_SAY_DONE, NULL); /* RFC 5530 §3: what there is was told */
 	else
 		answer_cut(s, lowest);
 }
