@@ -219,8 +219,8 @@ class Instance:
         return mails
 
     def processes(self):
-        """What posthornctl status lists: program, kind, pid, account, state."""
-        return json.loads(self.ctl("--json", "status").stdout)
+        """What posthornctl status lists: program, kind, pid, account, state. One that is being forked has no pid yet."""
+        return [p for p in json.loads(self.ctl("--json", "status").stdout) if int(p["pid"])]
 
     def pids(self, program, kind=None):
         return [int(p["pid"]) for p in self.processes() if p["program"] == program and kind in (None, p["kind"])]
@@ -415,6 +415,7 @@ def is_alive(pid):
 
 
 def kill(pid, number=signal.SIGKILL):
+    check(pid > 0, "0 would be everybody of this test's own group")
     try:
         os.kill(pid, number)
     except ProcessLookupError:
