@@ -177,9 +177,9 @@ static void an_imported_hash_is_made_anew(void **state)
 	open_connection(&s, 1, SERVICE_IMAPS);
 	assert_false(log_in_by(&s.porter, 1, SERVICE_IMAPS, "SCRAM-SHA-256", "bob", "battery staple", STR(""), NULL));
 	assert_true(log_in(&s.porter, SERVICE_IMAPS, PEER, "bob", "battery staple", NULL));
-	/* Queue hears that something changed, and what the account may have. */
-	expect(&s.queue, MSG_DIRECTORY_CHANGED, &frame);
+	/* Queue hears what the account may have, and that something changed. */
 	expect(&s.queue, MSG_QUOTA, &frame);
+	expect(&s.queue, MSG_DIRECTORY_CHANGED, &frame);
 	assert_true(log_in_by(&s.porter, 1, SERVICE_IMAPS, "SCRAM-SHA-256", "bob", "battery staple", STR(""), NULL));
 	assert_true(log_in(&s.porter, SERVICE_IMAPS, PEER, "bob", "battery staple", NULL));
 	scene_close(&s);

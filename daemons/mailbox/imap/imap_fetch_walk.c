@@ -170,10 +170,11 @@ static struct str make_flags(struct imap_fetch_walk *f, const struct store_row *
 
 static void place_flags(struct imap_fetch_walk *f)
 {
-	const char *at = f->flags.data;
+	struct str rest = buf_str(&f->flags);
 	for (size_t i = 0; i < f->count; i++) {
-		f->rows[i].flags.data = at;
-		at += f->rows[i].flags.length;
+		size_t length = f->rows[i].flags.length;
+		f->rows[i].flags = str_first(rest, length);
+		rest = str_from_index(rest, length);
 	}
 }
 

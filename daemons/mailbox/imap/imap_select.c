@@ -106,7 +106,11 @@ static void select_or_examine(struct imap_session *s, bool read_only)
 	if (imap_parse_more(&s->parser))
 		parse_parameters(s, &parameters);
 	/* what makes no sense ends no selection */
-	if (imap_arguments_end(s))
+	if (!imap_arguments_end(s))
+		return;
+	if (parameters.qresync.match_numbers.count && imap_is_enabled(s, IMAP_ENABLE_UIDONLY))
+		imap_bad(s, "UIDREQUIRED", IMAP_SAY_UID_REQUIRED, NULL); /* RFC 9586 §3.7 */
+	else
 		enter(s, name, read_only, &parameters);
 }
 
