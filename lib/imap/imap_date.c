@@ -62,8 +62,8 @@ static int64_t take_time(struct imap_parser *p)
 	return (int64_t)hour * 3600 + (int64_t)minute * 60 + second;
 }
 
-/* "-0700": seconds to add for UTC. */
-static int64_t take_zone(struct imap_parser *p)
+/* "-0700": minutes east of UTC. */
+static int take_zone(struct imap_parser *p)
 {
 	bool west = imap_parse_skip(p, '-');
 	if (!west)
@@ -71,11 +71,11 @@ static int64_t take_zone(struct imap_parser *p)
 	unsigned hours = take_digits(p, 2), minutes = take_digits(p, 2);
 	if (minutes > 59)
 		imap_parse_fail(p, "a time zone");
-	int64_t seconds = (int64_t)hours * 3600 + (int64_t)minutes * 60;
-	return west ? seconds : -seconds;
+	int east = (int)(hours * 60 + minutes);
+	return west ? -east : east;
 }
 
-int64_t imap_parse_date_time(struct imap_parser *p)
+int64_t imap_parse_date_time(struct imap_parser *p, int *zone_minutes)
 {
 	imap_parse_char(p, '"');
 	unsigned day = imap_parse_skip(p, ' ') ? take_digits(p, 1) : take_digits(p, 2);
@@ -83,7 +83,7 @@ int64_t imap_parse_date_time(struct imap_parser *p)
 	imap_parse_space(p);
 	seconds += take_time(p);
 	imap_parse_space(p);
-	seconds += take_zone(p);
+	*zone_minutes = take_zone(p);
 	imap_parse_char(p, '"');
-	return p->failed ? 0 : seconds;
+	return p->failed ? 0 : seconds - (int64_t)*zone_minutes * 60;
 }

@@ -122,28 +122,31 @@ static void parse_text(struct reading *r, struct imap_section *section)
 		parse_fields(r, section);
 }
 
-static void parse_section(struct reading *r, struct imap_section *section, bool binary)
+/* BINARY has part numbers only (RFC 9051 §9 section-binary); clients ask for HEADER, TEXT and MIME with it as well. */
+static void parse_section(struct reading *r, struct imap_section *section)
 {
 	struct imap_parser *p = r->parser;
 	bool more;
 	imap_parse_char(p, '[');
 	parse_part(r, section, &more);
-	if (binary && more)
-		imap_parse_fail(p, "a part number");
-	else if (more || (!binary && !section->depth && imap_parse_peek(p) != ']'))
+	if (more || (!section->depth && imap_parse_peek(p) != ']'))
 		parse_text(r, section);
 	imap_parse_char(p, ']');
 }
 
-/* "<" number64 "." nz-number64 ">" */
+/* "<" number64 "." nz-number64 ">"; for BINARY also without a length: to the end. */
 static void parse_range(struct imap_parser *p, struct imap_fetch_item *item)
 {
 	item->is_partial = imap_parse_skip(p, '<');
 	if (!item->is_partial)
 		return;
 	item->offset = imap_parse_number(p, NUMBER64_MAX);
-	imap_parse_char(p, '.');
-	item->length = imap_parse_nz_number(p, NUMBER64_MAX);
+	if (item->kind == IMAP_FETCH_BINARY && imap_parse_peek(p) == '>') {
+		item->length = NUMBER64_MAX;
+	} else {
+		imap_parse_char(p, '.');
+		item->length = imap_parse_nz_number(p, NUMBER64_MAX);
+	}
 	imap_parse_char(p, '>');
 }
 
@@ -194,7 +197,7 @@ static void parse_section_item(struct reading *r, enum imap_fetch_kind kind, boo
 	if (!item)
 		return;
 	item->sets_seen = !peek;
-	parse_section(r, &item->section, kind != IMAP_FETCH_SECTION);
+	parse_section(r, &item->section);
 	if (kind != IMAP_FETCH_BINARY_SIZE)
 		parse_range(r->parser, item);
 	if (!r->parser->failed)

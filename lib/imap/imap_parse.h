@@ -77,9 +77,9 @@ struct str imap_parse_mailbox(struct imap_parser *p);
 /* flag: "\Seen", keywords. Without the check whether the name is known. */
 struct str imap_parse_flag(struct imap_parser *p);
 
-/* date and date-time (RFC 9051 §9): days since 1970-01-01; seconds since 1970 UTC. */
+/* date and date-time (RFC 9051 §9): days since 1970-01-01; seconds since 1970 UTC, and the zone in minutes east of it. */
 int64_t imap_parse_date(struct imap_parser *p);
-int64_t imap_parse_date_time(struct imap_parser *p);
+int64_t imap_parse_date_time(struct imap_parser *p, int *zone_minutes);
 
 /* A list: `(` … `)`. Use: for (imap_parse_list_begin(p); imap_parse_list_next(p);) take one element. Between elements stands one space.
  * Empty lists are taken; look at the count where the RFC wants one or more. */

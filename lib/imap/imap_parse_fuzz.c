@@ -36,15 +36,16 @@ static void check_mailbox_again(struct arena *arena, struct str name, bool utf8)
 	must(imap_parse_end(&p) && str_equal(again, name));
 }
 
-static void check_date_again(struct arena *arena, int64_t seconds)
+static void check_date_again(struct arena *arena, int64_t seconds, int zone)
 {
 	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(100);
 	struct imap_parser p;
-	imap_write_date_time(&out, seconds);
+	imap_write_date_time(&out, seconds, zone);
 	imap_parser_init(&p, arena, buf_str(&out), false);
-	int64_t again = imap_parse_date_time(&p);
+	int again_zone;
+	int64_t again = imap_parse_date_time(&p, &again_zone);
 	/* a zone may lead out of the years that can be written */
-	must(imap_parse_end(&p) && (again == seconds || seconds < -62167219200 || seconds > 253402300799));
+	must(imap_parse_end(&p) && ((again == seconds && again_zone == zone) || seconds < -62167219200 || seconds > 253402300799));
 }
 
 static void take_list(struct imap_parser *p, unsigned depth)
@@ -79,9 +80,10 @@ static void take_each(struct arena *arena, const struct imap_parser *start)
 	take_list(&p, 1);
 	check_parser(&p);
 	p = *start;
-	int64_t seconds = imap_parse_date_time(&p);
+	int zone;
+	int64_t seconds = imap_parse_date_time(&p, &zone);
 	if (!p.failed)
-		check_date_again(arena, seconds);
+		check_date_again(arena, seconds, zone);
 	p = *start;
 	imap_parse_literal8_or_string(&p, &flag);
 	check_parser(&p);

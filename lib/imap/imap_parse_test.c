@@ -373,7 +373,8 @@ static void dates_with_times(void **state)
 	};
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct imap_parser p = parser_of(cases[i].text, false);
-		int64_t seconds = imap_parse_date_time(&p);
+		int zone;
+		int64_t seconds = imap_parse_date_time(&p, &zone);
 		assert_int_equal(imap_parse_end(&p), cases[i].good);
 		if (cases[i].good)
 			assert_int_equal(seconds, cases[i].seconds);

@@ -4,6 +4,8 @@
 #include "limits.h"
 #include "text.h"
 
+#include <stdlib.h>
+
 enum { QUOTED_MAX = 1000 }; /* longer strings go as literals, which clients read without looking at each byte */
 
 enum string_form { ATOM_FORM, QUOTED_FORM, ESCAPED_FORM, LITERAL_FORM };
@@ -123,11 +125,15 @@ static char *put_two(char *to, unsigned number)
 	return to + 2;
 }
 
-void imap_write_date_time(struct buf *out, int64_t seconds)
+void imap_write_date_time(struct buf *out, int64_t seconds, int zone_minutes)
 {
 	/* four digits of a year are all that the grammar has */
 	static const int64_t first = -62167219200, last = 253402300799;
 	seconds = seconds < first ? first : seconds > last ? last : seconds;
+	int64_t there = seconds + (int64_t)zone_minutes * 60;
+	bool fits = there >= first && there <= last && abs(zone_minutes) < 100 * 60;
+	unsigned zone = fits ? (unsigned)abs(zone_minutes) : 0;
+	seconds = fits ? there : seconds;
 	int64_t days = (seconds >= 0 ? seconds : seconds - 86399) / 86400;
 	unsigned second = (unsigned)(seconds - days * 86400);
 	struct imap_day day = imap_calendar_day(days);
@@ -140,6 +146,8 @@ void imap_write_date_time(struct buf *out, int64_t seconds)
 	put_two(text + 13, second / 3600);
 	put_two(text + 16, second / 60 % 60);
 	put_two(text + 19, second % 60);
+	text[22] = fits && zone_minutes < 0 ? '-' : '+';
+	put_two(put_two(text + 23, zone / 60), zone % 60);
 	buf_append(out, text, sizeof text);
 }
 

@@ -20,8 +20,8 @@ void imap_write_astring(struct buf *out, struct str s, bool utf8);
 /* A mailbox name, which the store has in UTF-8: modified UTF-7 unless utf8. */
 void imap_write_mailbox(struct buf *out, struct str name, bool utf8);
 
-/* "17-Jul-1996 02:44:25 -0700" with its quotes, in UTC. */
-void imap_write_date_time(struct buf *out, int64_t seconds);
+/* "17-Jul-1996 02:44:25 -0700" with its quotes: seconds since 1970 UTC, told in the zone so many minutes east of it. */
+void imap_write_date_time(struct buf *out, int64_t seconds, int zone_minutes);
 
 /* resp-text behind a response code: a line's end, NUL and what is no text becomes a blank. */
 void imap_write_text(struct buf *out, struct str text);

@@ -200,25 +200,32 @@ static void dates(void **state)
 	static const struct {
 		int64_t seconds;
 		const char *text;
+		int zone;
 	} cases[] = {
 		{ 837596665, "\"17-Jul-1996 09:44:25 +0000\"" },
+		{ 837596665, "\"17-Jul-1996 02:44:25 -0700\"", -420 },
+		{ 837596665, "\"17-Jul-1996 15:14:25 +0530\"", 330 },
+		{ 837596665, "\"17-Jul-1996 09:44:25 +0000\"", 6000 },
 		{ 0, "\" 1-Jan-1970 00:00:00 +0000\"" },
 		{ -1, "\"31-Dec-1969 23:59:59 +0000\"" },
 		{ 1709251199, "\"29-Feb-2024 23:59:59 +0000\"" },
-		{ INT64_MAX, "\"31-Dec-9999 23:59:59 +0000\"" },
+		{ INT64_MAX, "\"31-Dec-9999 23:59:59 +0000\"", 60 },
 		{ INT64_MIN, "\" 1-Jan-0000 00:00:00 +0000\"" },
 	};
 	CLEANUP(arena_cleanup) struct arena *arena = arena_new(1000);
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct buf out = BUF_WITH_LIMIT(100);
 		struct imap_parser p;
-		imap_write_date_time(&out, cases[i].seconds);
+		imap_write_date_time(&out, cases[i].seconds, cases[i].zone);
 		assert_string_equal(buf_text(&out), cases[i].text);
 		imap_parser_init(&p, arena, buf_str(&out), false);
-		int64_t again = imap_parse_date_time(&p);
+		int zone;
+		int64_t again = imap_parse_date_time(&p, &zone);
 		assert_true(imap_parse_end(&p));
-		if (cases[i].seconds > -10 && cases[i].seconds < INT32_MAX)
+		if (cases[i].seconds > -10 && cases[i].seconds < INT32_MAX) {
 			assert_int_equal(again, cases[i].seconds);
+			assert_int_equal(zone, cases[i].zone % 6000);
+		}
 		buf_release(&out);
 	}
 }

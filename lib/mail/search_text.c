@@ -1,6 +1,9 @@
 #include "search_text.h"
 
+#include "address.h"
 #include "encoded_word.h"
+#include "header.h"
+#include "limits.h"
 #include "part_reader.h"
 
 enum { PIECE_MAX = 65536, FIELD_MAX = 1 << 20, FOLDED_PIECE_MAX = 3 << 24 };
@@ -74,6 +77,32 @@ void search_text_fold(struct buf *out, struct str utf8, bool ascii_only, bool *b
 		charset_fold_text(out, utf8, blank);
 }
 
+static bool has_addresses(enum header_name id)
+{
+	return id == HEADER_FROM || id == HEADER_TO || id == HEADER_CC || id == HEADER_BCC || id == HEADER_SENDER ||
+	       id == HEADER_REPLY_TO;
+}
+
+/* FROM, TO, CC and BCC look into the envelope's addresses (RFC 9051 §6.4.4), in which comments and blanks inside of an
+ * address are gone: such a one stands here a second time, as there. */
+static void add_plain_addresses(struct writer *w, struct str value)
+{
+	if (str_find_char(value, '(') == value.length && str_find(value, STR(" @")) == value.length &&
+	    str_find(value, STR("@ ")) == value.length)
+		return;
+	CLEANUP(arena_cleanup) struct arena *arena = arena_new(MESSAGE_ARENA_SIZE);
+	struct address_list list = {};
+	address_parse(arena, value, LIMIT_ADDRESSES_MAX, &list);
+	for (const struct address *a = list.first; a && goes_on(w); a = a->next) {
+		if (!address_is_mailbox(a) || !a->host.length)
+			continue;
+		add_folded(w, a->mailbox);
+		add_folded(w, STR("@"));
+		add_folded(w, a->host);
+		add_break(w);
+	}
+}
+
 static void add_field(struct writer *w, const struct header_field *field)
 {
 	encoded_word_decode(&w->piece, field->name);
@@ -82,6 +111,8 @@ static void add_field(struct writer *w, const struct header_field *field)
 	encoded_word_decode(&w->piece, field->value);
 	add_piece(w);
 	add_break(w);
+	if (has_addresses(field->id))
+		add_plain_addresses(w, field->value);
 }
 
 /* File names in the form of RFC 2231 show their letters only when decoded. */

@@ -1,5 +1,7 @@
 #include "store_internal.h"
 
+#include "store_date.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -299,7 +301,7 @@ bool message_insert(struct store_txn *txn, uint64_t message, uint64_t size, int6
 	bind_u64(query, 1, message);
 	bind_u64(query, 2, size);
 	bind_u64(query, 3, columns->lines);
-	bind_i64(query, 4, received);
+	bind_i64(query, 4, store_date_seconds(received));
 	bind_i64(query, 5, columns->sent);
 	bind_u64(query, 6, hash_of_text(columns->message_id));
 	bind_bytes(query, 7, pack_references(columns, hashes));

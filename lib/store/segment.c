@@ -1,6 +1,7 @@
 #include "segment.h"
 
 #include "hash.h"
+#include "store_date.h"
 #include "text.h"
 
 enum { FRAME_MAGIC = 0x184D2A5E, ALIGNMENT = 64, SEAL_SIZE = 24, NAME_MAX_ENCODED = 6000 };
@@ -168,7 +169,7 @@ static void add_lines(struct buf *out, const struct segment_header *header, stru
 	buf_add_str(out, STR(" message "));
 	add_number(out, header->message, 20);
 	buf_add_str(out, STR("\nreceived "));
-	add_number(out, header->received < 0 ? 0 : (uint64_t)header->received, 12);
+	add_number(out, header->received < 0 ? 0 : (uint64_t)store_date_seconds(header->received), 12);
 	buf_add_str(out, STR(" uidvalidity "));
 	add_number(out, header->uidvalidity, 10);
 	buf_add_str(out, STR(" uid "));

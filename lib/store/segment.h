@@ -57,7 +57,7 @@ struct segment_header {
 	uint64_t check;  /* XXH3-64 of the mail's octets */
 	uint8_t id[16];
 	uint64_t message;
-	int64_t received;     /* seconds since 1970; before it 0 */
+	int64_t received;     /* store_date.h; the header has its seconds since 1970, before it 0 */
 	uint32_t uidvalidity; /* placement at delivery; uid 0: none */
 	uint32_t uid;
 	uint32_t flags;

@@ -205,7 +205,7 @@ struct store_delivery {
 	struct store_body body;
 	const struct store_message_columns *columns; /* NULL: nothing is known */
 	uint64_t mailbox;
-	int64_t received;
+	int64_t received; /* store_date.h */
 	uint32_t flags;
 	struct store_keywords keywords;
 	bool within_quota; /* refuse with FAIL_OVER_QUOTA; a mail that got its 250 never is */
@@ -355,7 +355,7 @@ struct store_entry {
 	uint64_t message;
 	uint64_t modseq;
 	uint64_t size;
-	int64_t received;
+	int64_t received; /* store_date.h */
 	int64_t saved;
 	uint32_t uid;
 	uint32_t flags;

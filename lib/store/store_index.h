@@ -60,7 +60,7 @@ uint32_t store_index_recent(const struct store_index *index);
 struct store_row {
 	uint64_t message;
 	uint64_t modseq;
-	int64_t received;
+	int64_t received;       /* store_date.h */
 	uint32_t uid;
 	uint32_t size;          /* saturated; no mail is that large */
 	uint32_t saved;         /* seconds since 1970 UTC; the store's own clock */

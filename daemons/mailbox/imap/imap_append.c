@@ -8,6 +8,7 @@
 #include "imap_flags.h"
 #include "imap_limit.h"
 #include "imap_session.h"
+#include "store_date.h"
 
 #include <pthread.h>
 
@@ -208,7 +209,9 @@ static bool read_message(struct append *a)
 		imap_parse_space(p);
 	}
 	if (imap_parse_peek(p) == '"') {
-		m->received = imap_parse_date_time(p);
+		int zone;
+		int64_t seconds = imap_parse_date_time(p, &zone);
+		m->received = store_date(seconds, zone);
 		imap_parse_space(p);
 	}
 	if (p->failed || !read_octets(a, m))

@@ -5,6 +5,7 @@
 #include "imap_structure.h"
 #include "imap_write.h"
 #include "preview.h"
+#include "store_date.h"
 
 enum { FIELDS_MAX = INT32_MAX, PREVIEW_LOOKS_AT = 1 << 20, PREVIEW_DELAYS = 1 << 18 };
 
@@ -114,19 +115,27 @@ static enum imap_item_result put_fields(const struct imap_output *o, const struc
 }
 
 /* The octets of one header, in memory. */
+static bool read_header(struct imap_pieces *p, struct imap_mail *mail, struct imap_place place, struct buf *room, struct str *header)
+{
+	struct str piece;
+	if (!imap_pieces_begin(p, mail, place))
+		return false;
+	*header = p->rest;
+	if (!p->stream)
+		return true;
+	while (imap_pieces_next(p, &piece))
+		buf_add_str(room, piece);
+	*header = buf_str(room);
+	return p->left == 0;
+}
+
 static enum imap_item_result put_fields_at(const struct imap_output *o, const struct imap_fetch_item *item,
                                            const struct imap_fields *fields, struct imap_mail *mail, struct imap_place place)
 {
 	CLEANUP(imap_pieces_release) struct imap_pieces p = {};
-	CLEANUP(buf_release) struct buf header = BUF_WITH_LIMIT(FIELDS_MAX);
-	struct str piece;
-	if (!imap_pieces_begin(&p, mail, place))
-		return IMAP_ITEM_FAILED;
-	if (!p.stream)
-		return put_fields(o, item, fields, p.rest);
-	while (imap_pieces_next(&p, &piece))
-		buf_add_str(&header, piece);
-	return p.left ? IMAP_ITEM_FAILED : put_fields(o, item, fields, buf_str(&header));
+	CLEANUP(buf_release) struct buf room = BUF_WITH_LIMIT(FIELDS_MAX);
+	struct str header;
+	return read_header(&p, mail, place, &room, &header) ? put_fields(o, item, fields, header) : IMAP_ITEM_FAILED;
 }
 
 /* The fields that lists ask for lie beside the message, with the blank line behind them if none is missing. */
@@ -155,6 +164,11 @@ static bool find_place(const struct imap_fetch_item *item, struct imap_mail *mai
 	return root;
 }
 
+static bool is_of_fields(const struct imap_section *section)
+{
+	return section->text == IMAP_SECTION_FIELDS || section->text == IMAP_SECTION_FIELDS_NOT;
+}
+
 static enum imap_item_result put_section(const struct imap_output *o, const struct imap_fetch_item *item,
                                          const struct imap_fields *fields, struct imap_mail *mail)
 {
@@ -172,7 +186,7 @@ static enum imap_item_result put_section(const struct imap_output *o, const stru
 		return IMAP_ITEM_FAILED;
 	if (!exists)
 		return put_nil(o->out, item);
-	if (section->text == IMAP_SECTION_FIELDS || section->text == IMAP_SECTION_FIELDS_NOT)
+	if (is_of_fields(section))
 		return put_fields_at(o, item, fields, mail, place);
 	return put_place(o, item, mail, cut(item, place));
 }
@@ -216,10 +230,18 @@ static bool decode_part(struct decoding *d, struct imap_mail *mail, const struct
 	return p.left == 0 && take_decoded(d, imap_binary_end(&b)) && !b.decoded.overflowed;
 }
 
-static struct mime_part *find_binary(const struct imap_fetch_item *item, struct mime_part *root, struct imap_place *place)
+/* The part that a TEXT section is the body of. */
+static struct mime_part *text_part(const struct imap_section *section, struct mime_part *part)
 {
-	struct mime_part *part = mime_find(root, item->section.numbers, item->section.depth);
-	bool whole = item->section.depth == 0;
+	if (section->text != IMAP_SECTION_TEXT || section->depth == 0 || !part)
+		return part;
+	return part->kind == MIME_MESSAGE ? part->first : NULL;
+}
+
+static struct mime_part *find_binary(const struct imap_section *section, struct mime_part *root, struct imap_place *place)
+{
+	struct mime_part *part = text_part(section, mime_find(root, section->numbers, section->depth));
+	bool whole = section->depth == 0 && section->text == IMAP_SECTION_ALL;
 	if (part)
 		*place = whole ? (struct imap_place){ 0, part->body_offset + part->body_size }
 			: (struct imap_place){ part->body_offset, part->body_size };
@@ -235,17 +257,46 @@ static enum imap_item_result put_no_part(const struct imap_output *o, const stru
 	return IMAP_ITEM_WRITTEN;
 }
 
+static bool size_of_fields(struct imap_mail *mail, const struct imap_fields *fields, struct imap_place place, uint64_t *size)
+{
+	CLEANUP(imap_pieces_release) struct imap_pieces p = {};
+	CLEANUP(buf_release) struct buf room = BUF_WITH_LIMIT(FIELDS_MAX), subset = BUF_WITH_LIMIT(FIELDS_MAX);
+	struct str header;
+	if (!read_header(&p, mail, place, &room, &header))
+		return false;
+	imap_fields_add(&subset, header, fields);
+	*size = subset.length;
+	return true;
+}
+
+/* Nothing in a header is encoded for transfer. */
+static enum imap_item_result put_size_of_header(const struct imap_output *o, const struct imap_fetch_item *item,
+                                                const struct imap_fields *fields, struct imap_mail *mail)
+{
+	struct imap_place place;
+	bool exists;
+	if (!find_place(item, mail, &place, &exists))
+		return IMAP_ITEM_FAILED;
+	if (!exists)
+		return put_no_part(o, item);
+	if (is_of_fields(&item->section) && !size_of_fields(mail, fields, place, &place.size))
+		return IMAP_ITEM_FAILED;
+	put_label(o->out, item);
+	buf_add_u64(o->out, place.size);
+	return IMAP_ITEM_WRITTEN;
+}
+
 /* Decoded twice, to know the size before: memory stays small however large the part is. */
-static enum imap_item_result put_binary(const struct imap_output *o, const struct imap_fetch_item *item, struct imap_mail *mail)
+static enum imap_item_result put_decoded(const struct imap_output *o, const struct imap_fetch_item *item, struct imap_mail *mail)
 {
 	struct imap_place place;
 	struct mime_part *root = imap_mail_root(mail);
 	if (!root)
 		return IMAP_ITEM_FAILED;
-	struct mime_part *part = find_binary(item, root, &place);
+	struct mime_part *part = find_binary(&item->section, root, &place);
 	if (!part)
 		return put_no_part(o, item);
-	if (item->section.depth == 0)
+	if (item->section.depth == 0 && item->section.text == IMAP_SECTION_ALL)
 		part = NULL;
 	if (!imap_binary_is_known(part))
 		return IMAP_ITEM_UNKNOWN_CTE;
@@ -260,6 +311,14 @@ static enum imap_item_result put_binary(const struct imap_output *o, const struc
 	struct decoding send = { .offset = count.offset, .length = count.length, .output = o };
 	begin_literal(o->out, count.has_nul, imap_place_cut((struct imap_place){ 0, count.total }, count.offset, count.length).size);
 	return decode_part(&send, mail, part, place) ? IMAP_ITEM_WRITTEN : IMAP_ITEM_BROKEN;
+}
+
+static enum imap_item_result put_binary(const struct imap_output *o, const struct imap_fetch_item *item,
+                                        const struct imap_fields *fields, struct imap_mail *mail)
+{
+	if (item->section.text == IMAP_SECTION_ALL || item->section.text == IMAP_SECTION_TEXT)
+		return put_decoded(o, item, mail);
+	return item->kind == IMAP_FETCH_BINARY ? put_section(o, item, fields, mail) : put_size_of_header(o, item, fields, mail);
 }
 
 /* ---- PREVIEW ---- */
@@ -331,10 +390,10 @@ static void put_number(struct buf *out, const char *label, size_t length, uint64
 	buf_add_u64(out, number);
 }
 
-static void put_date(struct buf *out, const struct imap_fetch_item *item, int64_t seconds)
+static void put_date(struct buf *out, const struct imap_fetch_item *item, int64_t date)
 {
 	put_label(out, item);
-	imap_write_date_time(out, seconds);
+	imap_write_date_time(out, store_date_seconds(date), store_date_zone(date));
 }
 
 static void put_modseq(struct buf *out, const struct imap_row *row)
@@ -379,7 +438,7 @@ enum imap_item_result imap_item_write(const struct imap_output *o, const struct 
 	case IMAP_FETCH_BODYSTRUCTURE: return put_structure(o, item, mail);
 	case IMAP_FETCH_SECTION: return put_section(o, item, fields, mail);
 	case IMAP_FETCH_BINARY:
-	case IMAP_FETCH_BINARY_SIZE: return put_binary(o, item, mail);
+	case IMAP_FETCH_BINARY_SIZE: return put_binary(o, item, fields, mail);
 	case IMAP_FETCH_PREVIEW: return put_preview(o, item, mail);
 	default: return put_from_row(o->out, item, row);
 	}

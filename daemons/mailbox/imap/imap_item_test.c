@@ -76,6 +76,7 @@ static const struct {
 	{ encoded, "BINARY[3]", "a=bc" },
 	{ encoded, "BINARY[5]", "plain" },
 	{ encoded, "BINARY[1]<7.1>", "" },
+	{ encoded, "BINARY.PEEK[1]<2>", "llo\r\n" },
 	{ encoded, "PREVIEW", "hallo" },
 	{ "Content-Type: text/html\r\n\r\n<b>x</b> y", "PREVIEW (LAZY)", "x y" },
 	{ "Content-Type: image/png\r\n\r\nx", "PREVIEW", "" },

@@ -6,6 +6,7 @@
 #include "imap_limit.h"
 #include "imap_objectid.h"
 #include "search_text.h"
+#include "store_date.h"
 
 enum {
 	KEY_MAX = 1 << 24,           /* octets of a folded key: a command is shorter */
@@ -194,6 +195,12 @@ static int64_t day_of(int64_t seconds)
 	return seconds >= 0 ? seconds / DAY : -((-seconds + DAY - 1) / DAY);
 }
 
+/* RFC 9051 §6.4.4: BEFORE, ON and SINCE disregard the time zone. */
+static int64_t day_received(const struct store_row *row)
+{
+	return day_of(store_date_seconds(row->received) + (int64_t)store_date_zone(row->received) * 60);
+}
+
 struct row_key {
 	struct imap_search_run *run;
 	const struct imap_search_node *node;
@@ -233,11 +240,11 @@ static bool row_matches(struct row_key *k, const struct store_row *row)
 	case IMAP_KEY_KEYWORD:
 		return has_keyword(k, row);
 	case IMAP_KEY_BEFORE:
-		return day_of(row->received) < number;
+		return day_received(row) < number;
 	case IMAP_KEY_ON:
-		return day_of(row->received) == number;
+		return day_received(row) == number;
 	case IMAP_KEY_SINCE:
-		return day_of(row->received) >= number;
+		return day_received(row) >= number;
 	case IMAP_KEY_SAVED_BEFORE:
 		return day_of(row->saved) < number;
 	case IMAP_KEY_SAVED_ON:
@@ -249,9 +256,9 @@ static bool row_matches(struct row_key *k, const struct store_row *row)
 	case IMAP_KEY_SMALLER:
 		return row->size < number;
 	case IMAP_KEY_OLDER: /* RFC 5032 §3: not younger */
-		return k->run->now - row->received >= number;
+		return k->run->now - store_date_seconds(row->received) >= number;
 	case IMAP_KEY_YOUNGER:
-		return k->run->now - row->received <= number;
+		return k->run->now - store_date_seconds(row->received) <= number;
 	case IMAP_KEY_MODSEQ:
 		return row->modseq >= (uint64_t)number;
 	case IMAP_KEY_EMAILID:

@@ -1,6 +1,7 @@
 #include "imap_sort.h"
 
 #include "imap_context.h"
+#include "store_date.h"
 
 enum { STRINGS_MAX = 1 << 30, RADIX = 256 };
 
@@ -96,7 +97,7 @@ static void take_row(void *context, size_t position, const struct store_row *row
 		if (column->criterion.key == IMAP_SORT_SIZE)
 			column->numbers[index] = row->size;
 		else if (!is_text(column->criterion.key)) /* RFC 5256 §2.2: without a date, that of its arrival */
-			column->numbers[index] = biased(row->received);
+			column->numbers[index] = biased(store_date_seconds(row->received));
 	}
 }
 

@@ -2,6 +2,7 @@
 
 #include "hash.h"
 #include "imap_thread_tree.h"
+#include "store_date.h"
 
 #include <sys/random.h>
 #include <xxhash.h>
@@ -22,7 +23,7 @@ static void take_row(void *context, size_t position, const struct store_row *row
 	struct gathered *g = context;
 	g->there[position] = true;
 	g->list[position].number = imap_search_number(g->run, (uint32_t)position);
-	g->list[position].sent = g->list[position].received = row->received;
+	g->list[position].sent = g->list[position].received = store_date_seconds(row->received);
 }
 
 static uint64_t subject_hash(struct gathered *g, struct str subject)
