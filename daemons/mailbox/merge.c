@@ -372,15 +372,16 @@ static bool remove_others(struct merge *m, const struct mailbox_then *box, struc
 	return good;
 }
 
-/* INBOX, one with children and one that is used again stay. */
+/* INBOX and one that is used again stay. */
 static void remove_mailbox(struct merge *m, const struct mailbox_then *box)
 {
 	struct store_mailbox now;
 	struct store_txn *txn = NULL;
+	uint64_t id;
 	if (!store_read_mailbox(m->here, str_of(box->name), &now, NULL) || now.id != box->id || now.messages)
 		return;
 	txn = store_begin(m->control->store);
-	store_mailbox_delete(txn, str_of(box->name));
+	store_mailbox_delete(txn, str_of(box->name), &id);
 	(void)!store_commit(&txn, NULL);
 }
 

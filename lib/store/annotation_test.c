@@ -102,7 +102,7 @@ static void they_follow_their_mailbox(void **state)
 	assert_value(&found, 0, "/private/y", STR("2"));
 	store_annotations_release(&found);
 	txn = store_begin(account->store);
-	assert_true(store_mailbox_delete(txn, STR("b")));
+	assert_true(store_mailbox_delete(txn, STR("b"), &(uint64_t){ 0 }));
 	commit(&txn);
 	assert_int_equal(number_of(account, "SELECT count(*) FROM annotation"), 2);
 }

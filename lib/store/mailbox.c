@@ -230,6 +230,13 @@ bool store_mailbox_create(struct store_txn *txn, struct str name, enum store_spe
 	return txn_ok(txn);
 }
 
+static bool has_children(struct store_txn *txn, struct str name)
+{
+	sqlite3_stmt *query = txn_query(txn, "SELECT 1 FROM mailbox WHERE name > ?1 || '/' AND name < ?1 || '0' LIMIT 1");
+	bind_text(query, 1, name);
+	return txn_number(txn, query);
+}
+
 static void rename_tree(struct store_txn *txn, struct str from, struct str to)
 {
 	/* '0' follows '/': the range is exactly what lies below */
@@ -270,10 +277,12 @@ bool store_mailbox_rename(struct store_txn *txn, struct str from, struct str to)
 	CLEANUP(buf_release) struct buf to_memory = BUF_WITH_LIMIT(LIMIT_MAILBOX_NAME_MAX);
 	from = mailbox_path(str_first(from, LIMIT_MAILBOX_NAME_MAX + 1), &from_memory);
 	to = mailbox_path(str_first(to, LIMIT_MAILBOX_NAME_MAX + 1), &to_memory);
-	if (!find(txn, from))
+	if (!find(txn, from) && !has_children(txn, from))
 		return txn_set_fail(txn, FAIL_NOT_FOUND, "there is no mailbox %.*s", STR_ARG(from));
 	if (!check_new_name(txn, to) || !longest_fits(txn, from, to))
 		return false;
+	if (has_children(txn, to))
+		return txn_set_fail(txn, FAIL_EXISTS, "there are mailboxes below %.*s", STR_ARG(to));
 	if (str_equal(from, STR("INBOX")))
 		return rename_inbox(txn, to);
 	if (str_starts(to, from) && to.data[from.length] == '/')
@@ -287,24 +296,17 @@ bool store_mailbox_rename(struct store_txn *txn, struct str from, struct str to)
 	return txn_ok(txn);
 }
 
-static bool has_children(struct store_txn *txn, struct str name)
-{
-	sqlite3_stmt *query = txn_query(txn, "SELECT 1 FROM mailbox WHERE name > ?1 || '/' AND name < ?1 || '0' LIMIT 1");
-	bind_text(query, 1, name);
-	return txn_number(txn, query);
-}
-
 /* The name goes at once, the placements later in steps (store_maintain): there may be a million. */
-bool store_mailbox_delete(struct store_txn *txn, struct str name)
+bool store_mailbox_delete(struct store_txn *txn, struct str name, uint64_t *id)
 {
-	uint64_t id = 0;
 	CLEANUP(buf_release) struct buf memory = BUF_WITH_LIMIT(LIMIT_MAILBOX_NAME_MAX);
 	name = mailbox_path(str_first(name, LIMIT_MAILBOX_NAME_MAX + 1), &memory);
-	if (!store_mailbox_find(txn, name, &id))
-		return false;
-	if (str_equal(name, STR("INBOX")) || has_children(txn, name))
+	*id = find(txn, name);
+	if (str_equal(name, STR("INBOX")) || (!*id && has_children(txn, name)))
 		return txn_set_fail(txn, FAIL_DENIED, "mailbox %.*s can't be deleted", STR_ARG(name));
-	struct mailbox_state *mailbox = mailbox_state(txn, id);
+	if (!*id)
+		return txn_set_fail(txn, FAIL_NOT_FOUND, "there is no mailbox %.*s", STR_ARG(name));
+	struct mailbox_state *mailbox = mailbox_state(txn, *id);
 	if (!mailbox)
 		return false;
 	txn->messages_change -= (int64_t)mailbox->messages;
@@ -313,10 +315,10 @@ bool store_mailbox_delete(struct store_txn *txn, struct str name)
 	mailbox->changed = true;
 	mailbox_write_back(txn);
 	sqlite3_stmt *query = txn_query(txn, "UPDATE mailbox SET name = NULL WHERE id = ?");
-	bind_u64(query, 1, id);
+	bind_u64(query, 1, *id);
 	txn_run(txn, query);
-	index_note_unknown(txn, id);
-	annotation_drop(txn, id);
+	index_note_unknown(txn, *id);
+	annotation_drop(txn, *id);
 	mailbox_forget_all(txn->store);
 	txn->mailboxes_changed = true;
 	return txn_ok(txn);

@@ -43,12 +43,12 @@ static void create_makes_parents_and_fresh_uidvalidity(void **state)
 	make_mailbox(account, "a/b/c");
 	uint32_t first = mailbox_now(account, "a/b/c").uidvalidity;
 	assert_int_not_equal(mailbox_now(account, "a").uidvalidity, mailbox_now(account, "a/b").uidvalidity);
-	uint64_t id = 0;
+	uint64_t id = 0, gone;
 	struct store_txn *txn = store_begin(account->store);
 	assert_false(store_mailbox_create(txn, STR("inbox"), STORE_USE_NONE, &id));
 	assert_int_equal(failure_of(&txn), FAIL_EXISTS);
 	txn = store_begin(account->store);
-	assert_true(store_mailbox_delete(txn, STR("a/b/c")));
+	assert_true(store_mailbox_delete(txn, STR("a/b/c"), &gone));
 	commit(&txn);
 	make_mailbox(account, "a/b/c");
 	assert_true(mailbox_now(account, "a/b/c").uidvalidity > first);
@@ -105,14 +105,16 @@ static void delete_frees_at_once_and_purges_later(void **state)
 	struct store_placed placed = { .message = 0 };
 	for (uint64_t i = 1; i <= 250; i++)
 		placed = deliver_text(account, id, i, "mail");
+	uint64_t gone;
 	struct store_txn *txn = store_begin(account->store);
-	assert_false(store_mailbox_delete(txn, STR("a")));
+	assert_true(store_mailbox_delete(txn, STR("a"), &gone));
+	assert_false(store_mailbox_delete(txn, STR("a"), &gone)); /* a level that is no mailbox */
 	assert_int_equal(failure_of(&txn), FAIL_DENIED);
 	txn = store_begin(account->store);
-	assert_false(store_mailbox_delete(txn, STR("INBOX")));
+	assert_false(store_mailbox_delete(txn, STR("INBOX"), &gone));
 	assert_int_equal(failure_of(&txn), FAIL_DENIED);
 	txn = store_begin(account->store);
-	assert_true(store_mailbox_delete(txn, STR("a/b")));
+	assert_true(store_mailbox_delete(txn, STR("a/b"), &gone));
 	commit(&txn);
 	struct store_usage usage;
 	store_usage(account->store, &usage);
@@ -132,6 +134,7 @@ static void delete_frees_at_once_and_purges_later(void **state)
 static void subscriptions_outlive_mailboxes(void **state)
 {
 	struct account *account = *state;
+	uint64_t gone;
 	make_mailbox(account, "a");
 	struct store_txn *txn = store_begin(account->store);
 	assert_true(store_subscribe(txn, STR("a"), true));
@@ -140,7 +143,7 @@ static void subscriptions_outlive_mailboxes(void **state)
 	commit(&txn);
 	assert_true(mailbox_now(account, "a").subscribed);
 	txn = store_begin(account->store);
-	assert_true(store_mailbox_delete(txn, STR("a")));
+	assert_true(store_mailbox_delete(txn, STR("a"), &gone));
 	commit(&txn);
 	CLEANUP(store_reader_release) struct store_reader *reader = store_reader_acquire(account->store, NULL);
 	struct store_mailboxes names = {};
@@ -194,8 +197,9 @@ static void a_new_account_has_its_first_mailboxes(void **state)
 	make_mailbox(&account, "more");
 	assert_int_equal(mailbox_now(&account, "more").uidvalidity, 10);
 	/* they are not made again */
+	uint64_t gone;
 	struct store_txn *txn = store_begin(account.store);
-	assert_true(store_mailbox_delete(txn, STR("Drafts")));
+	assert_true(store_mailbox_delete(txn, STR("Drafts"), &gone));
 	commit(&txn);
 	assert_true(store_close(&account.store, NULL));
 	account.store = store_open(account.directory, &options, &fail);

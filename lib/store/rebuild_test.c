@@ -319,7 +319,7 @@ static void annotations_are_kept(void **state)
 	annotate(account, 0, "/private/empty", str_from(NULL, 0));
 	annotate(account, work, "/private/comment", STR(""));
 	struct store_txn *txn = store_begin(account->store);
-	assert_true(store_mailbox_delete(txn, STR("gone")));
+	assert_true(store_mailbox_delete(txn, STR("gone"), &(uint64_t){ 0 }));
 	commit(&txn);
 	deliver_text(account, work, 2, "mail number two\r\n");
 	care_for(account, 1800001000, 0);

@@ -247,11 +247,12 @@ struct store_mailbox {
 /* Missing parents are made as well. FAIL_EXISTS, FAIL_INVALID (not a name), FAIL_LIMIT. */
 bool store_mailbox_create(struct store_txn *txn, struct str name, enum store_special_use use, uint64_t *id);
 
-/* Children move along; INBOX leaves an empty INBOX and its children where they are, RFC 9051 §6.3.6. */
+/* Children move along, also those of a level that is no mailbox; INBOX leaves an empty INBOX and its children where they are, RFC 9051 §6.3.6. */
 bool store_mailbox_rename(struct store_txn *txn, struct str from, struct str to);
 
-/* Not INBOX and not one with children (FAIL_DENIED). */
-bool store_mailbox_delete(struct store_txn *txn, struct str name);
+/* *id: what it was. Children stay, below a level that is no mailbox any more (RFC 9051 §6.3.5); such a level can't be deleted,
+ * nor can INBOX (FAIL_DENIED). */
+bool store_mailbox_delete(struct store_txn *txn, struct str name, uint64_t *id);
 bool store_mailbox_use(struct store_txn *txn, uint64_t id, enum store_special_use use);
 
 /* Of a name, whether a mailbox has it or not, RFC 9051 §6.3.7. */

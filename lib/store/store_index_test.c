@@ -153,7 +153,7 @@ static void deleted_mailbox(void **state)
 	CLEANUP(store_index_close) struct store_index *index = open_index(account, mailbox);
 	CLEANUP(store_reader_release) struct store_reader *reader = store_reader_acquire(account->store, NULL);
 	struct store_txn *txn = store_begin(account->store);
-	store_mailbox_delete(txn, STR("gone"));
+	store_mailbox_delete(txn, STR("gone"), &(uint64_t){ 0 });
 	commit(&txn);
 	for (int twice = 0; twice < 2; twice++) {
 		CLEANUP(fail_free) struct fail *fail = NULL;

@@ -548,7 +548,7 @@ static void delete_mailbox(struct office *o, struct account *a)
 		mark(o, "expunging %u %llu", a->number, U(l.mails.items[i].number));
 	mark(o, "deleting %u %llu", a->number, U(l.mailbox.id));
 	struct store_txn *txn = store_begin(a->store);
-	store_mailbox_delete(txn, l.mailbox.name);
+	store_mailbox_delete(txn, l.mailbox.name, &(uint64_t){ 0 });
 	commit_or_complain(a, &txn, &done);
 	if (done)
 		mark(o, "deleted %u %llu", a->number, U(l.mailbox.id));

@@ -160,8 +160,7 @@ void imap_delete(struct imap_session *s)
 		return;
 	}
 	CLEANUP(store_rollback) struct store_txn *txn = store_begin(s->session->account->store);
-	if (store_mailbox_find(txn, name, &id))
-		store_mailbox_delete(txn, name);
+	store_mailbox_delete(txn, name, &id);
 	if (!store_commit(&txn, &fail)) {
 		if (fail->kind == FAIL_DENIED)
 			imap_no(s, "HASCHILDREN", IMAP_SAY_HAS_CHILDREN, NULL);
