@@ -3,6 +3,7 @@
 import base64
 import email
 import email.policy
+import imaplib
 import re
 import socket
 import struct
@@ -449,6 +450,62 @@ class Tests:
             reply = client.transact(SENDER, [small], b"Subject: no SIZE\r\n\r\n" + b"x" * 30000 + b"\r\n", beginning="5")
             check(reply.startswith("552 5.2.2"), reply)
         self.nothing_for(small)
+
+    def room_again(self):
+        user = self.user()
+        self.instance.ctl("account", "set", user, "quota-messages", "1")
+
+        def answer(command):
+            with self.instance.smtp() as client:
+                client.say(f"MAIL FROM:<{SENDER}>", "250")
+                return client.ask(command)[:9]
+
+        def fill():
+            with self.instance.smtp() as client:
+                self.instance.wait_delivered(client.transact(SENDER, [user], b"Subject: one\r\n\r\n"))
+            equal(answer(f"RCPT TO:<{user}>"), "452 4.2.2", "a full account")
+
+        fill()
+        with self.instance.pop3(user) as client:
+            client.ok("DELE 1")
+            client.ok("QUIT")
+        e2e.until(lambda: answer(f"RCPT TO:<{user}>").startswith("250"), "room after QUIT of POP3")
+        fill()
+        with imaplib.IMAP4("127.0.0.1", self.instance.port("imap")) as client:
+            client.login(user, e2e.PASSWORD)
+            client.select()
+            client.store("1", "+FLAGS", "\\Deleted")
+            client.expunge()
+            e2e.until(lambda: answer(f"RCPT TO:<{user}>").startswith("250"), "room after EXPUNGE, the session goes on")
+            client.create("other")
+            client.append("other", None, None, b"Subject: x\r\n\r\n")
+            e2e.until(lambda: answer(f"RCPT TO:<{user}>") == "452 4.2.2", "full after APPEND")
+            client.delete("other")
+            e2e.until(lambda: answer(f"RCPT TO:<{user}>").startswith("250"), "room after DELETE")
+
+    def a_limit_of_ones_own(self):
+        user = self.user()
+        with imaplib.IMAP4("127.0.0.1", self.instance.port("imap")) as client, self.instance.smtp() as smtp:
+            client.login(user, e2e.PASSWORD)
+
+            def answer():
+                smtp.ask("RSET")
+                smtp.say(f"MAIL FROM:<{SENDER}>", "250")
+                return smtp.ask(f"RCPT TO:<{user}>")[:9]
+
+            self.instance.wait_delivered(smtp.transact(SENDER, [user], b"Subject: one\r\n\r\n"))
+            equal(client.setquota('""', "(MESSAGE 1)")[0], "OK", "SETQUOTA")
+            e2e.until(lambda: answer() == "452 4.2.2", "the own limit holds")
+            client.setquota('""', "(MESSAGE 2)")
+            e2e.until(lambda: answer().startswith("250"), "a higher own limit")
+            self.instance.ctl("account", "set", user, "quota-messages", "1")
+            e2e.until(lambda: answer() == "452 4.2.2", "the administrator's limit, which is lower")
+            self.instance.ctl("account", "set", user, "quota-messages", "5")
+            e2e.until(lambda: answer().startswith("250"), "the own limit again")
+            client.setquota('""', "(MESSAGE 1)")
+            e2e.until(lambda: answer() == "452 4.2.2", "the own limit holds")
+            client.setquota('""', "()")
+            e2e.until(lambda: answer().startswith("250"), "no own limit")
 
     def lmtp_answers_each(self):
         good, full, late = self.user(), self.user(), self.user()

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 enum {
+	USAGE_AFTER_MS = 50,        /* queue hears of what sessions added and removed at most so often */
 	CARE_AFTER_MS = 2000,       /* quiet for so long: the store is tended */
 	CARE_STEP_MS = 20,
 	CARE_BYTES = 1 << 20,
@@ -110,6 +111,15 @@ static const struct ipc_permit permits[] = {
 	{ MSG_DRAIN, ANY, 0, on_drain },
 };
 
+/* Gathered, for sessions that change much. */
+static void tell_usage(void *owner)
+{
+	struct account *a = owner;
+	a->usage_due = false;
+	atomic_store(&a->usage_noted, false);
+	delivery_tell_usage(a);
+}
+
 static void on_session_ended(void *owner, uint32_t events)
 {
 	struct account *a = owner;
@@ -118,6 +128,11 @@ static void on_session_ended(void *owner, uint32_t events)
 	if (read(a->session_ended, &count, sizeof count) == (ssize_t)sizeof count)
 		account_note_work(a);
 	session_forget_over(a);
+	if (!atomic_load(&a->usage_noted))
+		delivery_tell_usage(a);
+	else if (!a->usage_due)
+		loop_start_timer(a->daemon.loop, &a->usage_timer, USAGE_AFTER_MS, tell_usage, a);
+	a->usage_due = atomic_load(&a->usage_noted);
 	if (session_count(a) == 0 && !a->waiting)
 		delivery_unwatch(a);
 	if (atomic_exchange(&a->rest, false))
@@ -130,12 +145,23 @@ static void on_session_ended(void *owner, uint32_t events)
 	session_interrupt_all(a);
 }
 
-void account_restart(struct account *a)
+static void wake(struct account *a)
 {
 	uint64_t one = 1;
-	atomic_store(&a->restart, true);
 	ssize_t written = write(a->session_ended, &one, sizeof one);
 	(void)written; /* the counter can't overflow: main reads it */
+}
+
+void account_note_usage(struct account *a)
+{
+	if (!atomic_exchange(&a->usage_noted, true))
+		wake(a);
+}
+
+void account_restart(struct account *a)
+{
+	atomic_store(&a->restart, true);
+	wake(a);
 }
 
 /* A directory without a store is new, or a crash came too early: it has its name for good before anything in it is

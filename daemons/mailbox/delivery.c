@@ -25,14 +25,31 @@ struct delivery_batch {
 	struct delivered_item items[BATCH_MAX];
 };
 
+static const struct store_usage *usage_to_tell(struct account *a)
+{
+	store_usage(a->store, &a->usage_told);
+	return &a->usage_told;
+}
+
+void delivery_tell_usage(struct account *a)
+{
+	struct store_usage before = a->usage_told;
+	const struct store_usage *usage = usage_to_tell(a);
+	if (!a->has_queue || memcmp(&before, usage, sizeof before) == 0)
+		return;
+	const struct msg_stored stored = {
+		.used_bytes = usage->bytes, .used_messages = usage->messages, .limit_bytes = usage->bytes_max, .limit_messages = usage->messages_max,
+	};
+	msg_stored_send(&a->queue.channel, 0, &stored, -1);
+}
+
 static void report_failed(struct account *a, const struct delivered_item *item, const struct fail *fail)
 {
-	struct store_usage usage;
-	store_usage(a->store, &usage);
+	const struct store_usage *usage = usage_to_tell(a);
 	struct msg_delivered answer = {
 		.journal = item->journal, .sequence = item->place.sequence, .recipient = item->place.recipient,
 		.result = 1 + (uint32_t)fail->kind, .text = str_first(str_of(fail->text), 300),
-		.used_bytes = usage.bytes, .used_messages = usage.messages, .limit_bytes = usage.bytes_max, .limit_messages = usage.messages_max,
+		.used_bytes = usage->bytes, .used_messages = usage->messages, .limit_bytes = usage->bytes_max, .limit_messages = usage->messages_max,
 	};
 	if (a->has_queue)
 		msg_delivered_send(&a->queue.channel, 0, &answer, -1);
@@ -41,16 +58,15 @@ static void report_failed(struct account *a, const struct delivered_item *item, 
 /* Neighbours of one journal in one frame. */
 static void report_stored(struct account *a, const struct delivery_batch *batch)
 {
-	struct store_usage usage;
-	store_usage(a->store, &usage);
+	const struct store_usage *usage = usage_to_tell(a);
 	for (size_t i = 0; a->has_queue && i < batch->count;) {
 		CLEANUP(buf_release) struct buf places = BUF_WITH_LIMIT(BATCH_MAX * sizeof(struct delivery_place));
 		const struct ipc_id journal = batch->items[i].journal;
 		for (; i < batch->count && memcmp(&batch->items[i].journal, &journal, sizeof journal) == 0; i++)
 			delivery_place_add(&places, &batch->items[i].place);
 		struct msg_stored stored = {
-			.journal = journal, .places = buf_str(&places), .used_bytes = usage.bytes, .used_messages = usage.messages,
-			.limit_bytes = usage.bytes_max, .limit_messages = usage.messages_max,
+			.journal = journal, .places = buf_str(&places), .used_bytes = usage->bytes, .used_messages = usage->messages,
+			.limit_bytes = usage->bytes_max, .limit_messages = usage->messages_max,
 		};
 		msg_stored_send(&a->queue.channel, 0, &stored, -1);
 	}
@@ -260,6 +276,7 @@ static bool on_quota(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (!msg_quota_read(frame, &quota) || quota.account != a->number)
 		return false;
 	store_set_quota(a->store, quota.limit_bytes, quota.limit_messages);
+	delivery_tell_usage(a);
 	return true;
 }
 
@@ -286,7 +303,6 @@ static void queue_ended(struct ipc_peer *peer, const char *why)
 bool delivery_wire(struct account *a, struct ipc_frame *frame)
 {
 	int descriptor = ipc_take_descriptor(frame);
-	struct store_usage usage;
 	if (descriptor < 0)
 		return false;
 	if (a->has_queue)
@@ -295,10 +311,10 @@ bool delivery_wire(struct account *a, struct ipc_frame *frame)
 	a->queue.owner = a;
 	ipc_peer_start(&a->queue, a->daemon.loop, descriptor, permits, COUNT_OF(permits), queue_ended);
 	a->has_queue = true;
-	store_usage(a->store, &usage);
+	const struct store_usage *usage = usage_to_tell(a);
 	struct msg_mailbox_opened opened = {
-		.unclean = a->replaying, .used_bytes = usage.bytes, .used_messages = usage.messages,
-		.limit_bytes = usage.bytes_max, .limit_messages = usage.messages_max,
+		.unclean = a->replaying, .used_bytes = usage->bytes, .used_messages = usage->messages,
+		.limit_bytes = usage->bytes_max, .limit_messages = usage->messages_max,
 	};
 	msg_mailbox_opened_send(&a->queue.channel, 0, &opened, -1);
 	if (session_count(a) || a->waiting)

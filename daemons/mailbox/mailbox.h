@@ -48,8 +48,12 @@ struct account {
 	struct session *sessions;    /* running; under the lock */
 	struct session *over;        /* have ended; under the lock */
 	unsigned session_count;      /* under the lock */
-	int session_ended;           /* eventfd: a session's thread ended */
+	int session_ended;           /* eventfd: a session's thread ended, or has something to say */
 	struct watch session_ended_watch;
+	atomic_bool usage_noted;     /* a session changed what is used or allowed; queue will hear */
+	bool usage_due;              /* usage_timer runs */
+	struct timer usage_timer;
+	struct store_usage usage_told;
 	atomic_bool restart;         /* a session wants the process to end and the next one to begin */
 	atomic_bool rest;            /* posthornctl, which goes through all accounts, has done with this one */
 	bool was_rebuilt;            /* when this process began: repair.h */
@@ -91,6 +95,9 @@ void account_serve(struct account *a, uint64_t number, int control);
 /* Something was done: the quiet time begins anew. */
 void account_note_work(struct account *a);
 
+/* From a session's thread: what the account uses, or may use, has changed; queue hears of it soon. */
+void account_note_usage(struct account *a);
+
 /* From a session's thread: ends this process as if it were idle. Once the session is interrupted, whoever asks master for the
  * account gets the next process. */
 void account_restart(struct account *a);
@@ -100,6 +107,10 @@ bool delivery_wire(struct account *a, struct ipc_frame *frame);
 
 /* Commits and acknowledges what has come in this round. */
 void delivery_commit(struct account *a);
+
+/* Tells queue what is used, and what holds, when that is not what it knows: mail for a full account is refused at RCPT, and
+ * taken again as soon as there is room. */
+void delivery_tell_usage(struct account *a);
 
 /* Sees to it that queue holds no mail back while there are sessions: the first one begins (catching_up says whether it must
  * wait until what queue has is here), the last one ended. */

@@ -245,7 +245,8 @@ void transaction_token_known(struct queue *q);
 
 struct usage {
 	uint64_t used_bytes, used_messages;
-	uint64_t limit_bytes, limit_messages; /* 0: none */
+	uint64_t limit_bytes, limit_messages; /* auth's; 0: none */
+	uint64_t told_bytes, told_messages;   /* those that the mailbox keeps to: lower ones are its owner's */
 };
 
 /* May it take one more mail of that size? Counts what is on its way to it. */

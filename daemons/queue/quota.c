@@ -28,15 +28,21 @@ static bool fits(uint64_t used, uint64_t coming, uint64_t more, uint64_t limit)
 	return !__builtin_add_overflow(used, coming, &sum) && !__builtin_add_overflow(sum, more, &sum) && sum <= limit;
 }
 
+static uint64_t lower(uint64_t limit, uint64_t told)
+{
+	return told && (!limit || told < limit) ? told : limit;
+}
+
 enum verdict_kind quota_check(const struct account *a, uint64_t size)
 {
 	const struct usage *u = &a->usage;
 	if (a->coming_messages >= LIMIT_QUEUE_ACCOUNT_MAX)
 		return VERDICT_TEMPORARY;
-	if (u->limit_bytes && size > u->limit_bytes)
+	uint64_t limit_bytes = lower(u->limit_bytes, u->told_bytes), limit_messages = lower(u->limit_messages, u->told_messages);
+	if (limit_bytes && size > limit_bytes)
 		return VERDICT_TOO_BIG_FOR_ACCOUNT;
-	bool has_room = fits(u->used_bytes, a->coming_bytes, size, u->limit_bytes) &&
-	                fits(u->used_messages, a->coming_messages, 1, u->limit_messages);
+	bool has_room = fits(u->used_bytes, a->coming_bytes, size, limit_bytes) &&
+	                fits(u->used_messages, a->coming_messages, 1, limit_messages);
 	return has_room ? VERDICT_OK : VERDICT_OVER_QUOTA;
 }
 
@@ -47,12 +53,15 @@ static void tell_limit(struct account *a)
 	msg_quota_send(&a->peer.channel, 0, &quota, -1);
 }
 
-/* What is used is the mailbox's word, limits are auth's: a mailbox process that begins knows of none. */
+/* What is used is the mailbox's word, limits are auth's, but for lower ones of the owner's own: a mailbox process that begins
+ * knows of none. It answers QUOTA only when something changes by it. */
 void quota_note(struct account *a, const struct usage *usage)
 {
 	struct usage before = a->usage;
 	a->usage.used_bytes = usage->used_bytes;
 	a->usage.used_messages = usage->used_messages;
+	a->usage.told_bytes = usage->limit_bytes;
+	a->usage.told_messages = usage->limit_messages;
 	if (usage->limit_bytes != a->usage.limit_bytes || usage->limit_messages != a->usage.limit_messages)
 		tell_limit(a);
 	a->queue->usage_changed |= memcmp(&before, &a->usage, sizeof before) != 0;
@@ -61,7 +70,10 @@ void quota_note(struct account *a, const struct usage *usage)
 void quota_limit(struct queue *q, const struct msg_quota *quota)
 {
 	struct account *a = account_get(q, quota->account);
-	q->usage_changed |= a->usage.limit_bytes != quota->limit_bytes || a->usage.limit_messages != quota->limit_messages;
+	bool changed = a->usage.limit_bytes != quota->limit_bytes || a->usage.limit_messages != quota->limit_messages;
+	q->usage_changed |= changed;
+	if (changed && !a->opened) /* what it keeps to now, it says when it opens */
+		a->usage.told_bytes = a->usage.told_messages = 0;
 	a->usage.limit_bytes = quota->limit_bytes;
 	a->usage.limit_messages = quota->limit_messages;
 	if (a->opened)

@@ -39,6 +39,7 @@ static const struct {
 	{ "STATUS=SIZE", INSIDE },                 /* RFC 8438 */
 	{ "STATUS=DELETED", INSIDE },              /* RFC 9051 §6.3.11 */
 	{ "QUOTA", INSIDE },                       /* RFC 9208 */
+	{ "QUOTASET", INSIDE },                    /* RFC 9208 §4.1.3 */
 	{ "QUOTA=RES-STORAGE", INSIDE },
 	{ "QUOTA=RES-MESSAGE", INSIDE },
 	{ "METADATA", INSIDE },                    /* RFC 5464 */

@@ -7,7 +7,7 @@
  * placement_message tells whether a message still has a place. What changed since a modseq, which a client that comes
  * back asks for (RFC 7162), is found by the pages that hold it (uid_page.h).
  */
-enum { SCHEMA_VERSION = 2, APPLICATION = 0x506f7374 };
+enum { SCHEMA_VERSION = 3, APPLICATION = 0x506f7374 };
 
 #define PAGE_TABLE                                                                             \
 	"CREATE TABLE page(mailbox INTEGER NOT NULL, number INTEGER NOT NULL, modseq INTEGER NOT NULL," \
@@ -19,7 +19,8 @@ enum { SCHEMA_VERSION = 2, APPLICATION = 0x506f7374 };
 static const char schema[] =
 	"CREATE TABLE account(id INTEGER PRIMARY KEY CHECK(id = 1), uidvalidity INTEGER NOT NULL, modseq INTEGER NOT NULL,"
 	" message_next INTEGER NOT NULL, checkpoint_modseq INTEGER NOT NULL DEFAULT 0,"
-	" checkpoint_rows INTEGER NOT NULL DEFAULT 0, checkpoint_segment INTEGER NOT NULL DEFAULT 0);"
+	" checkpoint_rows INTEGER NOT NULL DEFAULT 0, checkpoint_segment INTEGER NOT NULL DEFAULT 0,"
+	" own_bytes INTEGER NOT NULL DEFAULT 0, own_messages INTEGER NOT NULL DEFAULT 0);"
 
 	"CREATE TABLE mailbox(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, uidvalidity INTEGER NOT NULL,"
 	" uidnext INTEGER NOT NULL, highestmodseq INTEGER NOT NULL, special_use INTEGER NOT NULL, messages INTEGER NOT "
@@ -66,6 +67,8 @@ static const char *const migrations[SCHEMA_VERSION] = {
 	      "ALTER TABLE mailbox ADD COLUMN paged INTEGER NOT NULL DEFAULT 1;"
 	      "ALTER TABLE mailbox ADD COLUMN recent INTEGER NOT NULL DEFAULT 1;"
 	      "ALTER TABLE tombstone ADD COLUMN count INTEGER NOT NULL DEFAULT 1;",
+	[2] = "ALTER TABLE account ADD COLUMN own_bytes INTEGER NOT NULL DEFAULT 0;"
+	      "ALTER TABLE account ADD COLUMN own_messages INTEGER NOT NULL DEFAULT 0;",
 };
 
 static bool read_number(struct database *db, const char *sql, int64_t *number, struct fail **fail)

@@ -85,7 +85,7 @@ bool store_load_counters(struct store *store, struct fail **fail)
 	sqlite3_stmt *query = database_query(
 		&store->writer, "SELECT message_next, max(modseq, (SELECT coalesce(max(highestmodseq), 0) FROM mailbox)),"
 						" (SELECT coalesce(sum(bytes), 0) FROM mailbox WHERE name NOT NULL),"
-						" (SELECT coalesce(sum(messages), 0) FROM mailbox WHERE name NOT NULL) FROM account");
+						" (SELECT coalesce(sum(messages), 0) FROM mailbox WHERE name NOT NULL), own_bytes, own_messages FROM account");
 	enum database_step step = database_step(&store->writer, query, fail);
 	if (step != DATABASE_ROW)
 		return step == DATABASE_DONE ? fail_set(fail, FAIL_CORRUPT, "meta.db has no account row") : false;
@@ -93,6 +93,8 @@ bool store_load_counters(struct store *store, struct fail **fail)
 	store->modseq = column_u64(query, 1);
 	atomic_store(&store->bytes, column_u64(query, 2));
 	atomic_store(&store->messages, column_u64(query, 3));
+	atomic_store(&store->own_bytes, column_u64(query, 4));
+	atomic_store(&store->own_messages, column_u64(query, 5));
 	database_done(query);
 	return true;
 }
@@ -605,14 +607,37 @@ bool store_barrier(struct store *store, struct fail **fail)
 
 /* ---- quota ---- */
 
+static uint64_t lower_limit(uint64_t administrators, uint64_t own)
+{
+	return own && (!administrators || own < administrators) ? own : administrators;
+}
+
 void store_usage(struct store *store, struct store_usage *usage)
 {
 	*usage = (struct store_usage){ atomic_load(&store->bytes), atomic_load(&store->messages),
-		                           atomic_load(&store->bytes_max), atomic_load(&store->messages_max) };
+		                           lower_limit(atomic_load(&store->bytes_max), atomic_load(&store->own_bytes)),
+		                           lower_limit(atomic_load(&store->messages_max), atomic_load(&store->own_messages)) };
 }
 
 void store_set_quota(struct store *store, uint64_t bytes_max, uint64_t messages_max)
 {
 	atomic_store(&store->bytes_max, bytes_max);
 	atomic_store(&store->messages_max, messages_max);
+}
+
+bool store_set_own_quota(struct store *store, uint64_t bytes_max, uint64_t messages_max, struct fail **fail)
+{
+	uint64_t bytes = atomic_load(&store->bytes_max), messages = atomic_load(&store->messages_max);
+	if (lower_limit(bytes, bytes_max) < bytes_max || lower_limit(messages, messages_max) < messages_max)
+		return fail_set(fail, FAIL_DENIED, "the administrator's limit is lower");
+	CLEANUP(store_rollback) struct store_txn *txn = store_begin(store);
+	sqlite3_stmt *query = txn_query(txn, "UPDATE account SET own_bytes = ?, own_messages = ?");
+	bind_u64(query, 1, bytes_max);
+	bind_u64(query, 2, messages_max);
+	txn_run(txn, query);
+	if (!store_commit(&txn, fail))
+		return false;
+	atomic_store(&store->own_bytes, bytes_max);
+	atomic_store(&store->own_messages, messages_max);
+	return true;
 }

@@ -449,11 +449,16 @@ void store_unlisten(struct store *store, struct store_listener *listener);
 
 /* ---- quota ---- */
 
+/* A limit is 0 where there is none. What holds is the lower of the administrator's, which is told anew after each open, and
+ * the owner's own, which is kept here (not through a rebuild). */
 struct store_usage {
 	uint64_t bytes, messages, bytes_max, messages_max;
 };
 void store_usage(struct store *store, struct store_usage *usage);
 void store_set_quota(struct store *store, uint64_t bytes_max, uint64_t messages_max);
+
+/* Durable. FAIL_DENIED: above the administrator's. */
+bool store_set_own_quota(struct store *store, uint64_t bytes_max, uint64_t messages_max, struct fail **fail);
 
 /* ---- care ---- */
 

@@ -126,7 +126,7 @@ struct store {
 	struct store_maildrop *maildrops;
 	struct store_index *indexes;
 
-	atomic_uint_fast64_t bytes, messages, bytes_max, messages_max;
+	atomic_uint_fast64_t bytes, messages, bytes_max, messages_max, own_bytes, own_messages;
 };
 
 struct store_reader {

@@ -1,5 +1,7 @@
 #include "imap_quota.h"
 
+#include "log.h"
+
 /* RFC 9208 §5.1: in units of 1,024 octets. What is used counts in full, or a full account would look like one with
  * room. */
 static uint64_t in_units(uint64_t bytes)
@@ -50,20 +52,55 @@ void imap_getquotaroot(struct imap_session *s)
 	imap_ok(s, "", IMAP_SAY_DONE, NULL);
 }
 
+struct wish {
+	uint64_t storage, messages; /* 0: no limit */
+	bool unknown, nothing;
+};
+
+/* setquota-list: RFC 9208 §7. What is not named has no limit any more. */
+static struct wish parse_wish(struct imap_parser *p)
+{
+	struct wish wish = {};
+	for (imap_parse_list_begin(p); imap_parse_list_next(p);) {
+		struct str resource = imap_parse_atom(p);
+		imap_parse_space(p);
+		uint64_t limit = imap_parse_number(p, INT64_MAX / 1024);
+		wish.nothing |= limit == 0;
+		if (str_equal_nocase(resource, STR("STORAGE")))
+			wish.storage = limit * 1024;
+		else if (str_equal_nocase(resource, STR("MESSAGE")))
+			wish.messages = limit;
+		else
+			wish.unknown = true;
+	}
+	return wish;
+}
+
+/* One may limit oneself below what the administrator gave. A limit of 0 would only shut mail out for good. */
 void imap_setquota(struct imap_session *s)
 {
+	CLEANUP(fail_free) struct fail *fail = NULL;
 	imap_parse_space(&s->parser);
 	struct str root = imap_parse_astring(&s->parser);
 	imap_parse_space(&s->parser);
-	for (imap_parse_list_begin(&s->parser); imap_parse_list_next(&s->parser);) {
-		imap_parse_atom(&s->parser);
-		imap_parse_space(&s->parser);
-		imap_parse_number(&s->parser, INT64_MAX);
-	}
+	struct wish wish = parse_wish(&s->parser);
 	if (!imap_arguments_end(s))
 		return;
-	if (root.length)
+	if (root.length) {
 		imap_no(s, "NONEXISTENT", IMAP_SAY_NO_QUOTA_ROOT, NULL);
-	else
-		imap_no(s, "NOPERM", IMAP_SAY_NOT_ALLOWED, NULL);
+		return;
+	}
+	if (wish.unknown || wish.nothing) {
+		imap_no(s, "CANNOT", IMAP_SAY_INVALID, NULL);
+		return;
+	}
+	if (!store_set_own_quota(s->session->account->store, wish.storage, wish.messages, &fail)) {
+		imap_no_fail(s, fail);
+		return;
+	}
+	account_note_usage(s->session->account);
+	log_event(LOG_INFO, s->session->connection, "own-quota", LOG_TEXT("account", str_of(s->session->address)),
+	          LOG_NUMBER("bytes", wish.storage), LOG_NUMBER("messages", wish.messages));
+	write_quota(s);
+	imap_ok(s, "", IMAP_SAY_DONE, NULL);
 }

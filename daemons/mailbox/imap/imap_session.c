@@ -147,6 +147,14 @@ bool imap_tell_changes(struct imap_session *s, bool may_expunge)
 	return false;
 }
 
+static void note_usage(struct imap_session *s, const struct store_usage *before)
+{
+	struct store_usage now;
+	store_usage(s->session->account->store, &now);
+	if (now.bytes != before->bytes || now.messages != before->messages)
+		account_note_usage(s->session->account);
+}
+
 static void carry_out(struct imap_session *s)
 {
 	imap_parser_init(&s->parser, s->arena, buf_str(&s->collector.text), imap_is_utf8(s));
@@ -159,7 +167,10 @@ static void carry_out(struct imap_session *s)
 	}
 	if (!is_allowed(s))
 		return;
+	struct store_usage before;
+	store_usage(s->session->account->store, &before);
 	imap_carry_out(s);
+	note_usage(s, &before);
 	if (!s->over && s->kept.notify)
 		imap_notify_tell(s, imap_may_expunge(s));
 	else if (!s->over)
