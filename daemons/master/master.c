@@ -238,6 +238,7 @@ int main(int argc, char **argv)
 	loop_watch(m.loop, &m.control_watch, m.control_listener, EPOLLIN, control_accept, &m);
 	umask(0077);
 	on_heartbeat(&m);
+	ballast_keep(&m);
 	process_start_missing(&m);
 	log_event(LOG_INFO, 0, "running", LOG_NUMBER("pid", getpid()));
 	loop_run(m.loop);

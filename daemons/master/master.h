@@ -88,6 +88,7 @@ struct master {
 	struct timer restart_timer;
 	struct timer heartbeat_timer;
 	struct timer stop_timer;
+	struct timer ballast_timer;
 	struct back_off {
 		unsigned crashes; /* in a row, each soon after its start */
 		int64_t until_ms; /* no new one before */
@@ -99,6 +100,11 @@ struct master {
 	int control_listener;
 	int auth_control_listener, queue_control_listener, password_listener;
 };
+
+/* ---- ballast.c: room to remove mail on a full disk ---------------------------------------------- */
+
+/* Looks after it from now on; owner is the master. */
+void ballast_keep(void *owner);
 
 /* ---- process.c: starting, wiring, ending ---------------------------------------------------- */
 

@@ -148,6 +148,7 @@
 #define LIMIT_KEYWORDS_PER_MAILBOX 1000
 #define LIMIT_ANNOTATIONS_MAX 1000       /* of an account and its mailboxes, RFC 5464 */
 #define LIMIT_ANNOTATION_SIZE_MAX 65536
+#define LIMIT_BALLAST_SIZE 16777216       /* of the file that goes when the disk is full; APPEND leaves as much free */
 #define LIMIT_UID_GAP 65536              /* added to UIDNEXT and HIGHESTMODSEQ after an unclean stop */
 #define LIMIT_SEARCH_MAIL_MAX 67108864    /* of a mail that is searched: what lies beyond is not looked at */
 #define LIMIT_IMPORT_MAIL_MAX 1073741824  /* a mail that is imported or exported */

@@ -11,6 +11,7 @@
 #include "store_date.h"
 
 #include <pthread.h>
+#include <sys/statvfs.h>
 
 enum { MEMORY_MAX = 8 << 20, URL_SHOWN_MAX = 2000 };
 
@@ -72,6 +73,14 @@ static bool next_text(struct append *a)
 	return true;
 }
 
+/* The last room is for removing mail. */
+static bool disk_has_room(const struct account *account, uint64_t size)
+{
+	struct statvfs facts;
+	uint64_t wanted = size + LIMIT_BALLAST_SIZE;
+	return fstatvfs(account->directory, &facts) != 0 || (uint64_t)facts.f_bavail * facts.f_frsize >= wanted;
+}
+
 /* What would not fit is refused before it comes; what REPLACE sets free is known only afterwards. */
 static bool fits(struct append *a, uint64_t size)
 {
@@ -80,6 +89,8 @@ static bool fits(struct append *a, uint64_t size)
 	uint64_t bytes = usage.bytes + a->total + size;
 	if (!a->replaced && usage.bytes_max && bytes > usage.bytes_max)
 		return fail_set(&a->fail, FAIL_OVER_QUOTA, "%llu octets more are too many", (unsigned long long)size);
+	if (!disk_has_room(a->session->session->account, a->total + size))
+		return fail_set(&a->fail, FAIL_NO_SPACE, "the disk is full");
 	if (a->total + size > LIMIT_IMAP_MULTIAPPEND_MAX)
 		return fail_set(&a->fail, FAIL_TOO_BIG, "all messages together are too large");
 	return true;
