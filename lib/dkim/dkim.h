@@ -46,6 +46,9 @@ void dkim_verifier_free(struct dkim_verifier *v);
 /* For CLEANUP. */
 void dkim_verifier_cleanup(struct dkim_verifier **v);
 
+/* Says which keys will be asked for: waits for nothing. */
+void dkim_verifier_ask_ahead(struct dkim_verifier *v, const struct dns_source *dns);
+
 /* False when there is no signature that looks at the body: nothing need be given. */
 bool dkim_verifier_wants_body(const struct dkim_verifier *v);
 void dkim_verifier_body(struct dkim_verifier *v, struct str piece);

@@ -52,14 +52,27 @@ void dkim_canonical_field(struct buf *out, enum dkim_canonical form, struct str 
 
 /* ---- bodies ---- */
 
+static void digest_gathered(struct dkim_body *b)
+{
+	if (b->gathered_length)
+		must(EVP_DigestUpdate(b->digest, b->gathered, b->gathered_length) == 1);
+	b->gathered_length = 0;
+}
+
 static void give(struct dkim_body *b, struct str octets)
 {
 	uint64_t room = b->limit > b->length ? b->limit - b->length : 0;
 	b->length += octets.length;
 	if (octets.length > room)
 		octets.length = (size_t)room;
-	if (octets.length)
+	if (octets.length > sizeof b->gathered - b->gathered_length)
+		digest_gathered(b);
+	if (octets.length > sizeof b->gathered) {
 		must(EVP_DigestUpdate(b->digest, octets.data, octets.length) == 1);
+	} else if (octets.length) {
+		memcpy(b->gathered + b->gathered_length, octets.data, octets.length);
+		b->gathered_length += octets.length;
+	}
 }
 
 void dkim_body_init(struct dkim_body *b, enum dkim_canonical form, uint64_t limit)
@@ -140,5 +153,6 @@ void dkim_body_finish(struct dkim_body *b, unsigned char hash[32])
 	}
 	if (b->length > 0 || b->form == DKIM_SIMPLE)
 		give(b, STR("\r\n"));
+	digest_gathered(b);
 	must(EVP_DigestFinal_ex(b->digest, hash, NULL) == 1);
 }

@@ -19,6 +19,8 @@ struct dkim_body {
 	uint64_t limit;       /* octets of the canonical form that count: l=; UINT64_MAX: all */
 	uint64_t length;      /* octets of the canonical form so far */
 	EVP_MD_CTX *digest;
+	char gathered[1024];  /* words are short, and each call of the digest has its price */
+	size_t gathered_length;
 	uint64_t empty_lines; /* line ends not given on yet: those at the end of the body do not count */
 	bool blank;           /* relaxed: white space not given on yet */
 	bool after_cr;        /* a CR was seen that may begin a line end */

@@ -2,12 +2,15 @@
 
 #include "dkim_key.h"
 #include "dns_zone.h"
+#include "text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
 
 /* RFC 8463 appendix A */
 static const char rfc_zone[] =
@@ -334,9 +337,49 @@ static void lists_of_tags(void **state)
 	assert_false(dkim_tags_parse(buf_str(&many), &tags));
 }
 
+static bool parse_der(struct arena *arena, const unsigned char *der, size_t length, struct dkim_key *key)
+{
+	CLEANUP(buf_release) struct buf record = BUF_WITH_LIMIT(10000);
+	const char *why = NULL;
+	buf_add_str(&record, STR("v=DKIM1; p="));
+	text_base64_encode(&record, str_from((const char *)der, length));
+	return dkim_key_parse(arena, buf_str(&record), key, &why);
+}
+
+/* The keys that OpenSSL writes, in both forms, are the same when read; cut or changed in length they are none. */
+static void rsa_keys(void **state)
+{
+	static const unsigned sizes[] = { 1024, 2048, 3072 };
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+		CLEANUP(arena_cleanup) struct arena *arena = arena_new(64 << 20);
+		EVP_PKEY *made = EVP_RSA_gen(sizes[i]);
+		unsigned char *forms[2] = {};
+		int lengths[2] = { i2d_PUBKEY(made, &forms[0]), i2d_PublicKey(made, &forms[1]) };
+		for (size_t form = 0; form < 2; form++) {
+			size_t length = (size_t)lengths[form];
+			struct dkim_key key;
+			assert_true(parse_der(arena, forms[form], length, &key));
+			assert_int_equal(key.bits, sizes[i]);
+			assert_int_equal(EVP_PKEY_eq(key.key, made), 1);
+			dkim_key_release(&key);
+			for (size_t cut = 0; cut < length; cut++)
+				assert_false(parse_der(arena, forms[form], cut, &key));
+			for (size_t at = 0; at < 4; at++) {
+				forms[form][at] ^= 1;
+				assert_false(parse_der(arena, forms[form], length, &key));
+				forms[form][at] ^= 1;
+			}
+			OPENSSL_free(forms[form]);
+		}
+		EVP_PKEY_free(made);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rsa_keys),
 		cmocka_unit_test(example_of_rfc_8463), cmocka_unit_test(signed_mail),     cmocka_unit_test(odd_bodies),
 		cmocka_unit_test(canonical_forms),     cmocka_unit_test(errors),          cmocka_unit_test(many_signatures),
 		cmocka_unit_test(lists_of_tags),

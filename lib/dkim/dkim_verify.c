@@ -160,6 +160,18 @@ void dkim_verifier_cleanup(struct dkim_verifier **v)
 	*v = NULL;
 }
 
+static struct str key_name(struct dkim_verifier *v, const struct dkim_signature *s)
+{
+	return arena_printf(v->arena, "%.*s._domainkey.%.*s", STR_ARG(s->selector), STR_ARG(s->domain));
+}
+
+void dkim_verifier_ask_ahead(struct dkim_verifier *v, const struct dns_source *dns)
+{
+	for (size_t i = 0; i < v->count; i++)
+		if (v->candidates[i].body)
+			dns_ask_ahead(dns, v->arena, key_name(v, &v->candidates[i].signature), DNS_TXT);
+}
+
 bool dkim_verifier_wants_body(const struct dkim_verifier *v)
 {
 	return v->body_count > 0;
@@ -180,8 +192,7 @@ static bool fetch_key(struct dkim_verifier *v, const struct dkim_signature *s, c
 	struct dns_answer answer;
 	struct str text;
 	const char *why = "there is no key";
-	dns_ask(dns, v->arena, arena_printf(v->arena, "%.*s._domainkey.%.*s", STR_ARG(s->selector), STR_ARG(s->domain)), DNS_TXT,
-	        &answer);
+	dns_ask(dns, v->arena, key_name(v, s), DNS_TXT, &answer);
 	for (size_t i = 0; i < answer.count && i < DKIM_SIGNATURES_MAX; i++)
 		if (dns_read_txt(v->arena, answer.records[i], &text) && dkim_key_parse(v->arena, text, key, &why))
 			return true;
