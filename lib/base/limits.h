@@ -138,6 +138,16 @@
 #define LIMIT_QUEUE_JOURNALS_TOLD_MAX 64 /* journals that an account's mail may be of; with more nothing is forgotten */
 #define LIMIT_QUEUE_CONTROLS_MAX 20      /* posthornctl at the same time */
 
+/* Milters */
+#define LIMIT_MILTER_PACKET_MAX 1048576  /* octets of a packet: a header field that is longer is not shown whole */
+#define LIMIT_MILTER_CHANGES_MAX 1000    /* header fields that one milter adds, changes or removes in a message */
+#define LIMIT_GREYLIST_MAX 1000000       /* senders that are remembered; the oldest are forgotten first */
+
+/* Relay */
+#define LIMIT_RELAY_RECIPIENTS_MAX 100   /* of one job; RFC 5321 §4.5.3.1.8 lets a server take no more */
+#define LIMIT_RELAY_REPLY_MAX 1000       /* octets of a remote reply that are kept */
+#define LIMIT_STS_POLICY_MAX 65536       /* octets, RFC 8461 §3.3 */
+
 /* Store */
 #define LIMIT_SEGMENT_SIZE 67108864
 #define LIMIT_OPEN_SEGMENTS 16           /* files that a store keeps open though nobody reads them */

@@ -182,7 +182,7 @@ static enum dmarc_policy published_policy(struct aligning *al)
 {
 	const struct dmarc_record *record = &al->outcome->record;
 	struct str author = al->request->author;
-	if (record->malformed)
+	if (record->malformed || !record->policy) /* §4.10.1: as if p=none stood there */
 		return DMARC_POLICY_NONE;
 	enum dmarc_policy policy = record->policy;
 	if (!str_equal(author, al->outcome->policy_domain)) {
@@ -191,7 +191,7 @@ static enum dmarc_policy published_policy(struct aligning *al)
 		if (record->nonexistent_policy && !exists(al->arena, al->request->dns, author))
 			policy = record->nonexistent_policy;
 	}
-	return policy ? policy : DMARC_POLICY_NONE;
+	return policy;
 }
 
 /* t=y: one level below, §4.7 */

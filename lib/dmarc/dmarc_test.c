@@ -19,6 +19,7 @@ static const char zone_text[] =
 	"_dmarc.two.test TXT \"v=DMARC1; p=reject\"\n_dmarc.two.test TXT \"v=DMARC1; p=none\"\n"
 	"_dmarc.other.test TXT \"hello\"\n_dmarc.other.test TXT \"v=DMARC1; p=reject\"\n"
 	"_dmarc.bad.test TXT \"v=DMARC1; p=never\"\n"
+	"_dmarc.nopbutsp.test TXT \"v=DMARC1; sp=reject; rua=mailto:a@b.test\"\nwww.nopbutsp.test A 192.0.2.1\n"
 	"_dmarc.badrua.test TXT \"v=DMARC1; p=never; rua=mailto:a@b.test\"\n"
 	"_dmarc.nop.test TXT \"v=DMARC1\"\n"
 	"_dmarc.slow.test FAIL\n"
@@ -84,6 +85,7 @@ static void checks(void **state)
 		{ "other.test", "", "", DMARC_FAIL, DMARC_POLICY_REJECT },
 		{ "bad.test", "", "", DMARC_PERMERROR, DMARC_POLICY_ABSENT },
 		{ "badrua.test", "", "", DMARC_FAIL, DMARC_POLICY_NONE },
+		{ "www.nopbutsp.test", "", "", DMARC_FAIL, DMARC_POLICY_NONE },
 		{ "nop.test", "", "", DMARC_PERMERROR, DMARC_POLICY_ABSENT },
 		{ "slow.test", "", "", DMARC_TEMPERROR, DMARC_POLICY_ABSENT },
 		{ "half.test", "a.half.test", "", DMARC_TEMPERROR, DMARC_POLICY_REJECT },

@@ -169,6 +169,19 @@ int socket_connect(const struct endpoint *a, int timeout_ms, struct fail **fail)
 	return connect_to(a, SOCK_STREAM, timeout_ms, fail);
 }
 
+int socket_begin_connect(const struct endpoint *a, struct fail **fail)
+{
+	must(a->length > 0);
+	CLEANUP(close_fd) int fd = open_socket(a, SOCK_STREAM);
+	if (fd < 0)
+		return fail_address(fail, FAIL_IO, "socket for", a);
+	if ((connect(fd, &a->any, a->length) < 0 && errno != EINPROGRESS) || !socket_set_nodelay(fd))
+		return fail_connect(fail, a);
+	int connecting = fd;
+	fd = -1;
+	return connecting;
+}
+
 int socket_connect_frames(const struct endpoint *a, int timeout_ms, struct fail **fail)
 {
 	must(a->any.sa_family == AF_UNIX);

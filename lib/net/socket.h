@@ -24,6 +24,9 @@ bool socket_is_listener(int fd, struct endpoint *a);
  * or unreachable. */
 int socket_connect(const struct endpoint *a, int timeout_ms, struct fail **fail);
 
+/* A non-blocking socket whose connection is under way: when it can be written to, SO_ERROR says how it went. */
+int socket_begin_connect(const struct endpoint *a, struct fail **fail);
+
 /* A connected blocking SOCK_SEQPACKET socket to a path. */
 int socket_connect_frames(const struct endpoint *a, int timeout_ms, struct fail **fail);
 

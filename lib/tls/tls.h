@@ -4,7 +4,7 @@
  * Servers choose a certificate by the name a client asks for (SNI); clients verify the server's
  * name (RFC 6125, RFC 9525). TLS 1.2 and 1.3 only; no compression, renegotiation, session resumption or
  * early data, and no client certificates. Certificates and keys come as PEM in memory: nothing here opens
- * a file but tls_preload and tls_client_new.
+ * a file but tls_preload, tls_client_new and tls_read_authorities.
  *
  * A connection does not own its descriptor and never closes it; SIGPIPE is not raised. An idle connection
  * keeps no record buffers. Failures are sticky: after TLS_CLOSED or TLS_FAILED every call gives the same.
@@ -13,11 +13,16 @@
 #ifndef POSTHORN_TLS_TLS_H
 #define POSTHORN_TLS_TLS_H
 
+#include "buf.h"
 #include "fail.h"
 #include "limits.h"
 #include "str.h"
 
 #include <stddef.h>
+#include <stdint.h>
+
+/* Octets of a list of authorities. */
+enum { TLS_AUTHORITIES_MAX = 4 << 20 };
 
 enum tls_minimum { TLS_MINIMUM_1_2, TLS_MINIMUM_1_3 };
 
@@ -45,6 +50,15 @@ struct tls_client;
 
 /* Trusts the authorities in a PEM file, or those of the system for NULL. */
 struct tls_client *tls_client_new(enum tls_minimum minimum, const char *ca_file, struct fail **fail);
+
+/* The same with the authorities as PEM text in memory: nothing is opened later either (the system's directory of
+ * authorities is looked into whenever a certificate is checked). Empty trusts none: for DANE and for connections that
+ * verify nothing. */
+struct tls_client *tls_client_new_from(enum tls_minimum minimum, struct str authorities, struct fail **fail);
+
+/* Reads such text: a PEM file, or the system's bundle for NULL. out needs a limit of TLS_AUTHORITIES_MAX. */
+bool tls_read_authorities(const char *file, struct buf *out, struct fail **fail);
+
 void tls_client_free(struct tls_client *client);
 void tls_client_cleanup(struct tls_client **client);
 
@@ -63,8 +77,34 @@ enum tls_result {
 /* The server must outlive the connection. */
 struct tls_connection *tls_accept(struct tls_server *server, int fd);
 
-/* host is the name (A-labels) or IP address that the certificate must be for. NULL with *fail set when it is neither. */
+/* host is the name (A-labels) or IP address that the certificate must be for. NULL with *fail set when it is
+ * neither. */
 struct tls_connection *tls_connect(struct tls_client *client, int fd, const char *host, struct fail **fail);
+
+/* Takes any certificate, or none: protects from those who only listen (RFC 7435). host is what is asked for by SNI
+ * when it is a name. */
+struct tls_connection *tls_connect_unverified(struct tls_client *client, int fd, const char *host);
+
+/* As tls_connect, but a certificate that is not good enough does not end the handshake: tls_certificate_problem says
+ * what is wrong with it. */
+struct tls_connection *tls_connect_observed(struct tls_client *client, int fd, const char *host, struct fail **fail);
+
+/* A TLSA record, RFC 6698 §2.1. */
+struct tls_tlsa {
+	uint8_t usage, selector, matching;
+	struct str data;
+};
+
+/* Is it one of those that DANE for SMTP uses (RFC 7672 §3.1): DANE-TA or DANE-EE, and of known selector and matching
+ * type? */
+bool tls_tlsa_is_usable(const struct tls_tlsa *record);
+
+/* The certificate must match one of the records (RFC 7672); those that are not usable are passed over, and at least
+ * one is. host, a name, is what is asked for; with DANE-TA the certificate must be for one of host and names. NULL
+ * with *fail set when host is no name, or a record is malformed. */
+struct tls_connection *tls_connect_dane(struct tls_client *client, int fd, const char *host, const char *const *names,
+                                        size_t name_count, const struct tls_tlsa *records, size_t record_count,
+                                        struct fail **fail);
 
 void tls_free(struct tls_connection *connection);
 void tls_cleanup(struct tls_connection **connection);
@@ -87,6 +127,16 @@ enum tls_result tls_shutdown(struct tls_connection *connection);
 
 /* Why it failed, in words for logs and people; "" when it did not. */
 const char *tls_failure(const struct tls_connection *connection);
+
+/* Why a certificate was not accepted. */
+enum tls_problem {
+	TLS_PROBLEM_NONE,      /* the failure, if there was one, is another one */
+	TLS_PROBLEM_NAME,      /* it is for another name */
+	TLS_PROBLEM_EXPIRED,
+	TLS_PROBLEM_UNTRUSTED, /* no chain to an authority, or no TLSA record matches */
+	TLS_PROBLEM_OTHER,
+};
+enum tls_problem tls_certificate_problem(const struct tls_connection *connection);
 
 struct tls_facts {
 	char version[16];                        /* "TLSv1.3" */

@@ -81,7 +81,7 @@ struct tls_connection *tls_connection_new(SSL_CTX *context, const BIO_METHOD *me
 	return c;
 }
 
-SSL *tls_connection_ssl(struct tls_connection *c)
+SSL *tls_connection_ssl(const struct tls_connection *c)
 {
 	return c->ssl;
 }

@@ -46,6 +46,8 @@ static const char *explain_verification(long result)
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
 		return "the certificate's authority is not trusted, or an intermediate certificate is missing";
+	case X509_V_ERR_DANE_NO_MATCH:
+		return "the certificate matches no TLSA record";
 	case X509_V_ERR_CERT_SIGNATURE_FAILURE:
 		return "the certificate is not signed by the trusted authority of that name";
 	default:

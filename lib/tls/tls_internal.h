@@ -16,7 +16,7 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, enum tls_minimum minimum);
 BIO_METHOD *tls_bio_method_new(void);
 
 struct tls_connection *tls_connection_new(SSL_CTX *context, const BIO_METHOD *method, int fd);
-SSL *tls_connection_ssl(struct tls_connection *connection);
+SSL *tls_connection_ssl(const struct tls_connection *connection);
 
 /* What the oldest error of OpenSSL's queue means, in words; empties the queue. ssl may be NULL. */
 const char *tls_explain(const SSL *ssl);
