@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Mail from strangers: what SPF, DKIM and DMARC find, what is said of it in Authentication-Results, and what is refused."""
 import base64
+import contextlib
 import imaplib
 import re
 import subprocess
@@ -94,6 +95,14 @@ class Tests:
         self.instance.wait_all_delivered({e2e.QUEUED.search(reply).group(1): 1})
         equal(len(self.instance.mails(user)), 1, "mails in INBOX of an account without Junk")
 
+    def lands_in_junk(self, sender, mail):
+        user = self.instance.fresh_user()
+        with self.instance.smtp("smtp") as client:
+            client.envelope(sender, [user])
+            reply = client.data(mail, 1)[0]
+        self.instance.wait_delivered(reply)
+        return not self.instance.mails(user)
+
     def without_policy(self):
         text, _ = self.results("a@nothing.test", b"From: a@nothing.test\r\n\r\nhello\r\n")
         check("spf=none" in text and "dmarc=none" in text, text)
@@ -161,6 +170,112 @@ class Tests:
         self.passes()
 
 
+HOSTS = ZONE % "" + """
+1.0.0.127.in-addr.arpa PTR client.test
+client.test A 127.0.0.1
+1.0.0.127.bl.test A 127.0.0.4
+1.0.0.127.narrow.test A 127.0.0.4
+1.0.0.127.white.test A 127.0.3.1
+slow.test FAIL
+"""
+
+
+class Hosts:
+    """What is said of the host: its name, lists of bad and good ones; and policies of the administrator's own."""
+
+    def __init__(self, server):
+        self.server = server
+
+    @contextlib.contextmanager
+    def instance(self, *settings):
+        """Loopback is no exempt network here."""
+        arguments = [word for setting in ("exempt_networks=", "pregreet_wait_ms=0", *settings) for word in ("--set", setting)]
+        with e2e.Instance("--dns", self.server.address, *arguments, accounts=("user%d:12", "postmaster")) as instance:
+            yield Tests(instance, None)
+
+    def refusal(self, tests, sender="a@lax.test", user=None):
+        """The answer to RCPT."""
+        with tests.instance.smtp("smtp") as client:
+            client.say(f"MAIL FROM:<{sender}>", "250")
+            client.send(f"RCPT TO:<{user or tests.instance.fresh_user()}>")
+            return client.expect("")
+
+    def listed(self):
+        mail = b"From: a@lax.test\r\n\r\nhello\r\n"
+        with self.instance("dnsbl=slow.test,none.test,bl.test") as tests:
+            reply = self.refusal(tests)
+            check(reply.startswith("550 5.7.1") and "bl.test" in reply and "127.0.0.1" in reply, reply)
+            check(self.refusal(tests, user=f"postmaster@{e2e.DOMAIN}").startswith("250"), "postmaster")
+        with self.instance("dnsbl=narrow.test=127.0.0.5-9") as tests:
+            check("x-dnsbl" not in tests.results("a@lax.test", mail)[0], "an answer that does not count")
+        with self.instance("dnsbl=narrow.test=127.0.0.2-4", "dnsbl_action=mark") as tests:
+            text, _ = tests.results("a@lax.test", mail)
+            check("x-dnsbl=fail dns.zone=narrow.test policy.ip=127.0.0.4" in text, text)
+        with self.instance("dnsbl=bl.test", "dnsbl_action=junk") as tests:
+            check(tests.lands_in_junk("a@lax.test", mail), "the mail is not in Junk")
+        with self.instance("dnsbl=bl.test", "dnswl=white.test") as tests:
+            text, _ = tests.results("a@lax.test", mail)
+            check("dnswl=pass dns.zone=white.test policy.ip=127.0.3.1" in text and "x-dnsbl" not in text, text)
+        with e2e.Instance("--dns", self.server.address, "--set", "dnsbl=bl.test", accounts=("user%d:2",)) as instance:
+            check(self.refusal(Tests(instance, None)).startswith("250"), "an exempt network")
+
+    def reverse_name(self):
+        mail = b"From: a@lax.test\r\n\r\nhello\r\n"
+        for zone, result in ((HOSTS, "pass (client.test)"), ("1.0.0.127.in-addr.arpa PTR other.test\nother.test A 192.0.2.1", "fail"), ("", "permerror"),
+                             ("1.0.0.127.in-addr.arpa FAIL", "temperror")):
+            with dns_server.DnsServer(ZONE % "" + zone) as server, e2e.Instance("--dns", server.address, accounts=("user%d:2",)) as instance:
+                text, _ = Tests(instance, None).results("a@lax.test", mail)
+            check(f"iprev={result} policy.iprev=127.0.0.1" in text, text)
+
+    def own_policies(self):
+        """Of the longest domain, whatever the domain itself asks for."""
+        with self.instance("domain_policies=lax.test=reject,sub.lax.test=mark,bad.test=junk,junk.test=mark", "dmarc_policy=mark") as tests:
+            def mail(domain):
+                return f"From: a@{domain}\r\n\r\nhello\r\n".encode()
+            check(tests.send("a@lax.test", mail("lax.test"))[0].startswith("550 5.7.26"), "lax.test=reject")
+            check(tests.send("a@lax.test", mail("www.lax.test"))[0].startswith("550 5.7.26"), "a name below it")
+            check(tests.send("a@lax.test", mail("sub.lax.test"))[1], "sub.lax.test=mark")
+            check(tests.lands_in_junk("a@bad.test", mail("bad.test")), "bad.test=junk")
+            check(tests.send("a@junk.test", mail("junk.test"))[1], "junk.test=mark")
+
+    def greylisted(self):
+        with self.instance("greylisting=yes", "greylist_seconds=2", "greylist_trust_after=2") as tests:
+            first, second, third = (tests.instance.fresh_user() for _ in range(3))
+            for _ in range(2):
+                check(self.refusal(tests, user=first).startswith("451 4.7.1"), "the first attempts")
+            check(self.refusal(tests, user="nobody@" + e2e.DOMAIN).startswith("550 5.1.1"), "an unknown recipient")
+            e2e.until(lambda: self.refusal(tests, user=first).startswith("250"), "the time to pass")
+            check(self.refusal(tests, user=first).startswith("250"), "a sender that passed")
+            check(self.refusal(tests, user=second).startswith("451"), "another recipient")
+            check(self.refusal(tests, "b1@lax.test", user=first).startswith("451"), "another sender")
+            e2e.until(lambda: self.refusal(tests, "b7@lax.test", user=first).startswith("250"), "a sender with another number")
+            check(self.refusal(tests, "c@elsewhere.test", user=third).startswith("250"), "a network that is trusted by now")
+            check(tests.send("a@lax.test", b"Subject: x\r\n\r\nhello\r\n", "lmtp")[1], "LMTP")
+        with self.instance("greylisting=yes", "dnswl=white.test") as tests:
+            check(self.refusal(tests).startswith("250"), "a host in a list of good ones")
+
+    def greylist_outlives(self):
+        """Who passed does not wait again after a restart of queue."""
+        with self.instance("greylisting=yes", "greylist_seconds=1", "greylist_trust_after=0") as tests:
+            user = tests.instance.fresh_user()
+            e2e.until(lambda: self.refusal(tests, user=user).startswith("250"), "the time to pass")
+            tests.instance.stop()
+            tests.instance.start()
+            check(self.refusal(tests, user=user).startswith("250"), "it waits again")
+
+
+def hosts():
+    """(name, function) of the tests of hosts, each with instances of its own."""
+    def with_server(function):
+        def run():
+            with dns_server.DnsServer(HOSTS) as server:
+                function(Hosts(server))
+        return run
+    return [("lists of hosts", with_server(Hosts.listed)), ("the host's name", with_server(Hosts.reverse_name)),
+            ("policies of one's own", with_server(Hosts.own_policies)), ("greylisting", with_server(Hosts.greylisted)),
+            ("greylisting after a restart", with_server(Hosts.greylist_outlives))]
+
+
 def main():
     pem, record = key()
     with dns_server.DnsServer(ZONE % record) as server, e2e.Instance("--dns", server.address) as instance:
@@ -170,7 +285,7 @@ def main():
                  ("a domain without policy", tests.without_policy), ("a DNS that fails", tests.silent_dns),
                  ("null sender", tests.null_sender), ("several authors", tests.several_authors),
                  ("forged results", tests.forged_results), ("signatures", tests.signed), ("LMTP", tests.not_strangers),
-                 ("kill -9 of the resolver", tests.resolver_dies)])
+                 ("kill -9 of the resolver", tests.resolver_dies), *hosts()])
 
 
 if __name__ == "__main__":

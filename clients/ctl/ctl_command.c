@@ -15,6 +15,10 @@ static const struct ctl_command commands[] = {
 	{ "check-config", "[FILE]", 0, 1, CTL_LOCAL, CTL_SETTINGS, NULL, "Says whether a configuration file is right." },
 	{ "log", "[KEY=VALUE]...", 0, ARGUMENTS_ANY, CTL_LOG, CTL_TIMES, NULL,
 	  "Shows the log: of a session, program, account, queue-id or any other key." },
+	{ "trace", "MESSAGE-ID | QUEUE-ID", 1, 1, CTL_TRACE, 0, NULL,
+	  "Shows the whole way of a mail, from the connection to the delivery." },
+	{ "doctor", "[DOMAIN]", 0, 1, CTL_DOCTOR, CTL_ZONE, NULL,
+	  "Says what is wrong with DNS, certificates, ports, clock and disk, and what to publish." },
 	{ "print-config", "[FILE]", 0, 1, CTL_LOCAL, CTL_SETTINGS, NULL, "Prints every key with the value it has." },
 
 	{ "domain add", "DOMAIN", 1, 1, CTL_AUTH, 0, NULL, "Adds a domain whose mail is ours." },
@@ -88,11 +92,28 @@ static const struct ctl_command commands[] = {
 	  "Brings in the mails of a Maildir, an mbox file or a folder of them." },
 
 	{ "queue list", "", 0, 0, CTL_QUEUE, 0, "list", "Lists the mails that wait, once for each recipient." },
-	{ "queue show", "ID", 1, 1, CTL_QUEUE, CTL_ONE_THING, "show", "Shows one with all its recipients." },
+	{ "queue show", "ID", 1, 1, CTL_QUEUE, CTL_ONE_THING, "show", "Shows one with all its recipients and attempts." },
 	{ "queue retry", "ID", 1, 1, CTL_QUEUE, 0, "retry", "Tries one, or \"all\", now." },
-	{ "queue hold", "", 0, 0, CTL_QUEUE, 0, "hold", "Delivers nothing until release; mail is still taken in." },
-	{ "queue release", "", 0, 0, CTL_QUEUE, 0, "release", "Takes hold back." },
+	{ "queue hold", "[ID]", 0, 1, CTL_QUEUE, 0, "hold", "Sends one mail to nobody until release; without ID none, though mail is still taken in." },
+	{ "queue release", "[ID]", 0, 1, CTL_QUEUE, 0, "release", "Takes hold back, of one or of all." },
 	{ "queue delete", "ID", 1, 1, CTL_QUEUE, 0, "delete", "Deletes one; nobody is told." },
+
+	{ "dkim list", "[DOMAIN]", 0, 1, CTL_QUEUE, 0, NULL, "Lists the keys that mail is signed with." },
+	{ "dkim make", "DOMAIN [SELECTOR [ALGORITHM]]", 1, 3, CTL_QUEUE, CTL_ONE_THING, NULL,
+	  "Makes an RSA and an Ed25519 key and shows their records; the first ones sign at once." },
+	{ "dkim record", "DOMAIN [SELECTOR]", 1, 2, CTL_QUEUE, CTL_ONE_THING, NULL,
+	  "Shows what to publish in the DNS for the keys that sign or will sign." },
+	{ "dkim rotate", "DOMAIN", 1, 1, CTL_QUEUE, CTL_ONE_THING, NULL,
+	  "Makes new keys to be published; called again, these sign and the old ones are retired." },
+	{ "dkim activate", "DOMAIN SELECTOR", 2, 2, CTL_QUEUE, 0, NULL, "Lets a key sign." },
+	{ "dkim retire", "DOMAIN SELECTOR", 2, 2, CTL_QUEUE, 0, NULL, "Lets a key sign no more; leave its record for some days." },
+	{ "dkim delete", "DOMAIN SELECTOR", 2, 2, CTL_QUEUE, 0, NULL, "Deletes a key that does not sign." },
+
+	{ "dmarc show", "FILE", 1, 1, CTL_REPORT, 0, NULL, "Shows a DMARC report that came by mail: the mail, or its attachment; - is standard input." },
+	{ "dmarc list", "[DOMAIN]", 0, 1, CTL_QUEUE, 0, NULL, "Lists what was counted for the reports to others that are not sent yet." },
+	{ "dmarc send", "[DOMAIN]", 0, 1, CTL_QUEUE, 0, NULL, "Sends these reports now, not at the end of the day." },
+	{ "tlsrpt list", "[DOMAIN]", 0, 1, CTL_QUEUE, 0, NULL, "Lists what was counted for TLS reports to others that are not sent yet." },
+	{ "tlsrpt send", "[DOMAIN]", 0, 1, CTL_QUEUE, 0, NULL, "Sends these reports now, not at the end of the day." },
 };
 
 static const char options_text[] =
@@ -108,6 +129,8 @@ static const char options_text[] =
 	"  -F, --folder NAME         for import: the mailbox that takes the place of INBOX\n"
 	"      --since TIME          for log: what came since 2026-11-22, \"2026-11-22 06:30\", or 90s, 10m, 2h, 3d ago\n"
 	"      --follow              for log: what comes from now on, or since that time\n"
+	"      --zone                for doctor: print nothing but the records that should stand in the zones\n"
+	"      --dns ADDRESS:PORT    for doctor: ask this name server for everything, without DNSSEC\n"
 	"  -h, --help                show this, or what a command takes\n"
 	"  -V, --version\n";
 
@@ -188,6 +211,7 @@ static bool check_options(const struct ctl_call *call, struct fail **fail)
 		{ call->all, CTL_ALL, "all" },        { call->replace, CTL_REPLACE, "replace" },
 		{ call->format, CTL_FORMAT, "format" }, { call->folder, CTL_FOLDER, "folder" },
 		{ call->since, CTL_TIMES, "since" },  { call->follow, CTL_TIMES, "follow" },
+		{ call->zone, CTL_ZONE, "zone" },     { call->dns, CTL_ZONE, "dns" },
 	};
 	for (size_t i = 0; i < COUNT_OF(options); i++)
 		if (options[i].given && !(call->command->traits & options[i].trait))
@@ -210,7 +234,8 @@ static bool take_options(int argc, char **argv, struct ctl_call *call, struct fa
 		{ "no-password", no_argument, NULL, 'n' },  { "all", no_argument, NULL, 'a' },
 		{ "replace", no_argument, NULL, 'r' },      { "format", required_argument, NULL, 'f' },
 		{ "folder", required_argument, NULL, 'F' }, { "since", required_argument, NULL, 'S' },
-		{ "follow", no_argument, NULL, 'o' },       {},
+		{ "follow", no_argument, NULL, 'o' },       { "zone", no_argument, NULL, 'z' },
+		{ "dns", required_argument, NULL, 'D' },    {},
 	};
 	int option;
 	opterr = 0;
@@ -229,6 +254,8 @@ static bool take_options(int argc, char **argv, struct ctl_call *call, struct fa
 		case 'F': call->folder = optarg; break;
 		case 'S': call->since = optarg; break;
 		case 'o': call->follow = true; break;
+		case 'z': call->zone = true; break;
+		case 'D': call->dns = optarg; break;
 		case 'h': call->help = true; break;
 		case 'V': call->version = true; break;
 		case 'l': call->commands = true; break;

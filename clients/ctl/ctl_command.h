@@ -19,6 +19,9 @@ enum ctl_peer {
 	CTL_PASSWORD, /* auth, at the door that is open to every local user */
 	CTL_MAILBOX,  /* the mailbox process of the account that the first argument names */
 	CTL_LOG,      /* nobody: posthornctl reads the log, ctl_log.h */
+	CTL_TRACE,    /* the same, and queue: ctl_trace.h */
+	CTL_DOCTOR,   /* several, and the network: doctor.h */
+	CTL_REPORT,   /* nobody: posthornctl reads a report, ctl_report.h */
 	CTL_ARCHIVE,  /* as CTL_MAILBOX, but posthornctl reads or writes files for it: ctl_archive.h */
 	CTL_PEER_COUNT
 };
@@ -37,6 +40,7 @@ enum ctl_traits {
 	CTL_FORMAT = 1 << 10,    /* takes --format */
 	CTL_FOLDER = 1 << 11,    /* takes --folder */
 	CTL_TIMES = 1 << 12,     /* takes --since and --follow */
+	CTL_ZONE = 1 << 13,      /* takes --zone and --dns */
 };
 
 struct ctl_command {
@@ -64,7 +68,8 @@ struct ctl_call {
 	bool no_password;
 	bool all, replace;
 	bool follow;
-	const char *format, *folder, *since; /* or NULL */
+	bool zone;
+	const char *format, *folder, *since, *dns; /* or NULL */
 	char **settings;           /* --set; free the array */
 	size_t setting_count;
 };

@@ -149,3 +149,24 @@ bool ctl_log_since_parse(const char *text, int64_t now_seconds, int64_t *seconds
 	}
 	return false;
 }
+
+static void add_pair(struct buf *row, struct str key, struct str value)
+{
+	buf_add_str(row, key);
+	buf_add_char(row, '\0');
+	buf_add_str(row, value);
+	buf_add_char(row, '\0');
+}
+
+void ctl_log_line_row(const struct ctl_log_line *line, struct buf *row)
+{
+	CLEANUP(buf_release) struct buf value = BUF_WITH_LIMIT(CTL_LOG_LINE_MAX);
+	struct str rest = line->fields, key;
+	add_pair(row, STR("time"), line->time);
+	add_pair(row, STR("program"), line->program);
+	add_pair(row, STR("session"), line->session);
+	add_pair(row, STR("level"), line->level);
+	add_pair(row, STR("event"), line->event);
+	while (ctl_log_field_next(&rest, &key, &value))
+		add_pair(row, key, buf_str(&value));
+}

@@ -9,6 +9,8 @@
 
 #include "buf.h"
 
+enum { CTL_LOG_LINE_MAX = 65536 };
+
 struct ctl_log_line {
 	struct str time, program, session, level, event;
 	struct str fields; /* still escaped: ctl_log_field_next */
@@ -22,6 +24,9 @@ int64_t ctl_log_line_seconds(const struct ctl_log_line *line);
 
 /* Takes the next key and its value out of *fields; value gets the bytes that were escaped. False at the end. */
 bool ctl_log_field_next(struct str *fields, struct str *key, struct buf *value);
+
+/* As ctl_table takes it: time, program, session, level, event, then the fields. */
+void ctl_log_line_row(const struct ctl_log_line *line, struct buf *row);
 
 /* KEY=VALUE: session, program, level, event, or the key of a field. A session without its leading zeros is the same. */
 bool ctl_log_line_has(const struct ctl_log_line *line, struct str key, struct str value);

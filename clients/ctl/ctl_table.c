@@ -55,7 +55,7 @@ void ctl_visible_add(struct buf *out, struct str text)
 /* Seconds since 1970 are for programs. */
 static bool add_time(struct buf *out, struct str key, struct str value)
 {
-	static const char *const names[] = { "created", "purge-at", "last-used", "since", "time" };
+	static const char *const names[] = { "created", "purge-at", "last-used", "since", "time", "next" };
 	uint64_t seconds;
 	struct tm parts;
 	bool is_time = false;

@@ -7,7 +7,7 @@ _posthornctl() {
 	-d | --directory) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
 	esac
 	if [[ $current == -* ]]; then
-		candidates='--json --directory --config --password-file --no-password --set --all --replace --format --folder --since --follow
+		candidates='--json --directory --config --password-file --no-password --set --all --replace --format --folder --since --follow --zone --dns
 			--help --version'
 	else
 		for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do

@@ -3,8 +3,11 @@
 #include "ctl_link.h"
 #include "ctl_local.h"
 #include "ctl_log.h"
+#include "ctl_report.h"
 #include "ctl_secret.h"
 #include "ctl_table.h"
+#include "ctl_trace.h"
+#include "doctor.h"
 #include "file.h"
 #include "mem.h"
 
@@ -16,7 +19,7 @@
 
 enum { WORDS_MAX = 60000, PIECE = 65536 };
 
-enum exit_code { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_NOT_FOUND, EXIT_UNAVAILABLE, EXIT_DENIED, EXIT_EXISTS };
+enum exit_code { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_NOT_FOUND, EXIT_UNAVAILABLE, EXIT_DENIED, EXIT_EXISTS, EXIT_UNHEALTHY };
 
 static const enum exit_code exit_codes[FAIL_KIND_COUNT] = {
 	[FAIL_NOT_FOUND] = EXIT_NOT_FOUND,  [FAIL_EXISTS] = EXIT_EXISTS,           [FAIL_DENIED] = EXIT_DENIED,
@@ -97,13 +100,19 @@ static bool ask(const struct ctl_call *call, struct str words, struct fail **fai
 	return good;
 }
 
-static bool run(const struct ctl_call *call, struct fail **fail)
+static bool run(const struct ctl_call *call, bool *is_healthy, struct fail **fail)
 {
 	CLEANUP(wipe) struct buf words = BUF_WITH_LIMIT(WORDS_MAX);
 	if (call->command->peer == CTL_LOCAL)
 		return ctl_local_run(call, stdout, fail);
 	if (call->command->peer == CTL_LOG)
 		return ctl_log_run(call, stdout, fail);
+	if (call->command->peer == CTL_REPORT)
+		return ctl_report_run(call, stdout, fail);
+	if (call->command->peer == CTL_TRACE)
+		return ctl_trace_run(call, stdout, fail);
+	if (call->command->peer == CTL_DOCTOR)
+		return doctor_run(call, stdout, is_healthy, fail);
 	if (call->command->peer == CTL_ARCHIVE)
 		return ctl_archive_run(call, stdout, fail);
 	ctl_call_words(call, &words);
@@ -137,6 +146,7 @@ int main(int argc, char **argv)
 {
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	CLEANUP(ctl_call_release) struct ctl_call call = {};
+	bool is_healthy = true;
 	signal(SIGPIPE, SIG_DFL);
 	bool good = ctl_call_parse(argc, argv, &call, &fail);
 	if (!call.directory)
@@ -144,11 +154,11 @@ int main(int argc, char **argv)
 	if (good && (call.help || call.version || call.commands))
 		inform(&call);
 	else
-		good = good && run(&call, &fail);
+		good = good && run(&call, &is_healthy, &fail);
 	if (fflush(stdout) != 0)
 		good = fail_set_errno(&fail, FAIL_IO, "standard output");
 	if (good)
-		return EXIT_DONE;
+		return is_healthy ? EXIT_DONE : EXIT_UNHEALTHY;
 	fprintf(stderr, "posthornctl: %s\n", fail_text(fail));
 	return fail ? (int)exit_codes[fail->kind] : EXIT_FAILED;
 }

@@ -82,6 +82,7 @@ bool master_reload(struct master *m, struct fail **fail)
 	process_drain_all(m, ROLE_SMTPD);
 	process_drain_all(m, ROLE_ZYGOTE);
 	process_drain_all(m, ROLE_RESOLVER);
+	process_drain_all(m, ROLE_RELAY);
 	send_config(m, ROLE_AUTH);
 	send_config(m, ROLE_QUEUE);
 	send_config(m, ROLE_MAILBOX);

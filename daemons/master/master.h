@@ -108,7 +108,7 @@ void ballast_keep(void *owner);
 
 /* ---- process.c: starting, wiring, ending ---------------------------------------------------- */
 
-/* Starts what should run and does not: one auth, queue and zygote, the porters, enough smtpds. */
+/* Starts what should run and does not: one auth, queue, resolver, relay and zygote, the porters, enough smtpds. */
 void process_start_missing(struct master *m);
 
 /* Changes of what is counted in master.tallies. */

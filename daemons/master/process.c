@@ -5,6 +5,7 @@
 #include "file.h"
 #include "log.h"
 #include "mem.h"
+#include "socket.h"
 #include "spawn.h"
 
 #include <fcntl.h>
@@ -32,6 +33,7 @@ static const struct {
 	[ROLE_AUTH] = { "posthorn-auth", false },
 	[ROLE_QUEUE] = { "posthorn-queue", false },
 	[ROLE_RESOLVER] = { "posthorn-resolver", false },
+	[ROLE_RELAY] = { "posthorn-relay", false },
 	[ROLE_ZYGOTE] = { "posthorn-mailbox", false },
 	[ROLE_PORTER] = { "posthorn-porter", true },
 	[ROLE_SMTPD] = { "posthorn-smtpd", true },
@@ -51,6 +53,9 @@ static const struct {
 	{ { ROLE_SMTPD, ROLE_QUEUE }, OF_ANY_KIND },
 	{ { ROLE_SMTPD, ROLE_RESOLVER }, 1 << KIND_WORLD },
 	{ { ROLE_MAILBOX, ROLE_QUEUE }, OF_ANY_KIND },
+	{ { ROLE_QUEUE, ROLE_RESOLVER }, OF_ANY_KIND },
+	{ { ROLE_RELAY, ROLE_QUEUE }, OF_ANY_KIND },
+	{ { ROLE_RELAY, ROLE_RESOLVER }, OF_ANY_KIND },
 };
 
 static bool are_wired(const struct process *a, const struct process *b)
@@ -135,11 +140,12 @@ void process_wire(struct process *a, struct process *b)
 	msg_wire_send(&b->peer.channel, 0, &to_b, pair[1]);
 }
 
+/* A relay that drains still has mails under way: it must be able to tell a new queue of them, and to ask a new resolver. */
 static void wire_to_all(struct process *p)
 {
 	for (enum ipc_role role = 0; role < ROLE_COUNT; role++)
 		for (struct process *other = p->master->processes[role]; other; other = other->next)
-			if (are_wired(p, other) && other->has_said_hello && other->state != PROCESS_DRAINING)
+			if (are_wired(p, other) && other->has_said_hello && (other->state != PROCESS_DRAINING || other->peer.role == ROLE_RELAY))
 				process_wire(p, other);
 }
 
@@ -314,6 +320,22 @@ static bool on_account_drop(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
+/* A connection for a process that may make none. It may still be under way: who asked waits for it. After a reload places in the
+ * configuration may mean other filters, so a process that drains is given none. */
+static bool on_milter_connect(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *p = peer->owner;
+	struct msg_milter_connect wanted;
+	const struct config_milters *milters = &p->master->config.milters;
+	if (!msg_milter_connect_read(frame, &wanted))
+		return false;
+	int descriptor = -1;
+	if (p->state != PROCESS_DRAINING && wanted.index < milters->count)
+		descriptor = socket_begin_connect(&milters->items[wanted.index].address, NULL);
+	msg_milter_socket_send(&peer->channel, frame->request, &(struct msg_milter_socket){ .index = wanted.index }, descriptor);
+	return true;
+}
+
 static bool on_want_mailbox(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct process *p = peer->owner;
@@ -413,9 +435,13 @@ static const struct ipc_permit permits_queue[] = {
 static const struct ipc_permit permits_resolver[] = {
 	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_OFFENDER, GREETED, 0, on_offender },
 };
+static const struct ipc_permit permits_relay[] = {
+	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready },
+};
 static const struct ipc_permit permits_smtpd[] = {
 	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_LOAD, GREETED, 0, on_load },
 	{ MSG_SESSION_RETURN, GREETED, 0, on_session_return }, { MSG_RETIRE, GREETED, 1, on_retire },
+	{ MSG_MILTER_CONNECT, GREETED, 0, on_milter_connect },
 };
 static const struct ipc_permit permits_zygote[] = {
 	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_FORKED, GREETED, 0, on_forked },
@@ -435,6 +461,7 @@ static const struct {
 	[ROLE_QUEUE] = { permits_queue, COUNT_OF(permits_queue) },    [ROLE_SMTPD] = { permits_smtpd, COUNT_OF(permits_smtpd) },
 	[ROLE_ZYGOTE] = { permits_zygote, COUNT_OF(permits_zygote) }, [ROLE_MAILBOX] = { permits_mailbox, COUNT_OF(permits_mailbox) },
 	[ROLE_RESOLVER] = { permits_resolver, COUNT_OF(permits_resolver) },
+	[ROLE_RELAY] = { permits_relay, COUNT_OF(permits_relay) },
 };
 
 static void peer_ended(struct ipc_peer *peer, const char *why)
@@ -570,6 +597,7 @@ void process_start_missing(struct master *m)
 	start_up_to(m, ROLE_AUTH, 0, 1);
 	start_up_to(m, ROLE_QUEUE, 0, 1);
 	start_up_to(m, ROLE_RESOLVER, 0, 1);
+	start_up_to(m, ROLE_RELAY, 0, 1);
 	start_up_to(m, ROLE_ZYGOTE, 0, 1);
 	for (unsigned kind = 0; kind < KIND_COUNT; kind++) {
 		adjust_pool(m, kind);

@@ -31,6 +31,8 @@ static bool on_verdict(struct ipc_peer *peer, struct ipc_frame *frame)
 		return true;
 	c->trusted = verdict.trusted != 0;
 	c->exempt = verdict.exempt != 0;
+	if (c->exempt || c->trusted)
+		c->flags |= SESSION_EXEMPT;
 	/* A trusted network may submit on the ports of users, not relay through the one of strangers. */
 	if (c->trusted && service_kind(c->service) == KIND_USERS && !(c->flags & SESSION_LOGGED_IN)) {
 		c->token = verdict.token;

@@ -1,6 +1,7 @@
 /* SMTP, submission and LMTP before the first MAIL: greeting, EHLO, STARTTLS, AUTH. MAIL hands the session over. */
 #include "porter.h"
 
+#include "clock.h"
 #include "log.h"
 #include "smtp_ehlo.h"
 #include "smtp_helo.h"
@@ -76,10 +77,11 @@ static void answer_ehlo(struct connection *c)
 {
 	const struct config *config = config_of(c);
 	bool returned = c->flags & SESSION_POOL_WAIT;
-	struct smtp_ehlo ehlo = {
-		.extensions = smtp_extensions_offered(protocol_of(c)), .size = config->message_size_max,
-		.mail_max = LIMIT_SMTP_TRANSACTIONS_MAX, .recipient_max = config->recipients_max,
+	const struct smtp_offer offer = {
+		.protocol = protocol_of(c), .tls = connection_is_secure(c), .size = config->message_size_max, .recipient_max = config->recipients_max,
+		.hold_max = config->future_release_max_seconds, .now = clock_wall_seconds(), .by_min = config->deliver_by_minimum_seconds,
 	};
+	struct smtp_ehlo ehlo = smtp_session_offer(&offer);
 	if (!returned && !c->tls && facts_of(c) & SMTP_TLS_OFFERED)
 		ehlo.extensions |= SMTP_STARTTLS;
 	if (!returned && protocol_of(c) == SMTP_ON_SUBMISSION && !(c->flags & SESSION_LOGGED_IN)) {

@@ -1,185 +1,442 @@
 /*
- * The plain message to a sender whose mail was taken and then could not be delivered. It is mail like any
- * other: made durable by the journal, delivered to local senders, kept in a file for remote ones.
+ * What senders are told of their mail (RFC 3461, RFC 3464): one report of all recipients of a mail that come to the same end within
+ * TOGETHER_MS. A report is mail like any other, with the null sender; nothing follows when it cannot be delivered, but a word to the
+ * postmaster where the site wants that.
+ *
+ *	gathering ──timer──► ready ──a few at a time──► under way ──durable, or nobody to tell──► each recipient is FAILED or DONE
+ *	                       ▲                            │
+ *	                       └──────────later─────────────┘
  */
-#include "queue.h"
+#include "forward.h"
+#include "submit.h"
 
 #include "clock.h"
-#include "date.h"
+#include "dsn.h"
+#include "file.h"
 #include "log.h"
 #include "mem.h"
-#include "text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { TEXT_MAX = 8192, RETRY_MS = 30000 };
+enum { TOGETHER_MS = 1000, RETRY_MS = 30000, UNDER_WAY_MAX = 20, RECIPIENTS_MAX = 100, UNASKED_WHOLE_MAX = 50000,
+       WHOLE_MAX = LIMIT_INLINE_BODY_MAX - 65536 };
 
-struct bounce {
-	struct queue *queue;
-	struct delivery *delivery;
-	char *why;
-	char *sender;
-	struct waiter waiter;
-	struct timer timer;
-	struct commit commit;
+/* envelope.protocol of what is written here. */
+#define PROTOCOL_REPORT "REPORT"
+#define PROTOCOL_DOUBLE "DOUBLE" /* of a report that could not be delivered: nothing follows its failure */
+
+struct item {
+	struct delivery *d;
+	enum report_kind kind;
 };
 
-static void bounce_free(struct bounce *b)
-{
-	free(b->why);
-	free(b->sender);
-	free(b);
-}
+enum phase { GATHERING, READY, UNDER_WAY };
 
-static void finish(struct bounce *b)
-{
-	struct delivery *d = b->delivery;
-	bounce_free(b);
-	mail_settle(d, DELIVERY_FAILED);
-}
+struct bounce {
+	struct bounce *next;      /* of those that are READY */
+	struct queue *queue;
+	struct mail *mail;        /* NULL: gone; then all items are of delays */
+	uint64_t mail_id, session;
+	enum phase phase;
+	ARRAY(struct item) items;
+	size_t told;              /* so many of them are in the report that is UNDER_WAY */
+	struct timer timer;
+	struct buf to;
+	struct submission submission;
+};
 
-static void ask_again(void *owner);
+/* ---- who wants to hear of it ---- */
 
-static void try_later(struct bounce *b)
+/* RFC 3461 §4.1, §5.2.2; a mail without NOTIFY wants to hear of failures and delays. */
+static bool is_wanted_by(const struct envelope_recipient *r, enum report_kind kind)
 {
-	loop_start_timer(b->queue->loop, &b->timer, RETRY_MS, ask_again, b);
-}
-
-static void committed(struct commit *commit, bool durable)
-{
-	struct bounce *b = commit->owner;
-	char id[17];
-	if (!durable) {
-		try_later(b);
-		return;
+	switch (kind) {
+	case REPORT_FAILED: return r->notify == 0 || r->notify & ENVELOPE_NOTIFY_FAILURE;
+	case REPORT_DELAYED: return r->notify == 0 || r->notify & ENVELOPE_NOTIFY_DELAY;
+	case REPORT_DELIVERED:
+	case REPORT_RELAYED: return r->notify & ENVELOPE_NOTIFY_SUCCESS;
 	}
-	envelope_id_text(commit->mail->id, id);
-	log_event(LOG_INFO, b->delivery->mail->session, "bounced", LOG_TEXT("queue-id", str_of(id)),
-	          LOG_TEXT("to", str_of(b->sender)),
-	          LOG_TEXT("why", str_of(b->why)));
-	finish(b);
+	return false;
 }
 
-/* Nothing that came from outside ends a line here. */
-static void add_clean(struct buf *text, struct str s)
+/* Never a report on a report (RFC 5321 §4.5.5), but a word to our own postmaster of one that we wrote. */
+static bool is_double(const struct queue *q, const struct envelope *e, enum report_kind kind)
 {
-	for (size_t i = 0; i < s.length; i++)
-		buf_add_char(text, (unsigned char)s.data[i] < 0x20 || s.data[i] == 0x7f ? ' ' : s.data[i]);
+	return e->reverse_path.length == 0 && kind == REPORT_FAILED && q->daemon.config.double_bounces &&
+	       str_equal(e->protocol, STR(PROTOCOL_REPORT));
 }
 
-static void write_header(struct buf *text, const struct bounce *b, const struct envelope *e)
-{
-	const char *host = b->queue->daemon.config.hostname;
-	buf_printf(text, "From: Mail Delivery System <MAILER-DAEMON@%s>\r\nTo: <", host);
-	add_clean(text, str_of(b->sender));
-	buf_add_str(text, STR(">\r\nSubject: Undelivered mail\r\nDate: "));
-	date_format(text, (struct date){ .seconds = e->received });
-	buf_printf(text, "\r\nMessage-ID: <%016" PRIx64 "@%s>\r\n", e->id, host);
-	buf_add_str(text, STR("Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n" /* RFC 3834 §5 */
-	                      "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"));
-}
-
-static void write_text(struct buf *text, const struct bounce *b, const struct envelope *e, struct str recipient)
-{
-	char id[17];
-	envelope_id_text(b->delivery->mail->id, id);
-	write_header(text, b, e);
-	buf_add_str(text, STR("Your mail to\r\n\r\n  "));
-	add_clean(text, recipient);
-	buf_add_str(text, STR("\r\n\r\nwas accepted but could not be delivered:\r\n\r\n  "));
-	add_clean(text, str_of(b->why));
-	buf_printf(text, "\r\n\r\nIt will not be tried again. Its queue id was %s.\r\n", id);
-}
-
-static void address_targets(struct arena *arena, struct envelope *e, struct str targets)
-{
-	struct target target;
-	e->recipients = arena_alloc_array(arena, LIMIT_ALIAS_TARGETS_MAX, sizeof *e->recipients);
-	while (target_next(&targets, &target))
-		e->recipients[e->recipient_count++] = (struct envelope_recipient){
-			.account = target.account, .address = arena_copy(arena, target.address), .notify = ENVELOPE_NOTIFY_NEVER,
-		};
-}
-
-static bool compose(struct bounce *b, struct str targets, struct fail **fail)
-{
-	CLEANUP(arena_cleanup) struct arena *arena = arena_new(ENVELOPE_ARENA_MAX);
-	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(TEXT_MAX);
-	CLEANUP(buf_release) struct buf head = BUF_WITH_LIMIT(LIMIT_ENVELOPE_SIZE_MAX);
-	struct mail *failed = b->delivery->mail;
-	struct envelope e = { .id = ipc_number_make(), .received = clock_wall_seconds(), .body_type = ENVELOPE_8BITMIME };
-	if (!mail_load(failed, fail))
-		return false;
-	write_text(&text, b, &e, mail_text(failed, b->delivery->address));
-	mail_unload(failed);
-	e.smtputf8 = !text_is_ascii(buf_str(&text));
-	e.session = arena_printf(arena, "%016" PRIx64, failed->session);
-	e.body_size = text.length;
-	address_targets(arena, &e, targets);
-	if (!envelope_encode(&e, &head, fail))
-		return false;
-	b->commit = (struct commit){ .mail = mail_new(b->queue, &e), .done = committed, .owner = b };
-	size_t length = head.length;
-	char *body = TAKE(text.data);
-	must(mail_hold(b->commit.mail, TAKE(head.data), length, body, body, NULL));
-	commit_add(b->queue, &b->commit);
-	return true;
-}
-
-static void sender_answered(struct waiter *waiter, const struct answer *answer)
-{
-	struct bounce *b = waiter->owner;
-	CLEANUP(fail_free) struct fail *fail = NULL;
-	CLEANUP(buf_release) struct buf remote = BUF_WITH_LIMIT(2 * LIMIT_ADDRESS_MAX);
-	struct str targets = answer->targets;
-	if (answer->verdict == RESOLVE_TEMPORARY) {
-		try_later(b);
-		return;
-	}
-	if (answer->verdict == RESOLVE_NOT_OURS) {
-		target_add(&remote, &(struct target){ .address = str_of(b->sender) });
-		targets = buf_str(&remote);
-	}
-	bool is_nobody = answer->verdict == RESOLVE_UNKNOWN_USER || answer->verdict == RESOLVE_DISABLED;
-	if (!is_nobody && targets.length > 0 && compose(b, targets, &fail))
-		return;
-	log_event(LOG_WARNING, b->delivery->mail->session, "not-bounced", LOG_TEXT("to", str_of(b->sender)),
-	          LOG_TEXT("why", str_of(fail ? fail->text : "there is no such sender")));
-	finish(b);
-}
-
-static void ask_again(void *owner)
-{
-	struct bounce *b = owner;
-	resolve_address(b->queue, str_of(b->sender), &b->waiter);
-}
-
-/* RFC 3461 §4.1: NEVER, and lists without FAILURE, want none; RFC 5321 §4.5.5: nor does the null sender. */
-static bool wants_bounce(struct delivery *d, char **sender)
+static bool is_wanted(struct delivery *d, enum report_kind kind)
 {
 	CLEANUP(arena_cleanup) struct arena *arena = arena_new(ENVELOPE_ARENA_MAX);
 	struct envelope e;
-	if (!mail_envelope(d->mail, arena, &e, NULL) || e.reverse_path.length == 0)
+	bool was_loaded = d->mail->head;
+	if (!mail_envelope(d->mail, arena, &e, NULL))
 		return false;
-	uint8_t notify = e.recipients[d->index].notify;
-	*sender = str_copy(e.reverse_path);
-	mail_unload(d->mail);
-	return notify == 0 || notify & ENVELOPE_NOTIFY_FAILURE;
+	bool wanted = is_double(d->mail->queue, &e, kind) || (e.reverse_path.length > 0 && is_wanted_by(&e.recipients[d->index], kind));
+	if (!was_loaded)
+		mail_unload(d->mail);
+	return wanted;
 }
 
-void bounce_send(struct delivery *d, const char *why)
+/* The sender knows, or will not. d and its mail may be gone after this. */
+static void settle(const struct item *item)
 {
-	CLEANUP(mem_free) char *sender = NULL;
-	if (!wants_bounce(d, &sender)) {
-		mail_settle(d, DELIVERY_FAILED);
+	if (item->kind != REPORT_DELAYED)
+		result_reported(item->d);
+}
+
+/* ---- writing it ---- */
+
+static struct str reply_of(struct arena *arena, const struct attempt *last)
+{
+	if (last->code == 0)
+		return last->reply;
+	if (last->status.length == 0 || str_starts(last->reply, last->status))
+		return arena_printf(arena, "%u %.*s", last->code, STR_ARG(last->reply));
+	return arena_printf(arena, "%u %.*s %.*s", last->code, STR_ARG(last->status), STR_ARG(last->reply));
+}
+
+static struct dsn_recipient describe(const struct item *item, const struct envelope *e, struct arena *arena)
+{
+	static const enum dsn_action actions[] = {
+		[REPORT_FAILED] = DSN_FAILED, [REPORT_DELAYED] = DSN_DELAYED, [REPORT_DELIVERED] = DSN_DELIVERED, [REPORT_RELAYED] = DSN_RELAYED,
+	};
+	const struct delivery *d = item->d;
+	const struct envelope_recipient *r = &e->recipients[d->index];
+	struct dsn_recipient told = {
+		.address = r->address, .original = r->orcpt, .action = actions[item->kind], .attempt = d->last_attempt,
+	};
+	if (d->last) {
+		told.status = d->last->status;
+		told.reply = reply_of(arena, d->last);
+		told.host = d->last->host;
+		told.peer = d->last->address;
+	}
+	if (item->kind == REPORT_DELAYED)
+		told.retry_until = e->received + (int64_t)d->mail->queue->daemon.config.queue_lifetime_seconds;
+	return told;
+}
+
+/* RET, RFC 3461 §4.3: only of failures is all returned; RFC 8689 §5: never of mail that requires TLS. Our own users, who did not say,
+ * get short mail back. */
+static bool returns_whole(const struct bounce *b, const struct envelope *e)
+{
+	bool has_failed = false;
+	for (size_t i = 0; i < b->told; i++)
+		has_failed |= b->items.items[i].kind == REPORT_FAILED;
+	uint64_t most = e->ret == ENVELOPE_RETURN_FULL ? WHOLE_MAX : e->ret == ENVELOPE_RETURN_UNSAID && e->account ? UNASKED_WHOLE_MAX : 0;
+	return has_failed && !e->require_tls && e->body_size <= most;
+}
+
+/* As much of the message as a report can hold, in memory. */
+static bool read_original(const struct mail *mail, struct buf *original)
+{
+	if (mail->body)
+		return buf_append(original, mail->body, mail->size);
+	size_t size = mail->size < DSN_HEADER_MAX ? (size_t)mail->size : DSN_HEADER_MAX;
+	CLEANUP(file_close) int file = spool_open_body(mail->queue, mail->id, NULL);
+	char *room = buf_reserve(original, size);
+	if (file < 0 || !room || !file_read_at(file, room, size, 0, NULL))
+		return false;
+	buf_claim(original, size);
+	return true;
+}
+
+static void fill_report(struct dsn_report *report, const struct bounce *b, const struct envelope *e, struct arena *arena)
+{
+	char id[17], random[17];
+	envelope_id_text(e->id, id);
+	envelope_id_text(ipc_number_make(), random);
+	*report = (struct dsn_report){
+		.hostname = str_of(b->queue->daemon.config.hostname), .id = arena_printf(arena, "%s%s", id, random), .to = buf_str(&b->to),
+		.now = clock_wall_seconds(), .envid = e->envid, .queue_id = arena_copy(arena, str_of(id)), .helo = e->helo,
+		.arrival = e->received, .deliver_by = e->deliver_by, .hold_until = e->hold_until, .hold_is_interval = e->hold_is_interval,
+		.takes_utf8 = e->smtputf8, .whole = returns_whole(b, e),
+	};
+}
+
+static void submitted(struct submission *s, enum submit_outcome outcome);
+
+static void address(struct submission *s, struct bounce *b, const struct envelope *e)
+{
+	*s = (struct submission){
+		.queue = b->queue, .recipient = buf_str(&b->to), .notify = ENVELOPE_NOTIFY_NEVER, .session = b->session,
+		.done = submitted, .owner = b, .text = BUF_WITH_LIMIT(LIMIT_INLINE_BODY_MAX),
+		.envelope = {
+			.protocol = e->reverse_path.length ? STR(PROTOCOL_REPORT) : STR(PROTOCOL_DOUBLE),
+			.require_tls = e->require_tls, /* RFC 8689 §5 */
+			.priority = e->priority,       /* RFC 6710 §4.6 */
+		},
+	};
+}
+
+/* The return path, as it was before we ourselves rewrote it. */
+static void find_sender(struct bounce *b, const struct envelope *e, struct arena *arena)
+{
+	b->to = BUF_WITH_LIMIT(LIMIT_ADDRESS_MAX + 1);
+	struct str sender = e->reverse_path.length ? e->reverse_path : STR("postmaster");
+	forward_return_path(b->queue, arena, sender, &sender);
+	buf_add_str(&b->to, sender);
+}
+
+static bool write_report(struct bounce *b, struct arena *arena, const struct envelope *e, const struct dsn_recipient *recipients,
+                         size_t count)
+{
+	CLEANUP(buf_release) struct buf original = BUF_WITH_LIMIT(LIMIT_JOURNAL_RECORD_MAX);
+	struct submission *s = &b->submission;
+	struct dsn_report report;
+	struct dsn_facts facts;
+	if (!read_original(b->mail, &original))
+		return false;
+	fill_report(&report, b, e, arena);
+	report.recipients = recipients;
+	report.count = count;
+	report.original = buf_str(&original);
+	bool written = dsn_write(&s->text, &report, &facts);
+	if (!written && report.whole) {
+		report.whole = false;
+		buf_clear(&s->text);
+		written = dsn_write(&s->text, &report, &facts);
+	}
+	s->envelope.smtputf8 = facts.is_utf8;
+	return written;
+}
+
+static bool compose(struct bounce *b, struct fail **fail)
+{
+	CLEANUP(arena_cleanup) struct arena *arena = arena_new(ENVELOPE_ARENA_MAX);
+	struct envelope e;
+	if (!mail_envelope(b->mail, arena, &e, fail))
+		return false;
+	b->told = b->items.count < RECIPIENTS_MAX ? b->items.count : RECIPIENTS_MAX;
+	struct dsn_recipient *recipients = arena_alloc_array(arena, b->told, sizeof *recipients);
+	for (size_t i = 0; i < b->told; i++)
+		recipients[i] = describe(&b->items.items[i], &e, arena);
+	find_sender(b, &e, arena);
+	address(&b->submission, b, &e);
+	bool written = write_report(b, arena, &e, recipients, b->told);
+	mail_unload(b->mail);
+	return written || fail_set(fail, FAIL_TOO_BIG, "the report could not be written");
+}
+
+/* ---- on its way ---- */
+
+static void begin_ready(void *owner);
+
+static void release_texts(struct bounce *b)
+{
+	buf_release(&b->to);
+	buf_release(&b->submission.text);
+}
+
+static void bounce_free(struct bounce *b)
+{
+	if (map_get(b->queue->bounces.by_mail, MAP_KEY(b->mail_id)) == b)
+		map_remove(b->queue->bounces.by_mail, MAP_KEY(b->mail_id));
+	loop_stop_timer(b->queue->loop, &b->timer);
+	release_texts(b);
+	array_release(&b->items);
+	free(b);
+}
+
+static void log_end(const struct bounce *b, bool is_durable, const char *why)
+{
+	char id[17], report[17];
+	envelope_id_text(b->mail_id, id);
+	envelope_id_text(b->submission.envelope.id, report);
+	if (is_durable)
+		log_event(LOG_INFO, b->session, "bounced", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("report-id", str_of(report)),
+		          LOG_TEXT("to", buf_str(&b->to)), LOG_NUMBER("recipients", b->told));
+	else
+		log_event(LOG_WARNING, b->session, "not-bounced", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("to", buf_str(&b->to)),
+		          LOG_TEXT("why", str_of(why)));
+}
+
+static void make_ready(void *owner)
+{
+	struct bounce *b = owner;
+	struct bounce_desk *desk = &b->queue->bounces;
+	b->phase = READY;
+	b->next = NULL;
+	*(desk->last ? &desk->last->next : &desk->first) = b;
+	desk->last = b;
+	loop_start_timer(b->queue->loop, &desk->timer, 0, begin_ready, b->queue);
+}
+
+static void drop_items(struct bounce *b, size_t count)
+{
+	b->items.count -= count;
+	if (b->items.count)
+		memmove(b->items.items, b->items.items + count, b->items.count * sizeof b->items.items[0]);
+}
+
+/* The last recipient may take the mail with it. */
+static void settle_told(struct bounce *b)
+{
+	for (size_t i = 0; i < b->told; i++)
+		settle(&b->items.items[i]);
+	drop_items(b, b->told);
+	release_texts(b);
+	if (b->mail && b->items.count)
+		make_ready(b);
+	else
+		bounce_free(b);
+}
+
+/* A delay need not be told of twice. */
+static void try_later(struct bounce *b)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < b->items.count; i++)
+		if (b->items.items[i].kind != REPORT_DELAYED)
+			b->items.items[kept++] = b->items.items[i];
+	b->items.count = kept;
+	release_texts(b);
+	b->phase = GATHERING;
+	if (kept == 0)
+		bounce_free(b);
+	else
+		loop_start_timer(b->queue->loop, &b->timer, RETRY_MS, make_ready, b);
+}
+
+static void submitted(struct submission *s, enum submit_outcome outcome)
+{
+	struct bounce *b = s->owner;
+	struct bounce_desk *desk = &b->queue->bounces;
+	desk->under_way--;
+	loop_start_timer(b->queue->loop, &desk->timer, 0, begin_ready, b->queue);
+	if (outcome == SUBMIT_LATER) {
+		try_later(b);
 		return;
 	}
+	log_end(b, outcome == SUBMIT_DURABLE, "there is no such sender");
+	settle_told(b);
+}
+
+/* Whoever cannot be told of it is not waited for. */
+static void begin(struct bounce *b)
+{
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	b->phase = UNDER_WAY;
+	if (compose(b, &fail)) {
+		b->queue->bounces.under_way++;
+		submit_mail(&b->submission);
+		return;
+	}
+	log_end(b, false, fail_text(fail));
+	b->told = b->items.count;
+	settle_told(b);
+}
+
+static void begin_ready(void *owner)
+{
+	struct queue *q = owner;
+	struct bounce_desk *desk = &q->bounces;
+	while (desk->first && desk->under_way < UNDER_WAY_MAX) {
+		struct bounce *b = desk->first;
+		desk->first = b->next;
+		if (!desk->first)
+			desk->last = NULL;
+		begin(b);
+	}
+}
+
+/* ---- gathering ---- */
+
+static struct bounce *bounce_new(struct mail *mail)
+{
+	struct bounce_desk *desk = &mail->queue->bounces;
 	struct bounce *b = mem_alloc(sizeof *b);
-	b->queue = d->mail->queue;
-	b->delivery = d;
-	b->why = str_copy(str_first(str_of(why), 1000));
-	b->sender = TAKE(sender);
-	b->waiter = (struct waiter){ .answered = sender_answered, .owner = b };
-	ask_again(b);
+	if (!desk->by_mail)
+		desk->by_mail = map_new();
+	b->queue = mail->queue;
+	b->mail = mail;
+	b->mail_id = mail->id;
+	b->session = mail->session;
+	return b;
+}
+
+static struct bounce *bounce_of(struct mail *mail)
+{
+	struct bounce_desk *desk = &mail->queue->bounces;
+	struct bounce *b = desk->by_mail ? map_get(desk->by_mail, MAP_KEY(mail->id)) : NULL;
+	if (b)
+		return b;
+	b = bounce_new(mail);
+	map_set(desk->by_mail, MAP_KEY(mail->id), b);
+	return b;
+}
+
+/* Others of the mail may come to the same end soon, unless it is the last one. */
+static int64_t patience(const struct mail *mail)
+{
+	for (uint32_t i = 0; i < mail->count; i++)
+		if (mail->deliveries[i].state != DELIVERY_BOUNCING && !delivery_is_final(&mail->deliveries[i]))
+			return TOGETHER_MS;
+	return 0;
+}
+
+void bounce_report(struct delivery *d, enum report_kind kind)
+{
+	struct item item = { d, kind };
+	if (!is_wanted(d, kind)) {
+		settle(&item);
+		return;
+	}
+	struct bounce *b = bounce_of(d->mail);
+	*array_add(&b->items) = item;
+	if (b->phase == GATHERING)
+		loop_start_timer(b->queue->loop, &b->timer, patience(d->mail), make_ready, b);
+}
+
+/* Nothing waits for it, and nobody asks for it again. */
+void bounce_expanded(struct mail *mail, const struct envelope *e, const struct envelope_recipient *aliases, size_t count)
+{
+	CLEANUP(arena_cleanup) struct arena *arena = arena_new(ENVELOPE_ARENA_MAX);
+	if (e->reverse_path.length == 0)
+		return;
+	count = count < RECIPIENTS_MAX ? count : RECIPIENTS_MAX;
+	struct dsn_recipient *recipients = arena_alloc_array(arena, count, sizeof *recipients);
+	for (size_t i = 0; i < count; i++)
+		recipients[i] = (struct dsn_recipient){ .address = aliases[i].address, .original = aliases[i].orcpt, .action = DSN_EXPANDED };
+	struct bounce *b = bounce_new(mail);
+	b->phase = UNDER_WAY;
+	find_sender(b, e, arena);
+	address(&b->submission, b, e);
+	if (!write_report(b, arena, e, recipients, count)) {
+		bounce_free(b);
+		return;
+	}
+	b->mail = NULL;
+	b->queue->bounces.under_way++;
+	submit_mail(&b->submission);
+}
+
+static void leave_ready(struct bounce_desk *desk, const struct bounce *b)
+{
+	struct bounce **at = &desk->first;
+	desk->last = NULL;
+	while (*at) {
+		if (*at == b) {
+			*at = b->next;
+		} else {
+			desk->last = *at;
+			at = &(*at)->next;
+		}
+	}
+}
+
+void bounce_forget(struct mail *mail)
+{
+	struct bounce_desk *desk = &mail->queue->bounces;
+	struct bounce *b = desk->by_mail ? map_get(desk->by_mail, MAP_KEY(mail->id)) : NULL;
+	if (!b || b->mail != mail)
+		return;
+	b->mail = NULL;
+	if (b->phase == READY)
+		leave_ready(desk, b);
+	if (b->phase != UNDER_WAY)
+		bounce_free(b);
 }

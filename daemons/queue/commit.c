@@ -134,21 +134,15 @@ static void enter_ring(struct ring *ring, struct mail *mail)
 static void start_mail(struct ring *ring, struct commit *commit)
 {
 	struct mail *mail = commit->mail;
-	bool is_remote = false;
 	enter_ring(ring, mail);
 	mail_enqueue(mail);
 	mail->busy = true;
 	commit->done(commit, true);
-	for (uint32_t i = 0; i < mail->count; i++) {
+	for (uint32_t i = 0; i < mail->count; i++)
 		if (mail->deliveries[i].account)
 			deliver_push_new(&mail->deliveries[i]);
-		is_remote |= !mail->deliveries[i].account;
-	}
 	mail->busy = false;
-	if (is_remote)
-		spool_move(mail);
-	else
-		mail_proceed(mail);
+	mail_proceed(mail);
 }
 
 static void drop_mail(struct queue *q, struct commit *commit)

@@ -1,5 +1,8 @@
 /* posthornctl's door: what is in the queue, and what the administrator wants done with it. */
 #include "queue.h"
+#include "aggregate.h"
+#include "sign.h"
+#include "tls_report.h"
 
 #include "clock.h"
 #include "log.h"
@@ -23,6 +26,9 @@ struct control {
 	bool listing;
 	struct mail *cursor;
 	struct timer timer;
+	bool waits;                     /* for somebody who answers later */
+	void (*withdraw)(void *work);
+	void *work;
 };
 
 static void done(struct control *c, const struct fail *fail)
@@ -49,6 +55,24 @@ static void add_number(struct buf *row, const char *key, uint64_t number)
 	add_field(row, key, str_of(text));
 }
 
+void control_waits(struct control *c, void (*withdraw)(void *work), void *work)
+{
+	c->waits = true;
+	c->withdraw = withdraw;
+	c->work = work;
+}
+
+void control_row(struct control *c, struct str fields)
+{
+	msg_ctl_row_send(&c->peer.channel, c->request, &(struct msg_ctl_row){ .fields = fields }, -1);
+}
+
+void control_done(struct control *c, const struct fail *fail)
+{
+	c->waits = false;
+	done(c, fail);
+}
+
 static void send_row(struct control *c, const struct buf *row)
 {
 	msg_ctl_row_send(&c->peer.channel, c->request, &(struct msg_ctl_row){ .fields = buf_str(row) }, -1);
@@ -57,19 +81,20 @@ static void send_row(struct control *c, const struct buf *row)
 static const char *state_name(const struct delivery *d)
 {
 	static const char *const names[] = {
-		[DELIVERY_PENDING] = "waiting",    [DELIVERY_SENT] = "active",    [DELIVERY_APPLIED] = "delivered",
+		[DELIVERY_PENDING] = "waiting", [DELIVERY_HELD] = "held", [DELIVERY_SENT] = "active", [DELIVERY_APPLIED] = "delivered",
 		[DELIVERY_BOUNCING] = "bouncing", [DELIVERY_DONE] = "delivered", [DELIVERY_FAILED] = "failed",
 	};
-	if (d->state == DELIVERY_PENDING && !d->account)
-		return "remote";
-	if (d->state == DELIVERY_PENDING && d->mail->queue->held)
+	if (d->state != DELIVERY_PENDING)
+		return names[d->state];
+	if (d->mail->queue->held)
 		return "held";
-	return d->state == DELIVERY_PENDING && d->account->held ? "deferred" : names[d->state];
+	bool is_deferred = d->account ? d->account->held : d->waits || d->destination->backs_off;
+	return is_deferred ? "deferred" : names[DELIVERY_PENDING];
 }
 
 static bool is_open(const struct delivery *d)
 {
-	return d->state == DELIVERY_PENDING || d->state == DELIVERY_SENT || d->state == DELIVERY_BOUNCING;
+	return d->state == DELIVERY_PENDING || d->state == DELIVERY_HELD || d->state == DELIVERY_SENT || d->state == DELIVERY_BOUNCING;
 }
 
 static bool has_open(const struct mail *mail)
@@ -78,6 +103,27 @@ static bool has_open(const struct mail *mail)
 		if (is_open(&mail->deliveries[i]))
 			return true;
 	return false;
+}
+
+/* Of mail that waits for its destination, the reason of the destination. */
+static void add_reason(struct buf *row, const char *key, const struct delivery *d)
+{
+	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(2 * LIMIT_RELAY_REPLY_MAX);
+	const struct attempt *why = d->last;
+	if (!why && d->destination && d->destination->backs_off)
+		why = d->destination->last_failure;
+	if (why)
+		attempt_text(&text, why);
+	add_field(row, key, buf_str(&text));
+}
+
+static void add_recipient(struct buf *row, const struct delivery *d)
+{
+	add_field(row, "recipient", mail_address(d));
+	add_field(row, "state", str_of(state_name(d)));
+	add_number(row, "attempts", d->attempts);
+	add_number(row, "next", d->account ? 0 : (uint64_t)schedule_next(d));
+	add_reason(row, "reason", d);
 }
 
 /* Adds what is known without the octets, then sender and open recipients if they can be read. */
@@ -91,19 +137,14 @@ static void add_mail(struct buf *row, struct mail *mail)
 	add_number(row, "recipients", mail->count);
 	add_field(row, "place", mail->in_file ? STR("file") : STR("journal"));
 	bool was_loaded = mail->head != NULL;
-	if (!mail_load(mail, NULL)) {
+	if (!mail->brief && !mail_load(mail, NULL)) {
 		add_field(row, "sender", STR("?"));
 		return;
 	}
-	add_field(row, "sender", mail_text(mail, mail->sender));
-	for (uint32_t i = 0; i < mail->count; i++) {
-		const struct delivery *d = &mail->deliveries[i];
-		if (!is_open(d))
-			continue;
-		add_field(row, "recipient", mail_text(mail, d->address));
-		add_field(row, "state", str_of(state_name(d)));
-		add_field(row, "reason", str_of(d->reply));
-	}
+	add_field(row, "sender", mail->brief ? str_of(mail->brief) : mail_text(mail, mail->sender));
+	for (uint32_t i = 0; i < mail->count; i++)
+		if (is_open(&mail->deliveries[i]))
+			add_recipient(row, &mail->deliveries[i]);
 	if (!was_loaded)
 		mail_unload(mail);
 }
@@ -163,34 +204,76 @@ static bool list(struct control *c, struct str argument, struct fail **fail)
 	return true;
 }
 
+/* ---- attempts ---- */
+
+struct shown {
+	struct control *control;
+	struct mail *mail;
+};
+
+static void show_attempt(struct control *c, const struct delivery *d, uint32_t number, int64_t when, const struct attempt *attempt)
+{
+	static const char *const outcomes[] = { "delivered", "relayed", "deferred", "failed" };
+	CLEANUP(buf_release) struct buf row = BUF_WITH_LIMIT(ROW_MAX);
+	add_field(&row, "recipient", mail_address(d));
+	add_number(&row, "attempt", number);
+	add_number(&row, "time", (uint64_t)when);
+	add_field(&row, "outcome", str_of(outcomes[attempt->outcome]));
+	add_field(&row, "host", attempt->host);
+	add_field(&row, "address", attempt->address);
+	add_field(&row, "tls", attempt->tls);
+	add_field(&row, "status", attempt->status);
+	add_number(&row, "code", attempt->code);
+	add_field(&row, "reply", attempt->reply);
+	send_row(c, &row);
+}
+
+static void show_logged(void *owner, const struct spoolfile_result *result)
+{
+	static const enum relay_outcome outcomes[] = {
+		[ENVELOPE_PENDING] = RELAY_DEFERRED, [ENVELOPE_APPLIED] = RELAY_DELIVERED, [ENVELOPE_FAILED] = RELAY_FAILED,
+	};
+	const struct shown *shown = owner;
+	if (result->recipient >= shown->mail->count || result->reply.length == 0)
+		return;
+	const struct attempt attempt = attempt_unpack(result->reply, outcomes[result->state]);
+	show_attempt(shown->control, &shown->mail->deliveries[result->recipient], result->attempts, result->last_attempt, &attempt);
+}
+
+/* Those that the file tells of, then those that it does not yet. */
+static void show_attempts(struct control *c, struct mail *mail)
+{
+	struct shown shown = { c, mail };
+	CLEANUP(spoolfile_cleanup) struct spoolfile *f = mail->in_file ? spoolfile_open(c->queue->spool, mail->id, NULL) : NULL;
+	if (f)
+		spoolfile_attempts(f, show_logged, &shown, NULL);
+	for (uint32_t i = 0; i < mail->count; i++) {
+		const struct delivery *d = &mail->deliveries[i];
+		bool is_in_file = f && (d->logged || (!d->unlogged && d->state == DELIVERY_PENDING));
+		if (d->last && !is_in_file)
+			show_attempt(c, d, d->attempts, d->last_attempt, d->last);
+	}
+}
+
 static bool show(struct control *c, struct str argument, struct fail **fail)
 {
 	struct mail *mail = find(c, argument, fail);
 	if (!mail)
 		return false;
 	CLEANUP(buf_release) struct buf row = BUF_WITH_LIMIT(ROW_MAX);
+	bool was_loaded = mail->head != NULL;
 	add_mail(&row, mail);
 	send_row(c, &row);
-	bool loaded = mail_load(mail, NULL);
 	for (uint32_t i = 0; i < mail->count; i++) {
-		const struct delivery *d = &mail->deliveries[i];
 		buf_clear(&row);
-		add_field(&row, "recipient", loaded ? mail_text(mail, d->address) : STR("?"));
-		add_number(&row, "account", d->account ? d->account->number : 0);
-		add_field(&row, "state", str_of(state_name(d)));
-		add_number(&row, "attempts", d->attempts);
-		add_field(&row, "reason", str_of(d->reply));
+		add_recipient(&row, &mail->deliveries[i]);
+		add_number(&row, "account", mail->deliveries[i].account ? mail->deliveries[i].account->number : 0);
 		send_row(c, &row);
 	}
-	mail_unload(mail);
+	show_attempts(c, mail);
+	if (!was_loaded)
+		mail_unload(mail);
 	return true;
-}
-
-static void retry_mail(struct mail *mail)
-{
-	for (uint32_t i = 0; i < mail->count; i++)
-		if (mail->deliveries[i].account && mail->deliveries[i].state == DELIVERY_PENDING)
-			deliver_retry_soon(mail->deliveries[i].account);
 }
 
 static bool retry(struct control *c, struct str argument, struct fail **fail)
@@ -198,7 +281,7 @@ static bool retry(struct control *c, struct str argument, struct fail **fail)
 	if (!str_equal(argument, STR("all"))) {
 		struct mail *mail = find(c, argument, fail);
 		if (mail)
-			retry_mail(mail);
+			schedule_retry(mail);
 		return mail != NULL;
 	}
 	size_t position = 0;
@@ -207,12 +290,16 @@ static bool retry(struct control *c, struct str argument, struct fail **fail)
 	while (map_next(c->queue->accounts, &position, &key, &value))
 		if (((struct account *)value)->held)
 			deliver_retry_soon(value);
+	for (struct mail *mail = c->queue->first; mail; mail = mail->next)
+		schedule_retry(mail);
 	return true;
 }
 
 static bool hold(struct control *c, struct str argument, struct fail **fail)
 {
-	(void)argument;
+	struct mail *mail = argument.length ? find(c, argument, fail) : NULL;
+	if (argument.length)
+		return mail && schedule_hold(mail, fail);
 	int file = openat(c->queue->spool, "held", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (file < 0)
 		return fail_set_errno(fail, FAIL_IO, "cannot note that the queue is held");
@@ -227,7 +314,9 @@ static bool release(struct control *c, struct str argument, struct fail **fail)
 	size_t position = 0;
 	struct str key;
 	void *value;
-	(void)argument;
+	struct mail *mail = argument.length ? find(c, argument, fail) : NULL;
+	if (argument.length)
+		return mail && schedule_release(mail, fail);
 	if (unlinkat(c->queue->spool, "held", 0) != 0 && errno != ENOENT)
 		return fail_set_errno(fail, FAIL_IO, "cannot note that the queue is released");
 	c->queue->held = false;
@@ -235,6 +324,7 @@ static bool release(struct control *c, struct str argument, struct fail **fail)
 	while (map_next(c->queue->accounts, &position, &key, &value))
 		if (((struct account *)value)->first)
 			deliver_retry_soon(value);
+	relay_dispatch_soon(c->queue);
 	return true;
 }
 
@@ -255,9 +345,9 @@ static bool delete(struct control *c, struct str argument, struct fail **fail)
 	unsigned dropped = 0;
 	mail->busy = true;
 	for (uint32_t i = 0; i < mail->count; i++) {
-		if (mail->deliveries[i].state != DELIVERY_PENDING)
+		if (mail->deliveries[i].state != DELIVERY_PENDING && mail->deliveries[i].state != DELIVERY_HELD)
 			continue;
-		deliver_give_up(&mail->deliveries[i], "deleted by the administrator", false);
+		deliver_give_up(&mail->deliveries[i], "5.7.0", "deleted by the administrator", false);
 		dropped++;
 	}
 	mail->busy = was_busy;
@@ -267,11 +357,11 @@ static bool delete(struct control *c, struct str argument, struct fail **fail)
 
 static const struct {
 	const char *verb;
-	bool takes_argument;
+	unsigned arguments_min, arguments_max;
 	bool (*act)(struct control *c, struct str argument, struct fail **fail);
 } verbs[] = {
-	{ "list", false, list }, { "show", true, show },       { "retry", true, retry },
-	{ "hold", false, hold }, { "release", false, release }, { "delete", true, delete },
+	{ "list", 0, 0, list }, { "show", 1, 1, show },       { "retry", 1, 1, retry },
+	{ "hold", 0, 1, hold }, { "release", 0, 1, release }, { "delete", 1, 1, delete },
 };
 
 static bool on_request(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -280,13 +370,26 @@ static bool on_request(struct ipc_peer *peer, struct ipc_frame *frame)
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	struct msg_ctl_request request;
 	struct str verb, argument = {};
-	if (!msg_ctl_request_read(frame, &request) || c->listing || !str_take_until(&request.words, '\0', &verb))
+	if (!msg_ctl_request_read(frame, &request) || c->listing || c->waits || !str_take_until(&request.words, '\0', &verb))
 		return false;
-	str_take_until(&request.words, '\0', &argument);
 	c->request = frame->request;
-	fail_set(&fail, FAIL_INVALID, "list, show ID, retry ID|all, hold, release, delete ID");
+	if (str_equal(verb, STR("dkim"))) {
+		key_control(c->queue, c, request.words);
+		return true;
+	}
+	if (str_equal(verb, STR("dmarc"))) {
+		aggregate_control(c->queue, c, request.words);
+		return true;
+	}
+	if (str_equal(verb, STR("tlsrpt"))) {
+		tls_report_control(c->queue, c, request.words);
+		return true;
+	}
+	str_take_until(&request.words, '\0', &argument);
+	unsigned given = argument.length > 0;
+	fail_set(&fail, FAIL_INVALID, "list, show ID, retry ID|all, hold [ID], release [ID], delete ID");
 	for (size_t i = 0; i < COUNT_OF(verbs); i++) {
-		if (!str_equal(verb, str_of(verbs[i].verb)) || verbs[i].takes_argument != (argument.length > 0))
+		if (!str_equal(verb, str_of(verbs[i].verb)) || given < verbs[i].arguments_min || given > verbs[i].arguments_max)
 			continue;
 		fail_free(&fail);
 		verbs[i].act(c, argument, &fail);
@@ -310,6 +413,8 @@ static void control_ended(struct ipc_peer *peer, const char *why)
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
+	if (c->waits)
+		c->withdraw(c->work);
 	loop_stop_timer(c->queue->loop, &c->timer);
 	ipc_peer_release(peer);
 	free(c);

@@ -13,9 +13,6 @@ enum { OPENING = 1, OPEN = 2 };
 enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 300000, ATTEMPTS_MIN = 3, TRIMMED_EVERY_MS = 20000, TRIMMED_ROWS = 2000,
        START_PATIENCE_MS = 20000 };
 
-/* RFC 5321 §4.5.4.1: given up after four or five days. */
-enum { LIFETIME_SECONDS = 5 * 86400 };
-
 struct account *account_get(struct queue *q, uint64_t number)
 {
 	struct account *a = map_get(q->accounts, MAP_KEY(number));
@@ -138,21 +135,58 @@ void deliver_again(struct delivery *d)
 		a->cursor = d;
 }
 
-void deliver_give_up(struct delivery *d, const char *why, bool tell)
+static void note_failure(struct delivery *d, enum relay_outcome outcome, const char *status, struct str why)
+{
+	const struct attempt facts = { .outcome = outcome, .status = str_of(status), .reply = str_first(why, LIMIT_RELAY_REPLY_MAX) };
+	attempt_note(d, attempt_new(&facts), clock_wall_seconds());
+}
+
+void deliver_give_up(struct delivery *d, const char *status, const char *why, bool tell)
 {
 	struct mail *mail = d->mail;
 	char id[17];
 	envelope_id_text(mail->id, id);
+	if (status)
+		note_failure(d, RELAY_FAILED, status, str_of(why));
 	if (d->account)
 		deliver_finish(d, DELIVERY_BOUNCING);
+	destination_leave(d);
 	d->state = DELIVERY_BOUNCING;
+	d->report = REPORT_FAILED;
 	log_event(LOG_WARNING, mail->session, "given-up", LOG_TEXT("queue-id", str_of(id)),
-	          LOG_NUMBER("recipient", d->index),
-	          LOG_NUMBER("account", d->account ? d->account->number : 0), LOG_TEXT("why", str_of(why)));
-	if (tell)
-		bounce_send(d, why);
-	else
+	          LOG_NUMBER("recipient", d->index), LOG_TEXT("to", mail_address(d)),
+	          LOG_NUMBER("account", d->account ? d->account->number : 0), LOG_TEXT("status", d->last->status),
+	          LOG_TEXT("why", d->last->reply));
+	if (!tell) {
 		mail_settle(d, DELIVERY_FAILED);
+		return;
+	}
+	if (!d->account)
+		results_write(d);
+	bounce_report(d, REPORT_FAILED);
+}
+
+void deliver_hold(struct delivery *d)
+{
+	int64_t left = d->mail->hold_until - clock_wall_seconds();
+	destination_withdraw(d);
+	if (d->account)
+		set_state(d, DELIVERY_HELD);
+	d->state = DELIVERY_HELD;
+	if (!d->mail->held)
+		destination_remind(d, left > 0 ? left * 1000 : 0);
+}
+
+void deliver_release(struct delivery *d)
+{
+	destination_withdraw(d);
+	if (d->account) {
+		deliver_again(d);
+		deliver_push(d->account);
+		return;
+	}
+	d->state = DELIVERY_PENDING;
+	destination_enqueue(d);
 }
 
 /* ---- sending ---- */
@@ -205,7 +239,9 @@ static bool send_one(struct account *a, struct delivery *d)
 		mail_give_up_damaged(mail, fail);
 		return true;
 	}
-	log_event(LOG_WARNING, mail->session, "deferred", LOG_NUMBER("account", a->number),
+	char id[17];
+	envelope_id_text(mail->id, id);
+	log_event(LOG_WARNING, mail->session, "deferred", LOG_TEXT("queue-id", str_of(id)), LOG_NUMBER("account", a->number),
 	          LOG_TEXT("why", str_of(fail_text(fail))));
 	hold(a);
 	return false;
@@ -391,12 +427,26 @@ void deliver_push_new(struct delivery *d)
 	begin_gathering(a);
 }
 
+static void push_recovered(struct delivery *d)
+{
+	if (d->account)
+		deliver_push(d->account);
+	else if (d->state == DELIVERY_BOUNCING)
+		bounce_report(d, d->report);
+}
+
 void deliver_push_all(struct queue *q)
 {
-	for (struct mail *mail = q->first; mail; mail = mail->next)
+	for (struct mail *mail = q->first, *next; mail; mail = next) {
+		next = mail->next;
+		bool was_busy = mail->busy;
+		mail->busy = true;
 		for (uint32_t i = 0; i < mail->count; i++)
-			if (mail->deliveries[i].account)
-				deliver_push(mail->deliveries[i].account);
+			push_recovered(&mail->deliveries[i]);
+		mail->busy = was_busy;
+		if (mail->open == 0)
+			mail_proceed(mail);
+	}
 }
 
 /* ---- from the mailbox ---- */
@@ -445,20 +495,31 @@ static void log_result(const struct delivery *d, const char *event, struct str w
 
 static bool is_too_old(const struct delivery *d)
 {
-	return d->attempts >= ATTEMPTS_MIN && clock_wall_seconds() - d->mail->received > LIFETIME_SECONDS;
+	return d->attempts >= ATTEMPTS_MIN && clock_wall_seconds() - d->mail->received > d->mail->queue->daemon.config.queue_lifetime_seconds;
+}
+
+/* RFC 3463 §3.3, §3.4, §3.8 */
+static const char *status_of(enum fail_kind kind, bool is_final)
+{
+	switch (kind) {
+	case FAIL_TOO_BIG: return "5.2.3";
+	case FAIL_INVALID: return "5.6.0";
+	case FAIL_DENIED: return "5.2.1";
+	default: return is_final ? "4.4.7" : "4.2.0";
+	}
 }
 
 static void delivery_failed(struct delivery *d, uint32_t result, struct str text)
 {
 	struct account *a = d->account;
 	enum fail_kind kind = (enum fail_kind)(result - 1);
-	free(d->reply);
-	d->reply = str_copy(text.length ? text : str_of(fail_kind_name(kind)));
-	if (!may_pass(kind) || is_too_old(d)) {
-		deliver_give_up(d, d->reply, true);
+	bool is_final = !may_pass(kind) || is_too_old(d);
+	note_failure(d, is_final ? RELAY_FAILED : RELAY_DEFERRED, status_of(kind, is_final), text.length ? text : str_of(fail_kind_name(kind)));
+	if (is_final) {
+		deliver_give_up(d, NULL, NULL, true);
 		return;
 	}
-	log_result(d, "deferred", str_of(d->reply));
+	log_result(d, "deferred", d->last->reply);
 	deliver_again(d);
 	if (!a->held)
 		hold(a);

@@ -9,6 +9,8 @@
 #include <endian.h>
 #include <stdlib.h>
 
+enum { BRIEF_MAX = 20, BRIEF_OCTETS_MAX = 2000 };
+
 static uint64_t session_of(struct str text)
 {
 	uint64_t number;
@@ -18,6 +20,28 @@ static uint64_t session_of(struct str text)
 static enum delivery_state state_of(enum envelope_state state)
 {
 	return state == ENVELOPE_APPLIED ? DELIVERY_DONE : state == ENVELOPE_FAILED ? DELIVERY_FAILED : DELIVERY_PENDING;
+}
+
+/* Of mail for other hosts, which may be listed a hundred thousand at a time. */
+static char *brief_of(const struct envelope *e)
+{
+	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(BRIEF_OCTETS_MAX);
+	bool is_remote = false;
+	for (size_t i = 0; i < e->recipient_count && e->recipient_count <= BRIEF_MAX; i++)
+		is_remote |= !e->recipients[i].account;
+	if (!is_remote)
+		return NULL;
+	buf_add_str(&text, e->reverse_path);
+	for (size_t i = 0; i < e->recipient_count; i++) {
+		buf_add_char(&text, '\0');
+		buf_add_str(&text, e->recipients[i].address);
+	}
+	buf_add_char(&text, '\0');
+	if (text.overflowed)
+		return NULL;
+	char *brief = mem_resize(NULL, text.length, 1);
+	memcpy(brief, text.data, text.length);
+	return brief;
 }
 
 struct mail *mail_new(struct queue *q, const struct envelope *e)
@@ -34,6 +58,12 @@ struct mail *mail_new(struct queue *q, const struct envelope *e)
 	mail->queued_ms = clock_monotonic_ms();
 	mail->count = (uint32_t)e->recipient_count;
 	mail->session = session_of(e->session);
+	mail->submitter = e->account;
+	mail->hold_until = e->hold_until;
+	mail->deliver_by = e->deliver_by;
+	mail->by_return = e->by_return;
+	mail->priority = e->priority;
+	mail->has_sender = e->reverse_path.length > 0;
 	for (uint32_t i = 0; i < mail->count; i++) {
 		const struct envelope_recipient *r = &e->recipients[i];
 		struct delivery *d = &mail->deliveries[i];
@@ -42,8 +72,14 @@ struct mail *mail_new(struct queue *q, const struct envelope *e)
 		d->account = r->account ? account_get(q, r->account) : NULL;
 		d->state = state_of(r->state);
 		d->logged = delivery_is_final(d);
+		d->notify = r->notify;
 		mail->open += !delivery_is_final(d);
+		if (!d->account && !delivery_is_final(d)) {
+			d->destination = destination_of(q, r->address);
+			d->destination->count++;
+		}
 	}
+	mail->brief = brief_of(e);
 	return mail;
 }
 
@@ -71,12 +107,16 @@ static void unlink_mail(struct mail *mail)
 
 void mail_free(struct mail *mail)
 {
+	bounce_forget(mail);
 	unlink_mail(mail);
 	mail_unload(mail);
 	for (uint32_t i = 0; i < mail->count; i++) {
 		deliver_dequeue(&mail->deliveries[i]);
-		free(mail->deliveries[i].reply);
+		destination_leave(&mail->deliveries[i]);
+		attempt_unref(mail->deliveries[i].last);
 	}
+	relay_mail_gone(mail);
+	free(mail->brief);
 	free(mail);
 }
 
@@ -90,6 +130,7 @@ void mail_enqueue(struct mail *mail)
 	for (uint32_t i = 0; i < mail->count; i++)
 		if (mail->deliveries[i].account && !delivery_is_final(&mail->deliveries[i]))
 			deliver_enqueue(mail->deliveries[i].account, &mail->deliveries[i]);
+	schedule_mail(mail);
 }
 
 static struct place place_of(const char *head, struct str text)
@@ -126,6 +167,17 @@ struct str mail_text(const struct mail *mail, struct place place)
 {
 	must(mail->head);
 	return str_from(mail->head + place.offset, place.length);
+}
+
+struct str mail_address(const struct delivery *d)
+{
+	struct mail *mail = d->mail;
+	const char *at = mail->brief;
+	if (!at)
+		return mail_load(mail, NULL) ? mail_text(mail, d->address) : (struct str){};
+	for (uint32_t i = 0; i <= d->index; i++)
+		at += strlen(at) + 1;
+	return str_of(at);
 }
 
 /* ---- reading ---- */
@@ -215,8 +267,11 @@ void mail_settle(struct delivery *d, enum delivery_state state)
 	must(!delivery_is_final(d) && (state == DELIVERY_DONE || state == DELIVERY_FAILED));
 	if (d->account)
 		deliver_finish(d, state);
+	destination_leave(d);
 	d->state = state;
 	d->mail->open--;
+	if (!d->account && state == DELIVERY_FAILED)
+		results_write(d);
 	mail_proceed(d->mail);
 }
 
@@ -237,7 +292,7 @@ void mail_give_up_damaged(struct mail *mail, const struct fail *fail)
 	bool was_busy = mail->busy;
 	mail->damaged = mail->busy = true;
 	for (uint32_t i = 0; i < mail->count; i++)
-		if (mail->deliveries[i].state == DELIVERY_PENDING)
+		if (mail->deliveries[i].state == DELIVERY_PENDING || mail->deliveries[i].state == DELIVERY_HELD)
 			mail_settle(&mail->deliveries[i], DELIVERY_FAILED);
 	mail->busy = was_busy;
 	mail_proceed(mail);
@@ -245,9 +300,20 @@ void mail_give_up_damaged(struct mail *mail, const struct fail *fail)
 
 static bool has_unlogged(const struct mail *mail)
 {
-	for (uint32_t i = 0; i < mail->count; i++)
-		if (delivery_is_final(&mail->deliveries[i]) && !mail->deliveries[i].logged)
+	for (uint32_t i = 0; i < mail->count; i++) {
+		const struct delivery *d = &mail->deliveries[i];
+		if ((delivery_is_final(d) && !d->logged) || d->unlogged)
 			return true;
+	}
+	return false;
+}
+
+/* It will not leave within seconds. */
+static bool wants_file(const struct mail *mail)
+{
+	for (uint32_t i = 0; i < mail->count; i++)
+		if (mail->deliveries[i].unlogged || mail->deliveries[i].state == DELIVERY_HELD)
+			return !mail->may_not_move;
 	return false;
 }
 
@@ -264,8 +330,11 @@ void mail_proceed(struct mail *mail)
 		spool_log(mail);
 		return;
 	}
-	if (mail->open > 0)
+	if (mail->open > 0) {
+		if (!mail->in_file && !mail->damaged && wants_file(mail))
+			spool_move_soon(mail);
 		return;
+	}
 	mail_leave_ring(mail);
 	spool_forget(mail);
 }

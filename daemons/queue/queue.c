@@ -1,5 +1,13 @@
 /* posthorn-queue: see queue.h and docs/processes.md. */
 #include "queue.h"
+#include "aggregate.h"
+#include "greylist.h"
+#include "forward.h"
+#include "sts.h"
+#include "tls_report.h"
+#include "sending.h"
+#include "sign.h"
+#include "state.h"
 
 #include "log.h"
 #include "mem.h"
@@ -39,6 +47,10 @@ static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
 		return transaction_wire(q, &wire, descriptor);
 	case ROLE_MAILBOX:
 		return deliver_wire(q, &wire, descriptor);
+	case ROLE_RESOLVER:
+		return aggregate_wire(q, descriptor);
+	case ROLE_RELAY:
+		return relay_wire(q, &wire, descriptor);
 	default:
 		close(descriptor);
 		return false;
@@ -71,7 +83,7 @@ static bool on_reconfigure(struct ipc_peer *peer, struct ipc_frame *frame)
 /* Everything that was promised is in the journal. */
 static void end_when_idle(struct queue *q)
 {
-	if (!q->draining || !commit_is_idle(q))
+	if (!q->draining || q->signings || !commit_is_idle(q) || !state_is_written(q))
 		return;
 	log_event(LOG_INFO, 0, "ended", LOG_NUMBER("messages", q->mail_count));
 	log_flush();
@@ -106,8 +118,15 @@ static void tick(void *owner)
 	resolve_tick(q);
 	transaction_tick(q);
 	spool_tick(q);
+	schedule_tick(q);
+	results_tick(q);
 	trim_tick(q);
 	quota_tick(q);
+	forward_tick(q);
+	sending_tick(q);
+	aggregate_tick(q);
+	tls_report_tick(q);
+	state_tick(q);
 	if (++q->ticks % TRIMMED_TICKS == 0)
 		deliver_tell_trimmed(q);
 	end_when_idle(q);
@@ -134,10 +153,19 @@ static void begin(struct queue *q)
 	q->accounts = map_new();
 	q->scratch = arena_new(ENVELOPE_ARENA_MAX);
 	resolve_init(q);
+	destination_init(q);
 	open_spool(q);
 	worker_start(&q->writer, q->loop);
 	worker_start(&q->syncer, q->loop);
 	worker_start(&q->filer, q->loop);
+	state_init(q);
+	aggregate_init(q);
+	greylist_init(q);
+	forward_init(q);
+	sts_init(q);
+	tls_report_init(q);
+	sending_init(q);
+	sign_init(q);
 	quota_load(q);
 	control_load_hold(q);
 	spool_recover(q);

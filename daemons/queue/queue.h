@@ -19,12 +19,17 @@
  * A recipient:
  *
  *	PENDING ──DELIVER──► SENT ──DELIVERED──► APPLIED ──syncfs──► DONE
- *	   ▲                  │                     │
- *	   ├──it may pass─────┤                     │
- *	   └──channel closed, unclean open, failed syncfs
- *	                      └──for good──► BOUNCING ──bounce is durable──► FAILED
+ *	 ▲ │ ▲                │                     │
+ *	 │ │ ├──it may pass───┤                     │
+ *	 │ │ └──channel closed, unclean open, failed syncfs
+ *	 │ ▼                  ├──for good─────────► BOUNCING ──report is durable──► FAILED
+ *	HELD                  └──delivered, and the sender wants to know──┘────────► APPLIED
  *
- * A mail: in the journal ──lags, is remote, ring half full──► in a file of its own ──► gone.
+ * A mail: in the journal ──lags, is deferred or held, ring half full──► in a file of its own ──► gone.
+ *
+ * For other hosts relay is in the mailbox's place: a job (relay.c) is one mail and its recipients in one domain (destination.c). What
+ * relay says for good is in the results log (results.c) before relay is told that it is noted; the log is flushed by the same sync
+ * that makes APPLIED to DONE.
  *
  * Threads: the loop's has all state. `writer` appends groups, `syncer` writes marks and calls syncfs, `filer`
  * writes the files; each gets a job with all that it needs.
@@ -60,18 +65,36 @@ enum {
 
 struct queue;
 struct account;
+struct destination;
+struct lane;
 struct mail;
 
 /* ---- mail.c: what is in the queue ------------------------------------------------------------ */
 
 enum delivery_state {
 	DELIVERY_PENDING,
+	DELIVERY_HELD,
 	DELIVERY_SENT,
 	DELIVERY_APPLIED,
 	DELIVERY_BOUNCING,
 	DELIVERY_DONE,
 	DELIVERY_FAILED,
 };
+
+/* What an attempt led to: unchangeable, and shared by the deliveries that it stands for. */
+struct attempt {
+	unsigned users;
+	enum relay_outcome outcome;
+	unsigned code;      /* of SMTP, 0: none was given */
+	struct str status;  /* "5.1.1", RFC 3463 */
+	struct str reply;   /* of the other host, or our own words */
+	struct str host;    /* who said so; empty: ourselves */
+	struct str address;
+	struct str tls;     /* as relay tells it; empty: none */
+};
+
+/* What the sender may be told of a recipient, RFC 3464 §2.3.3. */
+enum report_kind { REPORT_FAILED, REPORT_DELAYED, REPORT_DELIVERED, REPORT_RELAYED };
 
 /* A stretch of mail->head. */
 struct place {
@@ -83,8 +106,11 @@ struct place {
 struct delivery {
 	struct mail *mail;
 	struct account *account;            /* NULL: remote */
-	struct delivery *previous, *next;   /* of the account, in the order of arrival */
-	bool listed;                        /* there: until the disk says that it is DONE or FAILED */
+	struct destination *destination;    /* remote: of which domain; NULL when it is DONE or FAILED */
+	struct lane *lane;                  /* remote: it is to be sent as soon as may be; NULL: else */
+	struct delivery *previous, *next;   /* of the account, in the order of arrival; or of the lane; or of those of the destination that wait */
+	bool listed;                        /* in the account's list: until the disk says that it is DONE or FAILED */
+	bool waits;                         /* in the destination's list of those that wait for their time */
 	uint64_t order;                     /* in that list, rising */
 	uint32_t index;                     /* in the envelope */
 	uint32_t attempts;
@@ -93,8 +119,17 @@ struct delivery {
 	bool counted;                       /* in account->coming_* */
 	bool replay;                        /* was sent before */
 	bool logged;                        /* the file says that it is final */
+	bool unlogged;                      /* an attempt that the file does not tell of */
+	bool warned;                        /* the sender was told of the delay */
+	bool for_destination;               /* waits because its destination was out of reach */
+	uint32_t tries;                     /* attempts since this process began */
+	int64_t due_ms;                     /* monotonic: the next look at it */
+	size_t due_place;                   /* 1 + index in queue->due; 0: not there */
+	uint8_t notify;                     /* of RFC 3461, as in the envelope */
+	enum report_kind report;            /* BOUNCING: what the sender is told; then it is FAILED, or DONE */
 	struct place address, detail;
-	char *reply;                        /* of the last failed attempt, or NULL */
+	struct attempt *last;               /* the last one, or NULL */
+	int64_t last_attempt;               /* wall clock, seconds; 0: none */
 };
 
 /* The octets are in memory only between arrival and sending; else they are read when they are needed. */
@@ -112,12 +147,23 @@ struct mail {
 	uint64_t size;                          /* of the body */
 	bool body_in_file;
 	bool quarantine;                        /* it belongs into Junk */
+	uint64_t submitter;                     /* the account that submitted it, 0: nobody */
+	int64_t hold_until;                     /* wall clock, seconds; 0: at once */
+	int64_t deliver_by;                     /* wall clock, seconds; 0: none */
+	bool by_return;                         /* then it is given up */
+	int8_t priority;
+	bool has_sender;                        /* not the null one */
+	bool held;                              /* by the administrator */
+	bool may_not_move;                      /* a file could not be made a moment ago */
+	uint64_t results;                       /* the oldest file of results that tells of it, 0: none */
+	uint32_t jobs;                          /* of relay, that name it */
+	char *brief;                            /* sender and addresses, each with its NUL, of mail for few other hosts; or NULL */
 	bool in_file;
 	bool busy;                              /* a job of filer is under way */
 	bool pinned;                            /* filer reads its octets */
 	bool damaged;                           /* cannot be read; what is on disk is kept */
 	uint32_t open;                          /* recipients neither DONE nor FAILED */
-	uint32_t pending;                       /* local ones to be sent */
+	uint32_t pending;                       /* to be sent, and not because their time has not come */
 	char *head;                             /* the envelope as encoded, or NULL */
 	size_t head_length;
 	char *body;                             /* behind the head or in memory of its own; NULL when not in memory */
@@ -147,6 +193,9 @@ void mail_unload(struct mail *mail);
 bool mail_envelope(struct mail *mail, struct arena *arena, struct envelope *e, struct fail **fail);
 
 struct str mail_text(const struct mail *mail, struct place place);
+
+/* The recipient's address, read if need be; empty when it cannot be read. */
+struct str mail_address(const struct delivery *d);
 
 /* It cannot be read: whoever did not get it yet never will. mail may be freed by this. */
 void mail_give_up_damaged(struct mail *mail, const struct fail *fail);
@@ -325,21 +374,198 @@ void deliver_again(struct delivery *d);
 /* What waits for a retry is sent now; from the loop, not from here. */
 void deliver_retry_soon(struct account *a);
 
-/* Gives up one recipient: the sender is told, or it is forgotten silently. */
-void deliver_give_up(struct delivery *d, const char *why, bool tell);
+/* Gives up one recipient, local or remote: the sender is told, or it is forgotten silently. NULL: for the reason of the last attempt. */
+void deliver_give_up(struct delivery *d, const char *status, const char *why, bool tell);
+
+/* Stops and begins to be sent, by the administrator or by time. */
+void deliver_hold(struct delivery *d);
+void deliver_release(struct delivery *d);
 
 /* Tells mailboxes what they may forget. */
 void deliver_tell_trimmed(struct queue *q);
 
+/* ---- attempt.c ------------------------------------------------------------------------------- */
+
+/* Copies the facts, whose users is not looked at; one reference is the caller's. NULL is nothing. */
+struct attempt *attempt_new(const struct attempt *facts);
+struct attempt *attempt_ref(struct attempt *attempt);
+void attempt_unref(struct attempt *attempt);
+bool attempt_equal(const struct attempt *a, const struct attempt *b);
+
+/* For logs of files: at most SPOOLFILE_REPLY_MAX octets, of which the end of the reply is missing where it is too long. */
+void attempt_pack(struct buf *out, const struct attempt *attempt);
+
+/* What attempt_pack wrote; any other text is a reply. Views. */
+struct attempt attempt_unpack(struct str packed, enum relay_outcome outcome);
+
+/* It is the last one of d now, which takes the reference. */
+void attempt_note(struct delivery *d, struct attempt *attempt, int64_t when);
+
+/* What was answered, on one line, with the code if there was one. */
+void attempt_text(struct buf *out, const struct attempt *attempt);
+
+/* ---- destination.c: domains that mail goes to ------------------------------------------------- */
+
+enum standing { STANDING_LIVING, STANDING_UNKNOWN, STANDING_FAILING, STANDING_COUNT };
+
+/* Mail of one account and priority. */
+struct lane {
+	struct destination *destination;
+	struct lane *previous, *next;   /* by falling priority; of those alike the one whose turn is next first */
+	uint64_t account;
+	int8_t priority;
+	struct delivery *first, *last;
+};
+
+struct destination {
+	struct queue *queue;
+	struct destination *previous, *next; /* those that could have a job now, of their standing */
+	bool ready;                   /* is there */
+	enum standing standing;
+	struct lane *first, *last;
+	struct delivery *first_waiting;
+	size_t count;                 /* deliveries that name it */
+	size_t jobs;                  /* under way */
+	unsigned window;              /* jobs at the same time */
+	unsigned ceiling;             /* where it was too many once */
+	unsigned reached;             /* since the window changed */
+	unsigned failures;            /* in a row */
+	bool backs_off;               /* until timer; else the timer ends its life when nothing names it */
+	int64_t until_ms;             /* monotonic, of the timer */
+	struct timer timer;
+	struct attempt *last_failure; /* or NULL */
+	size_t name_length;
+	char name[];
+};
+
+void destination_init(struct queue *q);
+
+/* Of an address. */
+struct destination *destination_of(struct queue *q, struct str address);
+
+/* d, PENDING and in no list: to be sent now, or after a time. */
+void destination_enqueue(struct delivery *d);
+void destination_wait(struct delivery *d, int64_t delay_ms);
+
+/* d, HELD: destination_due gives it after that time. */
+void destination_remind(struct delivery *d, int64_t delay_ms);
+
+/* One whose time has come, which is named only once; NULL: none. */
+struct delivery *destination_due(struct queue *q);
+
+/* It is neither to be sent nor waits; and it has nothing to do with its destination any more. */
+void destination_withdraw(struct delivery *d);
+void destination_leave(struct delivery *d);
+
+/* The next one to be sent; jobs_max of all. NULL: none now. It is still in its lane. */
+struct delivery *destination_next(struct queue *q, size_t jobs_max);
+
+/* A job began, and ended; reach: what it says of the destination, lost: it says nothing. */
+enum standing destination_job_began(struct destination *destination);
+void destination_job_ended(struct destination *destination, enum standing standing, bool lost, enum relay_reach reach);
+
+/* The administrator knows that it is there. */
+void destination_forgive(struct destination *destination);
+
+/* ---- schedule.c: when ------------------------------------------------------------------------- */
+
+/* A new mail, or one that was read at the start: each remote recipient gets its place. */
+void schedule_mail(struct mail *mail);
+
+/* What an attempt led to; it takes the reference. d is SENT; it and its mail may be gone when it returns. */
+void schedule_result(struct delivery *d, struct attempt *attempt);
+
+/* It was under way when relay ended. */
+void schedule_lost(struct delivery *d);
+
+/* Its destination failed: tells or gives up what is old. */
+void schedule_look(struct destination *destination);
+
+/* At the start, what the file says of d, PENDING: wall clock. */
+void schedule_recovered(struct delivery *d, int64_t last_attempt, int64_t next_attempt);
+
+/* When it is tried next, wall clock; 0: as soon as may be. */
+int64_t schedule_next(const struct delivery *d);
+
+/* The times that have come. */
+void schedule_tick(struct queue *q);
+
+/* By the administrator: the whole mail. The file says so from then on. */
+bool schedule_hold(struct mail *mail, struct fail **fail);
+bool schedule_release(struct mail *mail, struct fail **fail);
+void schedule_retry(struct mail *mail);
+
+/* ---- relay.c: jobs ---------------------------------------------------------------------------- */
+
+bool relay_wire(struct queue *q, const struct msg_wire *wire, int descriptor);
+
+/* Has relay post a report (tls_report.h hears of it); takes the descriptor. False when there is no relay now. */
+bool relay_post(struct queue *q, uint64_t request, struct str url, uint64_t size, int content);
+
+/* Gives what can be given, from the loop, not from here. */
+void relay_dispatch_soon(struct queue *q);
+
+/* What waited to be written is. */
+void relay_say_noted(struct queue *q);
+
+/* It is about to be freed. */
+void relay_mail_gone(struct mail *mail);
+
+/* ---- results.c: what relay said for good -------------------------------------------------------- */
+
+enum result_kind {
+	RESULT_DELIVERED = 1,
+	RESULT_TO_REPORT,   /* + enum report_kind: BOUNCING */
+	RESULT_FAILED = RESULT_TO_REPORT + REPORT_RELAYED + 1,
+};
+
+/* Its state, APPLIED, BOUNCING or FAILED, survives the end of this process from now on. False: the disk does not take it; it is tried
+ * again, and relay_say_noted called then. */
+bool results_write(struct delivery *d);
+bool results_are_written(const struct queue *q);
+
+/* The report of d, which was BOUNCING, is durable, or there is none to be made. d may be gone when it returns. */
+void result_reported(struct delivery *d);
+
+/* Nothing in the log needs to speak for this mail any more. */
+void results_release(struct queue *q, uint64_t generation);
+
+/* By the syncer: false when it must be called again, or when results_synced must write all anew. */
+bool results_sync(struct queue *q, int *error);
+void results_synced(struct queue *q, bool good);
+
+/* At the start: what the files say is told to each mail that is read; then the files that nobody needs go. */
+void results_load(struct queue *q);
+void results_apply(struct mail *mail);
+void results_loaded(struct queue *q);
+void results_tick(struct queue *q);
+
 /* ---- bounce.c -------------------------------------------------------------------------------- */
 
-/* Tells the sender of d, which is BOUNCING; then d is FAILED. d may be gone when it returns. */
-void bounce_send(struct delivery *d, const char *why);
+/* Reports that are being made; see bounce.c. */
+struct bounce_desk {
+	struct map *by_mail;
+	struct bounce *first, *last; /* ready */
+	unsigned under_way;
+	struct timer timer;
+};
+
+/* Tells the sender, if he wants to know. d is BOUNCING, and then FAILED or DONE, or, for REPORT_DELAYED, in any state that it keeps.
+ * d may be gone when it returns. */
+void bounce_report(struct delivery *d, enum report_kind kind);
+
+/* An alias of that address led to several, and its sender asked for success: RFC 3461 §5.2.7.3 (c). e is the
+ * envelope of mail, which was just taken. */
+void bounce_expanded(struct mail *mail, const struct envelope *e, const struct envelope_recipient *aliases, size_t count);
+
+/* mail goes. */
+void bounce_forget(struct mail *mail);
 
 /* ---- spool.c: files of their own, and the start ---------------------------------------------- */
 
-/* Copies a journal record into its own file. */
+/* Copies a journal record into its own file; soon: unless too many are under way, and then when it lags. */
 void spool_move(struct mail *mail);
+void spool_move_soon(struct mail *mail);
 
 /* Writes what became final into the log of the mail's file. */
 void spool_log(struct mail *mail);
@@ -376,6 +602,13 @@ void trim_hurry(struct queue *q);
 bool trim_has_headroom(struct queue *q);
 
 /* ---- control.c: posthornctl ------------------------------------------------------------------ */
+struct control;
+
+/* For who answers a request later: rows, and at the end done. withdraw is called when the control is gone before that. */
+void control_waits(struct control *c, void (*withdraw)(void *work), void *work);
+void control_row(struct control *c, struct str fields);
+void control_done(struct control *c, const struct fail *fail);
+
 void control_listen(struct queue *q, int descriptor);
 
 /* mail leaves the list of all mails. */
@@ -387,6 +620,8 @@ void control_load_hold(struct queue *q);
 /* A record or file whose message can go when the mark has passed. */
 struct gone {
 	uint64_t id;
+	bool has_file;
+	uint64_t results;            /* the file of results that need not speak for it then, 0: none */
 	struct ring *ring;
 	uint64_t sequence;
 };
@@ -429,6 +664,7 @@ struct sync {
 	size_t journal_count;
 	bool under_way;
 	bool good;
+	bool results_good;
 	bool marks_moved;            /* trimmed in memory, not on disk */
 	int64_t began_ms;
 	struct timer hurry_timer;
@@ -449,12 +685,51 @@ struct lookups {
 	bool has_auth;
 };
 
+struct results_file {
+	uint64_t generation;
+	size_t mails;                /* that need it */
+};
+
+struct results {
+	int file;                    /* -1: none */
+	uint64_t generation;         /* of the file that is written; they rise */
+	uint64_t length;
+	bool is_new;                 /* its name is not flushed */
+	bool behind;                 /* not all is written */
+	ARRAY(struct results_file) files; /* oldest first */
+	struct map *loaded;          /* at the start: queue id → what is told of it */
+	struct arena *memory;
+};
+
+struct destinations {
+	struct map *by_name;
+	struct map *lanes;
+	struct {
+		struct destination *first, *last;
+	} ready[STANDING_COUNT];
+	size_t jobs[STANDING_COUNT];
+	unsigned turn;
+	ARRAY(struct delivery *) due; /* a heap by due_ms */
+};
+
+struct relays {
+	struct relay_link *links;
+	uint64_t last_number;
+	struct timer timer;
+};
+
 struct queue {
 	struct daemon daemon;
 	struct loop *loop;
 	int spool;                   /* directory */
 	int accounts_folder;         /* on the accounts' file system */
-	struct worker writer, syncer, filer;
+	struct worker writer, syncer, filer, signer;
+	struct state *state;         /* see state.h */
+	struct aggregates *aggregates; /* for DMARC reports; see aggregate.h */
+	struct greylist *greylist;   /* see greylist.h */
+	int key_folder;              /* of DKIM keys */
+	struct keys *keys;           /* what mail is signed with now; see keys.h */
+	size_t signings;             /* under way */
 	struct timer tick;
 	unsigned ticks;
 	bool draining;
@@ -463,7 +738,17 @@ struct queue {
 	struct lookups lookups;
 	struct intake *intakes;      /* smtpd peers */
 
+	struct destinations destinations;
+	struct relays relays;
+	struct results results;
+
 	struct map *accounts;        /* number → struct account */
+	struct bounce_desk bounces;
+	struct forward *forward;     /* see forward.h */
+	struct sts_policies *sts;    /* see sts.h */
+	struct tls_reports *tls_reports; /* see tls_report.h */
+	struct map *senders;         /* see sending.h */
+	int64_t senders_hour;        /* when they were looked through */
 	unsigned starting;           /* mailboxes asked for and not wired yet */
 	struct account *first_to_start, *last_to_start; /* to be asked for then */
 	struct account *first_gathering, *last_gathering;

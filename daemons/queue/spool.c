@@ -61,6 +61,20 @@ static void run_move(struct job *job)
 		spoolfile_remove(spool, move->mail->id, NULL); /* of the body; the record still has it */
 }
 
+/* The file says the same as the log of results. */
+static void release_results(struct mail *mail)
+{
+	for (uint32_t i = 0; i < mail->count; i++) {
+		const struct delivery *d = &mail->deliveries[i];
+		bool has_result = d->state == DELIVERY_APPLIED || d->state == DELIVERY_BOUNCING || delivery_is_final(d);
+		if (!d->account && has_result && !d->logged)
+			return;
+	}
+	if (mail->results)
+		results_release(mail->queue, mail->results);
+	mail->results = 0;
+}
+
 static void log_moved(const struct move *move)
 {
 	const struct mail *mail = move->mail;
@@ -83,6 +97,7 @@ static void move_done(struct job *job)
 	log_moved(move);
 	if (move->fail) {
 		mail->queued_ms = clock_monotonic_ms(); /* tried again when it lags anew */
+		mail->may_not_move = true;
 	} else {
 		mail_leave_ring(mail);
 		mail->in_file = true;
@@ -90,6 +105,7 @@ static void move_done(struct job *job)
 		for (uint32_t i = 0; i < mail->count; i++)
 			mail->deliveries[i].logged = move->envelope.recipients[i].state != ENVELOPE_PENDING;
 		mail_release_logged(mail);
+		release_results(mail);
 	}
 	mail_unload(mail);
 	fail_free(&move->fail);
@@ -98,6 +114,12 @@ static void move_done(struct job *job)
 	mail_proceed(mail);
 	if (q->moves == MOVES_MAX / 2)
 		spool_tick(q);
+}
+
+void spool_move_soon(struct mail *mail)
+{
+	if (mail->queue->moves < MOVES_MAX)
+		spool_move(mail);
 }
 
 void spool_move(struct mail *mail)
@@ -112,6 +134,7 @@ void spool_move(struct mail *mail)
 		arena_free(move->arena);
 		free(move);
 		mail->queued_ms = clock_monotonic_ms();
+		mail->may_not_move = true;
 		if (fail->kind == FAIL_CORRUPT)
 			mail_give_up_damaged(mail, fail);
 		return;
@@ -128,7 +151,7 @@ static bool lags(const struct mail *mail)
 {
 	for (uint32_t i = 0; i < mail->count; i++) {
 		enum delivery_state state = mail->deliveries[i].state;
-		if (state == DELIVERY_PENDING || state == DELIVERY_SENT || state == DELIVERY_BOUNCING)
+		if (state == DELIVERY_PENDING || state == DELIVERY_HELD || state == DELIVERY_SENT || state == DELIVERY_BOUNCING)
 			return true;
 	}
 	return false;
@@ -143,6 +166,7 @@ void spool_tick(struct queue *q)
 			next = mail->ring_next;
 			if (now - mail->queued_ms < limit)
 				break;
+			mail->may_not_move = false;
 			if (!mail->busy && !mail->damaged && lags(mail))
 				spool_move(mail);
 		}
@@ -172,6 +196,12 @@ static void run_log(struct job *job)
 		spoolfile_log(f, log->results.items, log->results.count, &log->fail);
 }
 
+static void release_texts(struct log_job *log)
+{
+	for (size_t i = 0; i < log->results.count; i++)
+		free((char *)log->results.items[i].reply.data);
+}
+
 static void try_log_again(void *owner)
 {
 	struct log_job *log = owner;
@@ -189,12 +219,29 @@ static void log_done(struct job *job)
 		return;
 	}
 	for (size_t i = 0; i < log->results.count; i++)
-		mail->deliveries[log->results.items[i].recipient].logged = true;
+		mail->deliveries[log->results.items[i].recipient].logged |= log->results.items[i].state != ENVELOPE_PENDING;
 	mail_release_logged(mail);
+	release_results(mail);
+	release_texts(log);
 	array_release(&log->results);
 	free(log);
 	mail->busy = false;
 	mail_proceed(mail);
+}
+
+static void add_result(struct log_job *log, struct delivery *d)
+{
+	CLEANUP(buf_release) struct buf packed = BUF_WITH_LIMIT(SPOOLFILE_REPLY_MAX);
+	if (d->last)
+		attempt_pack(&packed, d->last);
+	*array_add(&log->results) = (struct spoolfile_result){
+		.recipient = d->index,
+		.state = d->state == DELIVERY_DONE ? ENVELOPE_APPLIED : d->state == DELIVERY_FAILED ? ENVELOPE_FAILED : ENVELOPE_PENDING,
+		.attempts = d->attempts ? d->attempts : 1, .last_attempt = d->last_attempt ? d->last_attempt : clock_wall_seconds(),
+		.next_attempt = schedule_next(d), .reply = { packed.data, packed.length },
+	};
+	packed = (struct buf){};
+	d->unlogged = false;
 }
 
 void spool_log(struct mail *mail)
@@ -202,16 +249,9 @@ void spool_log(struct mail *mail)
 	struct log_job *log = mem_alloc(sizeof *log);
 	log->job = (struct job){ .run = run_log, .done = log_done };
 	log->mail = mail;
-	for (uint32_t i = 0; i < mail->count; i++) {
-		const struct delivery *d = &mail->deliveries[i];
-		if (!delivery_is_final(d) || d->logged)
-			continue;
-		*array_add(&log->results) = (struct spoolfile_result){
-			.recipient = i, .state = d->state == DELIVERY_DONE ? ENVELOPE_APPLIED : ENVELOPE_FAILED,
-			.attempts = d->attempts ? d->attempts : 1, .last_attempt = clock_wall_seconds(),
-			.reply = str_first(str_of(d->reply), SPOOLFILE_REPLY_MAX),
-		};
-	}
+	for (uint32_t i = 0; i < mail->count; i++)
+		if ((delivery_is_final(&mail->deliveries[i]) && !mail->deliveries[i].logged) || mail->deliveries[i].unlogged)
+			add_result(log, &mail->deliveries[i]);
 	mail->busy = true;
 	worker_give(&mail->queue->filer, &log->job);
 }
@@ -221,8 +261,11 @@ void spool_log(struct mail *mail)
 void spool_forget(struct mail *mail)
 {
 	struct queue *q = mail->queue;
-	if (mail->in_file || mail->body_in_file)
-		*array_add(&q->gone) = (struct gone){ .id = mail->id, .ring = mail->ring, .sequence = mail->sequence };
+	bool has_file = mail->in_file || mail->body_in_file || mail->held;
+	if (has_file || mail->results)
+		*array_add(&q->gone) = (struct gone){
+			.id = mail->id, .has_file = has_file, .results = mail->results, .ring = mail->ring, .sequence = mail->sequence,
+		};
 	mail_free(mail);
 }
 
@@ -232,11 +275,20 @@ struct removal {
 	ARRAY(uint64_t) ids;
 };
 
+/* What stays is done by its log. */
+static void remove_files(const struct queue *q, uint64_t id)
+{
+	char name[32];
+	snprintf(name, sizeof name, "%016" PRIx64 ".held", id);
+	unlinkat(q->spool, name, 0);
+	spoolfile_remove(q->spool, id, NULL);
+}
+
 static void run_removal(struct job *job)
 {
 	struct removal *removal = (struct removal *)job;
 	for (size_t i = 0; i < removal->ids.count; i++)
-		spoolfile_remove(removal->queue->spool, removal->ids.items[i], NULL); /* what stays is done by its log */
+		remove_files(removal->queue, removal->ids.items[i]);
 }
 
 static void removal_done(struct job *job)
@@ -263,10 +315,14 @@ void spool_remove_gone(struct queue *q)
 	size_t kept = 0;
 	for (size_t i = 0; i < q->gone.count; i++) {
 		struct gone *gone = &q->gone.items[i];
-		if (removal->ids.count < REMOVED_AT_ONCE && may_go(gone))
-			*array_add(&removal->ids) = gone->id;
-		else
+		if (removal->ids.count >= REMOVED_AT_ONCE || !may_go(gone)) {
 			q->gone.items[kept++] = *gone;
+			continue;
+		}
+		if (gone->has_file)
+			*array_add(&removal->ids) = gone->id;
+		if (gone->results)
+			results_release(q, gone->results);
 	}
 	q->gone.count = kept;
 	q->removing = true;
@@ -333,12 +389,27 @@ struct recovery {
 	ARRAY(uint64_t) bodies;
 	struct map *origins; /* (journal, sequence) → mail */
 	struct map *ids;     /* of those that may have a body in a file */
+	struct map *held;    /* ids of those that the administrator holds */
 };
 
 struct origin_key {
 	struct journal_uuid journal;
 	uint64_t sequence;
 };
+
+static void recover_delivery(struct delivery *d, const struct spoolfile_result *result)
+{
+	d->replay = true;
+	d->attempts = result->attempts;
+	if (d->account || delivery_is_final(d) || result->attempts == 0)
+		return;
+	const struct attempt facts = attempt_unpack(result->reply, RELAY_DEFERRED);
+	struct attempt *last = d->destination->last_failure;
+	attempt_note(d, last && attempt_equal(last, &facts) ? attempt_ref(last) : attempt_new(&facts), result->last_attempt);
+	if (!last)
+		d->destination->last_failure = attempt_ref(d->last);
+	schedule_recovered(d, result->last_attempt, result->next_attempt);
+}
 
 static void add_file(struct recovery *r, uint64_t id)
 {
@@ -348,7 +419,9 @@ static void add_file(struct recovery *r, uint64_t id)
 	struct envelope e;
 	arena_reset(r->arena);
 	if (!f || !spoolfile_load(f, r->arena, &e, &results, &fail)) {
-		log_event(LOG_ERROR, 0, "message-unreadable", LOG_NUMBER("id", id), LOG_TEXT("why", str_of(fail_text(fail))));
+		char text[17];
+		envelope_id_text(id, text);
+		log_event(LOG_ERROR, 0, "message-unreadable", LOG_TEXT("queue-id", str_of(text)), LOG_TEXT("why", str_of(fail_text(fail))));
 		if (fail->kind == FAIL_CORRUPT)
 			rename_damaged_message(r->queue, id);
 		else
@@ -359,7 +432,8 @@ static void add_file(struct recovery *r, uint64_t id)
 	struct mail *mail = mail_new(r->queue, &e);
 	mail->in_file = true;
 	for (uint32_t i = 0; i < mail->count; i++)
-		mail->deliveries[i].replay = true;
+		recover_delivery(&mail->deliveries[i], &results[i]);
+	results_apply(mail);
 	struct origin_key key = { mail->journal, mail->sequence };
 	if (mail->sequence)
 		map_set(r->origins, MAP_KEY(key), mail);
@@ -380,6 +454,8 @@ static void walk_files(struct recovery *r)
 			add_file(r, id);
 		else if (kind == SPOOLFILE_BODY)
 			*array_add(&r->bodies) = id;
+		else if (kind == SPOOLFILE_HELD)
+			map_set(r->held, MAP_KEY(id), r);
 		else
 			spoolfile_remove_parts(r->queue->spool, id);
 	}
@@ -405,6 +481,7 @@ static bool add_record(struct recovery *r, struct ring *ring, uint64_t sequence,
 	mail->ring = ring;
 	for (uint32_t i = 0; i < mail->count; i++)
 		mail->deliveries[i].replay = true;
+	results_apply(mail);
 	mail->ring_previous = ring->last;
 	*(ring->last ? &ring->last->ring_next : &ring->first) = mail;
 	ring->last = mail;
@@ -511,8 +588,10 @@ static void enqueue_all(struct recovery *r)
 	if (r->mails.count)
 		qsort(r->mails.items, r->mails.count, sizeof *r->mails.items, by_age);
 	for (size_t i = 0; i < r->mails.count; i++) {
-		find_ring(q, r->mails.items[i]);
-		mail_enqueue(r->mails.items[i]);
+		struct mail *mail = r->mails.items[i];
+		find_ring(q, mail);
+		mail->held = map_remove(r->held, MAP_KEY(mail->id)) != NULL;
+		mail_enqueue(mail);
 	}
 	for (size_t i = 0; i < r->mails.count; i++)
 		if (r->mails.items[i]->open == 0)
@@ -528,15 +607,34 @@ static void remove_orphans(struct recovery *r)
 			spoolfile_remove(r->queue->spool, r->bodies.items[i], NULL);
 }
 
+/* Of mail that is gone; what cannot be read now keeps its mark. */
+static void remove_marks(struct recovery *r)
+{
+	size_t position = 0;
+	struct str key;
+	void *value;
+	while (map_next(r->held, &position, &key, &value)) {
+		uint64_t id;
+		memcpy(&id, key.data, sizeof id);
+		if (!map_get(r->ids, key))
+			remove_files(r->queue, id);
+	}
+}
+
 void spool_recover(struct queue *q)
 {
-	struct recovery r = { .queue = q, .arena = arena_new(ENVELOPE_ARENA_MAX), .origins = map_new(), .ids = map_new() };
+	struct recovery r = { .queue = q, .arena = arena_new(ENVELOPE_ARENA_MAX), .origins = map_new(), .ids = map_new(),
+		                  .held = map_new() };
+	results_load(q);
 	walk_files(&r);
 	open_journals(&r);
 	remove_orphans(&r);
 	enqueue_all(&r);
+	remove_marks(&r);
+	results_loaded(q);
 	map_free(r.origins);
 	map_free(r.ids);
+	map_free(r.held);
 	array_release(&r.mails);
 	array_release(&r.bodies);
 	arena_free(r.arena);

@@ -8,12 +8,19 @@
  * MAIL_BEGIN with a recipient leads to ADDRESSED at once. WAITING stands before any of them while auth is asked; MAIL_ABORT leads to IDLE from all but WAITING and COMMITTING.
  */
 #include "queue.h"
+#include "forward.h"
+#include "sending.h"
+#include "aggregate.h"
+#include "sign.h"
 
 #include "clock.h"
+#include "file.h"
+#include "greylist.h"
 #include "log.h"
 #include "mem.h"
 #include "text.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +30,7 @@ enum { TOKEN_PATIENCE_MS = 3000, LINEAR_MAX = 8, BODY_SLACK = 262144 };
 
 struct promise {
 	struct envelope_recipient recipient;
+	struct str asked;        /* the address that led here, for the log */
 	struct account *account; /* NULL: remote */
 	uint64_t octets;         /* counted in account->coming_bytes */
 	enum verdict_kind kind;  /* at commit */
@@ -32,6 +40,8 @@ struct promise {
 struct addressed {
 	uint32_t first; /* promise */
 	uint32_t count; /* new ones from there on; 0: first was there already */
+	bool is_expanded; /* it stands for several, and its sender asked for success: */
+	struct envelope_recipient alias;
 };
 
 struct intake {
@@ -46,6 +56,7 @@ struct intake {
 	struct ipc_id token;
 	bool may_relay;
 	bool is_lmtp;
+	bool is_known_host;
 	bool has_first;           /* recipient: it came with MAIL_BEGIN */
 	uint64_t session;
 	uint64_t declared;        /* SIZE of MAIL */
@@ -59,7 +70,11 @@ struct intake {
 	unsigned state_after;     /* WAITING */
 	int64_t token_until_ms;   /* 0: does not wait for the token */
 	struct envelope_recipient asked;
+	bool is_return;           /* asked is whom a sender address that we made (forward.h) stands for */
 	struct waiter waiter;
+	int body_file;            /* of the body in a file, -1 without */
+	struct str dmarc;         /* for the report, once it is durable */
+	struct signing signing;
 	struct commit commit;
 };
 
@@ -110,11 +125,14 @@ static void end_transaction(struct intake *in)
 	in->promises.count = in->addressed.count = 0;
 	if (in->envelope.body_in_file)
 		spoolfile_body_abandon(in->queue->spool, in->envelope.id);
+	file_close(&in->body_file);
+	buf_release(&in->signing.fields);
 	in->queue->octets -= in->body.length;
 	buf_release(&in->body);
 	map_free(in->seen);
 	in->seen = NULL;
 	arena_reset(in->arena);
+	in->dmarc = (struct str){};
 	in->request = 0;
 	in->token_until_ms = 0;
 	enter(in, IDLE);
@@ -213,7 +231,8 @@ static bool keep_envelope(struct intake *in, const struct msg_mail_begin *begin)
 	struct envelope *e = &in->envelope;
 	if (!is_clean(begin->sender) || !is_clean(begin->peer) || !is_clean(begin->helo) || !is_clean(begin->protocol) ||
 	    !is_clean(begin->envelope_id) || begin->return_full >= ENVELOPE_RETURN_COUNT ||
-	    begin->flags & ~(unsigned)(MAIL_SMTPUTF8 | MAIL_REQUIRETLS | MAIL_LMTP))
+	    begin->flags & ~(unsigned)(MAIL_SMTPUTF8 | MAIL_REQUIRETLS | MAIL_LMTP | MAIL_HOLD_FOR | MAIL_BY_RETURN | MAIL_BY_TRACE | MAIL_KNOWN_HOST) ||
+	    begin->hold_until < 0 || begin->deliver_by < 0 || begin->priority < -ENVELOPE_PRIORITY_MAX || begin->priority > ENVELOPE_PRIORITY_MAX)
 		return false;
 	*e = (struct envelope){
 		.id = ipc_number_make(), .received = clock_wall_seconds(), .reverse_path = arena_copy(arena, begin->sender),
@@ -221,7 +240,9 @@ static bool keep_envelope(struct intake *in, const struct msg_mail_begin *begin)
 		.session = arena_printf(arena, "%016" PRIx64, begin->session), .protocol = arena_copy(arena, begin->protocol),
 		.body_type = begin->body ? ENVELOPE_8BITMIME : ENVELOPE_7BIT, .smtputf8 = begin->flags & MAIL_SMTPUTF8,
 		.require_tls = begin->flags & MAIL_REQUIRETLS, .ret = begin->return_full,
-		.envid = arena_copy(arena, begin->envelope_id),
+		.envid = arena_copy(arena, begin->envelope_id), .priority = (int8_t)begin->priority,
+		.hold_until = begin->hold_until, .hold_is_interval = begin->flags & MAIL_HOLD_FOR,
+		.deliver_by = begin->deliver_by, .by_return = begin->flags & MAIL_BY_RETURN, .by_trace = begin->flags & MAIL_BY_TRACE,
 	};
 	return true;
 }
@@ -244,8 +265,11 @@ static bool keep_recipient(struct intake *in, const struct msg_mail_recipient *r
 
 static void recipient_answered(struct waiter *waiter, const struct answer *answer);
 
+/* A report that comes back to a sender whose mail we forwarded goes on to him, wherever he is. Nobody else can name such an address. */
 static void ask_for_recipient(struct intake *in)
 {
+	in->is_return = in->envelope.reverse_path.length == 0 && !in->is_lmtp &&
+	                forward_return_path(in->queue, in->arena, in->asked.address, &in->asked.address);
 	enter(in, WAITING);
 	in->waiter.answered = recipient_answered;
 	resolve_address(in->queue, in->asked.address, &in->waiter);
@@ -280,10 +304,15 @@ static bool on_begin(struct ipc_peer *peer, struct ipc_frame *frame)
 		log_event(LOG_ERROR, begin.session, "token-from-the-world", LOG_TEXT("from", begin.sender));
 		return false;
 	}
+	if (peer->kind != KIND_USERS && (begin.hold_until || begin.priority > 0)) {
+		log_event(LOG_ERROR, begin.session, "privilege-from-the-world", LOG_TEXT("from", begin.sender));
+		return false;
+	}
 	in->request = frame->request;
 	in->token = begin.token;
 	in->may_relay = false;
 	in->is_lmtp = begin.flags & MAIL_LMTP;
+	in->is_known_host = begin.flags & MAIL_KNOWN_HOST;
 	in->session = begin.session;
 	in->declared = begin.size;
 	in->body_verdict = VERDICT_OK;
@@ -370,19 +399,65 @@ static struct str keep_detail(struct intake *in, struct str detail)
 	return arena_copy(in->arena, is_clean(detail) ? detail : (struct str){});
 }
 
+static bool has_several(struct str targets)
+{
+	struct target target;
+	return target_next(&targets, &target) && target_next(&targets, &target);
+}
+
+/* RFC 3461 §5.2.7.3 (c): success is told of the alias; whoever asked for that alone hears of nothing else. */
+static uint8_t notify_of_expanded(uint8_t notify)
+{
+	uint8_t rest = notify & (uint8_t)~ENVELOPE_NOTIFY_SUCCESS;
+	return notify && !rest ? ENVELOPE_NOTIFY_NEVER : rest;
+}
+
+/* A stranger's mail that an alias sends elsewhere gets a sender of the alias's domain there (forward.h). */
+static void make_remote(struct intake *in, struct str address, struct envelope_recipient *recipient)
+{
+	size_t at = str_find_last_char(in->asked.address, '@');
+	bool is_forwarded = !in->may_relay && !in->is_return;
+	struct str domain = at < in->asked.address.length ? str_from_index(in->asked.address, at + 1) : str_of(in->queue->daemon.config.hostname);
+	recipient->address = arena_copy(in->arena, address);
+	recipient->detail = is_forwarded ? domain : (struct str){};
+}
+
+static size_t count_remote(const struct intake *in)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < in->promises.count; i++)
+		count += !in->promises.items[i].account;
+	return count;
+}
+
+/* What users and trusted hosts send to others. */
+static enum verdict_kind may_send_on(struct intake *in)
+{
+	if (!in->may_relay)
+		return in->is_return ? VERDICT_OK : VERDICT_RELAY_DENIED;
+	if (in->is_lmtp)
+		return VERDICT_RELAY_DENIED;
+	return sending_check(in->queue, in->envelope.account, in->envelope.reverse_path, count_remote(in) + 1);
+}
+
 /* Adds what is not there yet. kind: VERDICT_OK when any of them would take it. */
 static enum verdict_kind add_targets(struct intake *in, struct str targets, struct addressed *addressed)
 {
 	enum verdict_kind kind = VERDICT_UNKNOWN_USER;
+	bool is_several = has_several(targets);
 	struct target target;
+	addressed->is_expanded = is_several && in->asked.notify & ENVELOPE_NOTIFY_SUCCESS;
+	addressed->alias = in->asked;
 	for (size_t i = 0; target_next(&targets, &target); i++) {
-		struct promise fresh = { .recipient = in->asked };
+		struct promise fresh = { .recipient = in->asked, .asked = in->asked.address };
 		fresh.recipient.account = target.account;
 		fresh.account = target.account ? account_get(in->queue, target.account) : NULL;
+		if (is_several)
+			fresh.recipient.notify = notify_of_expanded(in->asked.notify);
 		if (fresh.account)
 			fresh.recipient.detail = keep_detail(in, target.detail);
 		else
-			fresh.recipient.address = arena_copy(in->arena, target.address);
+			make_remote(in, target.address, &fresh.recipient);
 		enum verdict_kind one = fresh.account ? quota_check(fresh.account, in->declared) : VERDICT_OK;
 		if (i == 0 || one == VERDICT_OK)
 			kind = one;
@@ -413,8 +488,9 @@ static enum verdict_kind add_recipient(struct intake *in, const struct answer *a
 	if (answer->verdict == RESOLVE_DISABLED)
 		return VERDICT_DISABLED;
 	if (answer->verdict == RESOLVE_NOT_OURS) {
-		if (!in->may_relay || in->is_lmtp)
-			return VERDICT_RELAY_DENIED;
+		enum verdict_kind allowed = may_send_on(in);
+		if (allowed != VERDICT_OK)
+			return allowed;
 		target_add(&remote, &(struct target){ .address = in->asked.address });
 		targets = buf_str(&remote);
 	} else if (answer->verdict != RESOLVE_OK) {
@@ -431,10 +507,18 @@ static enum verdict_kind add_recipient(struct intake *in, const struct answer *a
 	return VERDICT_OK;
 }
 
+/* Only strangers' mail for recipients that exist: others hear what they always hear. */
+static bool is_greylisted(const struct intake *in, const struct answer *answer)
+{
+	bool looked_at = in->queue->daemon.config.greylisting && in->peer.kind == KIND_WORLD && !in->is_lmtp && !in->is_known_host &&
+	                 !in->is_return && answer->verdict == RESOLVE_OK;
+	return looked_at && !greylist_lets_pass(in->queue, in->envelope.peer, in->envelope.reverse_path, in->asked.address);
+}
+
 static void recipient_answered(struct waiter *waiter, const struct answer *answer)
 {
 	struct intake *in = waiter->owner;
-	enum verdict_kind kind = add_recipient(in, answer);
+	enum verdict_kind kind = is_greylisted(in, answer) ? VERDICT_GREYLISTED : add_recipient(in, answer);
 	enter(in, in->addressed.count ? ADDRESSED : BEGUN);
 	say_recipient(in, kind);
 }
@@ -525,10 +609,13 @@ static bool on_file(struct ipc_peer *peer, struct ipc_frame *frame)
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	if (frame->request != in->request)
 		return false;
+	/* a second one, when filters changed the message, takes the place of the first */
+	file_close(&in->body_file);
 	int file = spoolfile_body_begin(in->queue->spool, in->envelope.id, &fail);
 	if (file < 0)
 		log_event(LOG_ERROR, in->session, "no-body-file", LOG_TEXT("why", str_of(fail_text(fail))));
 	in->envelope.body_in_file = file >= 0;
+	in->body_file = file >= 0 ? fcntl(file, F_DUPFD_CLOEXEC, 3) : -1;
 	enum verdict_kind kind = file >= 0 ? VERDICT_OK : kind_of_failure(fail->kind);
 	msg_mail_file_answer_send(&peer->channel, in->request, &(struct msg_mail_file_answer){ .kind = kind }, file);
 	if (file >= 0)
@@ -539,9 +626,10 @@ static bool on_file(struct ipc_peer *peer, struct ipc_frame *frame)
 static bool on_abort(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct intake *in = peer->owner;
+	struct msg_mail_abort abort;
 	if (in->request == 0)
 		return true; /* smtpd aborts what it was refused, too */
-	if (frame->request != in->request)
+	if (!msg_mail_abort_read(frame, &abort) || frame->request != in->request || !aggregate_count(in->queue, abort.dmarc))
 		return false;
 	end_transaction(in);
 	return true;
@@ -612,7 +700,10 @@ static bool encode(struct intake *in, struct mail **mail, struct fail **fail)
 static void refuse_commit(struct intake *in, enum verdict_kind kind, struct str kinds)
 {
 	say_done(in, kind, kinds);
-	end_transaction(in);
+	if (in->gone)
+		intake_free(in);
+	else
+		end_transaction(in);
 }
 
 static bool kinds_differ(struct str kinds)
@@ -623,17 +714,10 @@ static bool kinds_differ(struct str kinds)
 	return false;
 }
 
-static void commit(struct intake *in)
+static void append(struct intake *in)
 {
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	struct mail *mail = NULL;
-	check_room(in, in->envelope.body_size);
-	struct str kinds = refuse_each(in);
-	enum verdict_kind kind = kind_of(in, 0, in->promises.count);
-	if (kind != VERDICT_OK) {
-		refuse_commit(in, kinds_differ(kinds) ? VERDICT_OK : kind, kinds);
-		return;
-	}
 	if (!encode(in, &mail, &fail)) {
 		log_event(LOG_ERROR, in->session, "not-queued", LOG_TEXT("why", str_of(fail_text(fail))));
 		if (mail)
@@ -642,8 +726,67 @@ static void commit(struct intake *in)
 		return;
 	}
 	in->commit = (struct commit){ .mail = mail, .done = committed, .owner = in };
-	enter(in, COMMITTING);
 	commit_add(in->queue, &in->commit);
+}
+
+/* Our signatures stand before everything else. */
+static void put_before(struct intake *in, const struct buf *fields)
+{
+	struct buf *body = &in->body;
+	if (!buf_reserve(body, fields->length))
+		return;
+	memmove(body->data + fields->length, body->data, body->length);
+	memcpy(body->data, fields->data, fields->length);
+	buf_claim(body, fields->length);
+	in->envelope.body_size += fields->length;
+	in->queue->octets += fields->length;
+}
+
+static void looked(struct signing *s)
+{
+	struct intake *in = s->owner;
+	in->envelope.has_8bit = s->facts.has_8bit;
+	in->envelope.is_signed = s->facts.is_signed;
+	in->envelope.tls_optional = s->facts.tls_optional;
+	in->envelope.body_size += s->added;
+	file_close(&in->body_file);
+	if (s->file < 0 && s->fields.length)
+		put_before(in, &s->fields);
+	if (s->spoiled)
+		refuse_commit(in, VERDICT_TEMPORARY, (struct str){});
+	else
+		append(in);
+}
+
+static bool has_remote(const struct intake *in)
+{
+	for (size_t i = 0; i < in->promises.count; i++)
+		if (!in->promises.items[i].account)
+			return true;
+	return false;
+}
+
+/* What only comes to accounts of ours, from strangers, needs no look. */
+static void commit(struct intake *in)
+{
+	check_room(in, in->envelope.body_size);
+	struct str kinds = refuse_each(in);
+	enum verdict_kind kind = kind_of(in, 0, in->promises.count);
+	if (kind != VERDICT_OK) {
+		refuse_commit(in, kinds_differ(kinds) ? VERDICT_OK : kind, kinds);
+		return;
+	}
+	enter(in, COMMITTING);
+	bool may_sign = in->may_relay && !keys_are_none(in->queue->keys);
+	if (!may_sign && !has_remote(in)) {
+		append(in);
+		return;
+	}
+	in->signing = (struct signing){
+		.queue = in->queue, .session = in->session, .id = in->envelope.id, .text = buf_str(&in->body), .file = in->envelope.body_in_file ? in->body_file : -1,
+		.size = in->envelope.body_size, .may_sign = may_sign, .done = looked, .owner = in,
+	};
+	sign_begin(&in->signing);
 }
 
 static bool on_commit(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -664,6 +807,7 @@ static bool on_commit(struct ipc_peer *peer, struct ipc_frame *frame)
 		kind = VERDICT_TOO_BIG;
 	in->envelope.body_size = read.size;
 	in->envelope.quarantine = read.quarantine;
+	in->dmarc = arena_copy(in->arena, read.dmarc);
 	if (kind == VERDICT_OK)
 		commit(in);
 	else
@@ -679,6 +823,11 @@ static void log_queued(const struct intake *in, const struct mail *mail)
 	          LOG_TEXT("from", in->envelope.reverse_path),
 	          LOG_NUMBER("size", mail->size), LOG_NUMBER("recipients", mail->count),
 	          LOG_NUMBER("sequence", mail->sequence));
+	for (size_t i = 0; i < in->promises.count; i++) {
+		const struct promise *one = &in->promises.items[i];
+		log_event(LOG_INFO, in->session, "recipient", LOG_TEXT("queue-id", str_of(id)), LOG_NUMBER("recipient", i),
+		          LOG_TEXT("to", one->recipient.address), LOG_TEXT("asked", one->asked), LOG_NUMBER("account", one->recipient.account));
+	}
 }
 
 /* Those who refused though others took it: their sender hears of it. */
@@ -686,7 +835,26 @@ static void give_up_refused(struct intake *in, struct mail *mail)
 {
 	for (size_t i = 0; i < in->promises.count; i++)
 		if (in->promises.items[i].kind != VERDICT_OK && !delivery_is_final(&mail->deliveries[i]))
-			deliver_give_up(&mail->deliveries[i], "the mailbox is full", true);
+			deliver_give_up(&mail->deliveries[i], "5.2.2", "the mailbox is full", true);
+}
+
+/* Which aliases led to several (RFC 3461 §5.2.7.3). */
+static void tell_of_expansion(struct intake *in, struct mail *mail)
+{
+	struct envelope_recipient *aliases = arena_alloc_array(in->arena, in->addressed.count, sizeof *aliases);
+	size_t count = 0;
+	for (size_t i = 0; i < in->addressed.count; i++)
+		if (in->addressed.items[i].is_expanded)
+			aliases[count++] = in->addressed.items[i].alias;
+	if (count)
+		bounce_expanded(mail, &in->envelope, aliases, count);
+}
+
+static void note_sent(struct intake *in)
+{
+	size_t remote = in->may_relay ? count_remote(in) : 0;
+	if (remote)
+		sending_count(in->queue, in->envelope.account, in->envelope.reverse_path, remote);
 }
 
 static void committed(struct commit *commit, bool durable)
@@ -694,7 +862,11 @@ static void committed(struct commit *commit, bool durable)
 	struct intake *in = commit->owner;
 	in->envelope.body_in_file = false; /* the file is the mail's now, or removed */
 	if (durable) {
+		note_sent(in);
+		tell_of_expansion(in, commit->mail);
 		log_queued(in, commit->mail);
+		if (!aggregate_count(in->queue, in->dmarc))
+			log_event(LOG_ERROR, in->session, "no-dmarc-row");
 		say_done(in, VERDICT_OK, refuse_each(in));
 		give_up_refused(in, commit->mail);
 	} else {
@@ -715,7 +887,7 @@ static const struct ipc_permit permits[] = {
 	{ MSG_MAIL_RECIPIENT, BEGUN | ADDRESSED, 0, on_recipient },
 	{ MSG_MAIL_FROM_HEADER, BEGUN | ADDRESSED | IN_BODY | IN_FILE, 0, on_from_header },
 	{ MSG_MAIL_BODY, ADDRESSED | IN_BODY, 0, on_body },
-	{ MSG_MAIL_FILE, ADDRESSED, 0, on_file },
+	{ MSG_MAIL_FILE, ADDRESSED | IN_FILE, 0, on_file },
 	{ MSG_MAIL_COMMIT, ADDRESSED | IN_BODY | IN_FILE, 0, on_commit },
 	{ MSG_MAIL_ABORT, IDLE | REFUSED | BEGUN | ADDRESSED | IN_BODY | IN_FILE, 0, on_abort },
 };
@@ -740,6 +912,7 @@ bool transaction_wire(struct queue *q, const struct msg_wire *wire, int descript
 	struct intake *in = mem_alloc(sizeof *in);
 	in->queue = q;
 	in->arena = arena_new(ENVELOPE_ARENA_MAX);
+	in->body_file = -1;
 	in->waiter.owner = in;
 	in->next = q->intakes;
 	if (in->next)

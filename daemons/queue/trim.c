@@ -32,6 +32,7 @@ static void run_sync(struct job *job)
 		journal_write_mark(sync->journals[i], NULL); /* a failure closes that journal; its writer sees it */
 	sync->good = sync->syncing.count == 0 || syncfs(sync->queue->accounts_folder) == 0;
 	sync->error = errno;
+	sync->results_good = results_sync(sync->queue, &sync->error);
 }
 
 /* ---- in the loop's thread ---- */
@@ -87,9 +88,25 @@ static void apply_again(struct queue *q)
 		struct delivery *d = sync->syncing.items[i];
 		if (d->state != DELIVERY_APPLIED || d->round >= sync->round)
 			continue;
+		if (!d->account) {
+			trim_note_applied(d);
+			continue;
+		}
 		deliver_again(d);
 		deliver_retry_soon(d->account);
 	}
+}
+
+/* RFC 3461 §5.2.3: whoever asked for it is told of the delivery to an account first. */
+static void finish(struct delivery *d)
+{
+	if (!d->account || !d->mail->has_sender || !(d->notify & ENVELOPE_NOTIFY_SUCCESS)) {
+		mail_settle(d, DELIVERY_DONE);
+		return;
+	}
+	d->state = DELIVERY_BOUNCING;
+	d->report = REPORT_DELIVERED;
+	bounce_report(d, REPORT_DELIVERED);
 }
 
 static void settle_synced(struct queue *q)
@@ -101,11 +118,15 @@ static void settle_synced(struct queue *q)
 		struct delivery *d = sync->syncing.items[i];
 		if (d->state != DELIVERY_APPLIED || d->round >= sync->round)
 			continue;
+		if (!d->account && (!sync->results_good || q->results.behind)) {
+			trim_note_applied(d); /* the log of results is written anew */
+			continue;
+		}
 		d->round = sync->round;
 		sync->syncing.items[count++] = d;
 	}
 	for (size_t i = 0; i < count; i++)
-		mail_settle(sync->syncing.items[i], DELIVERY_DONE);
+		finish(sync->syncing.items[i]);
 }
 
 static void sync_done(struct job *job)
@@ -113,6 +134,7 @@ static void sync_done(struct job *job)
 	struct sync *sync = (struct sync *)job;
 	struct queue *q = sync->queue;
 	sync->under_way = false;
+	results_synced(q, sync->results_good);
 	if (sync->good)
 		settle_synced(q);
 	else

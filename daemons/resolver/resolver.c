@@ -1,6 +1,7 @@
 /* posthorn-resolver: see resolver.h and docs/processes.md. */
 #include "resolver.h"
 
+#include "clock.h"
 #include "log.h"
 #include "mem.h"
 
@@ -11,10 +12,23 @@ enum { ANSWER_ARENA_MAX = 8 << 20 };
 
 static struct ub_ctx *loaded;
 
+/* Without the root's keys nothing is validated, and nothing is said to be secure: mail flows all the same. */
+static const char *anchor_of(const struct config *config)
+{
+	const char *path = config->dns_trust_anchor;
+	if (path[0] && access(path, R_OK) == 0)
+		return path;
+	if (path[0])
+		log_event(LOG_WARNING, 0, "no-trust-anchor", LOG_TEXT("file", str_of(path)),
+		          LOG_TEXT("why", STR("cannot be read: nothing is validated by DNSSEC")));
+	return NULL;
+}
+
 static void preload(const struct config *config)
 {
 	struct fail *fail = NULL;
-	loaded = resolver_unbound_new(config, &fail);
+	loaded = dns_unbound_new(&(struct dns_unbound_options){ .forward = config->dns_forward.items,
+		.forward_count = config->dns_forward.count, .trust_anchor = anchor_of(config) }, &fail);
 	if (!loaded)
 		daemon_die("cannot-start", fail);
 }
@@ -32,11 +46,16 @@ static void question_free(struct question *question)
 	free(question);
 }
 
-static void send_answer(struct question *question, const struct dns_answer *answer)
+static void send_packed(struct asker *asker, uint64_t request, struct str packed)
 {
-	CLEANUP(buf_release) struct buf packed = BUF_WITH_LIMIT(ANSWER_MAX);
-	dns_answer_pack(answer, &packed);
-	msg_dns_answer_send(&question->asker->peer.channel, question->request, &(struct msg_dns_answer){ .packed = buf_str(&packed) }, -1);
+	msg_dns_answer_send(&asker->peer.channel, request, &(struct msg_dns_answer){ .packed = packed }, -1);
+}
+
+static void send_failure(struct asker *asker, uint64_t request)
+{
+	CLEANUP(buf_release) struct buf packed = BUF_WITH_LIMIT(100);
+	dns_answer_pack(&(struct dns_answer){ .status = DNS_FAILED }, &packed);
+	send_packed(asker, request, buf_str(&packed));
 }
 
 /* Called by ub_process, in the loop's thread. */
@@ -44,9 +63,13 @@ static void on_result(void *context, int status, struct ub_result *result)
 {
 	struct question *question = context;
 	struct resolver *r = question->asker->resolver;
+	CLEANUP(buf_release) struct buf packed = BUF_WITH_LIMIT(DNS_UNBOUND_ANSWER_MAX);
 	struct dns_answer answer;
-	resolver_answer(r->arena, status == 0 ? result : NULL, &answer);
-	send_answer(question, &answer);
+	dns_unbound_answer(r->arena, status == 0 ? result : NULL, &answer);
+	dns_answer_pack(&answer, &packed);
+	send_packed(question->asker, question->request, buf_str(&packed));
+	if (answer.status != DNS_FAILED && answer.status != DNS_BOGUS)
+		cache_keep(r->cache, str_of(result->qname), (enum dns_type)result->qtype, buf_str(&packed), answer.ttl_seconds, clock_monotonic_ms());
 	question_free(question);
 	ub_resolve_free(result);
 	arena_reset(r->arena);
@@ -56,7 +79,7 @@ static void give_up(void *owner)
 {
 	struct question *question = owner;
 	ub_cancel(question->asker->resolver->unbound, question->number);
-	send_answer(question, &(struct dns_answer){ .status = DNS_FAILED });
+	send_failure(question->asker, question->request);
 	question_free(question);
 }
 
@@ -86,12 +109,17 @@ static bool on_ask(struct ipc_peer *peer, struct ipc_frame *frame)
 	char name[256];
 	if (!msg_dns_ask_read(frame, &ask) || !is_type(ask.type) || !dns_name_is_valid(ask.name) || asker->count >= QUESTIONS_MAX)
 		return false;
+	struct str known = cache_find(asker->resolver->cache, ask.name, (enum dns_type)ask.type, clock_monotonic_ms());
+	if (known.length) {
+		send_packed(asker, frame->request, known);
+		return true;
+	}
 	memcpy(name, ask.name.data, ask.name.length);
 	name[ask.name.length] = '\0';
 	struct question *question = question_new(asker, frame->request);
 	if (ub_resolve_async(asker->resolver->unbound, name, (int)ask.type, 1, question, on_result, &question->number) == 0)
 		return true;
-	send_answer(question, &(struct dns_answer){ .status = DNS_FAILED });
+	send_failure(asker, frame->request);
 	question_free(question);
 	return true;
 }
@@ -166,6 +194,7 @@ int main(void)
 	daemon_begin(&resolver.daemon, &spec, &resolver);
 	resolver.unbound = loaded;
 	resolver.arena = arena_new(ANSWER_ARENA_MAX);
+	resolver.cache = cache_new();
 	loop_watch(resolver.daemon.loop, &resolver.watch, ub_fd(loaded), EPOLLIN, on_answers, &resolver);
 	daemon_ready(&resolver.daemon);
 	loop_run(resolver.daemon.loop);

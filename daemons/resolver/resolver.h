@@ -8,12 +8,11 @@
 #ifndef POSTHORN_RESOLVER_RESOLVER_H
 #define POSTHORN_RESOLVER_RESOLVER_H
 
+#include "cache.h"
 #include "daemon.h"
-#include "dns.h"
+#include "dns_unbound.h"
 
-#include <unbound.h>
-
-enum { QUESTIONS_MAX = 1000, PATIENCE_MS = 15000, ANSWER_MAX = 120000 };
+enum { QUESTIONS_MAX = 1000, PATIENCE_MS = 15000 };
 
 struct asker;
 
@@ -38,14 +37,7 @@ struct resolver {
 	struct ub_ctx *unbound;
 	struct watch watch;
 	struct arena *arena; /* of the answer at hand */
+	struct cache *cache;
 };
-
-/* ---- resolver_unbound.c: libunbound as it is configured ---- */
-
-/* Before the sandbox: everything that libunbound reads from files. */
-struct ub_ctx *resolver_unbound_new(const struct config *config, struct fail **fail);
-
-/* An answer of libunbound in our form; result NULL: it failed. */
-void resolver_answer(struct arena *a, const struct ub_result *result, struct dns_answer *answer);
 
 #endif

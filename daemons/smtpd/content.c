@@ -5,6 +5,7 @@
 #include "header.h"
 #include "log.h"
 #include "mem.h"
+#include "milter.h"
 #include "sender_check.h"
 #include "smtp_bdat.h"
 
@@ -46,8 +47,9 @@ static void look_at_header(struct session *s, struct content *content)
 		return;
 	content->header_seen = true;
 	content->check = sender_check_begin(s, content);
-	content->header_left = header_size(buf_str(&content->body));
+	content->header_left = content->header_length = header_size(buf_str(&content->body));
 	trace_write(s, &content->front);
+	content->trace_length = content->front.length;
 	inspect_header(s, content);
 }
 
@@ -93,7 +95,9 @@ static void spill(struct session *s, struct content *content)
 		content->file = link_file(s);
 		if (content->file < 0)
 			content->verdict = VERDICT_TEMPORARY;
-		else if (!content->check)
+		else if (content->check || milter_is_wanted(s))
+			content->front_later = true;
+		else
 			write_to_file(content, &content->front);
 	}
 	show_to_check(content);
@@ -162,9 +166,7 @@ static enum verdict_kind send_from_memory(struct session *s, struct content *con
 static enum verdict_kind hand_to_queue(struct session *s, uint64_t *queue_id, struct str *kinds)
 {
 	struct content *content = &s->txn->content;
-	if (content->file >= 0)
-		write_to_file(content, &content->body);
-	if (content->file >= 0 && content->check && content->verdict == VERDICT_OK)
+	if (content->file >= 0 && content->front_later && content->verdict == VERDICT_OK)
 		write_front_before(content);
 	if (content->verdict != VERDICT_OK)
 		return content->verdict;
@@ -180,27 +182,31 @@ static const struct smtp_reply *nul_refusal(const struct smtp_data *data)
 	return data->has_nul && data->form != SMTP_DATA_BINARY ? &nul : NULL;
 }
 
-static void log_result(struct session *s, const struct smtp_reply *refusal, enum verdict_kind kind, uint64_t queue_id)
+static void log_result(struct session *s, const struct smtp_reply *refusal, enum verdict_kind kind, bool discard, uint64_t queue_id)
 {
 	struct transaction *txn = s->txn;
-	bool accepted = !refusal && kind == VERDICT_OK;
+	bool accepted = !refusal && !discard && kind == VERDICT_OK;
 	char id[ID_TEXT_SIZE];
 	id_text(queue_id, id);
-	log_event(LOG_INFO, s->connection, accepted ? "accepted" : "refused", LOG_TEXT("from", txn->mail.from.mailbox),
+	log_event(LOG_INFO, s->connection, discard ? "discarded" : accepted ? "accepted" : "refused", LOG_TEXT("from", txn->mail.from.mailbox),
 	          LOG_TEXT("to", txn->recipients.items[0]), LOG_NUMBER("recipients", txn->recipients.count),
 	          LOG_NUMBER("size", txn->content.data.octets), LOG_TEXT("queue-id", str_from(id, accepted ? sizeof id : 0)),
+	          LOG_TEXT("message-id", str_of(txn->content.message_id)), LOG_TEXT("helo", str_of(s->helo)), LOG_TEXT("tls", str_of(s->tls_version)),
 	          LOG_TEXT("account", str_of(s->account)), LOG_TEXT("peer", str_of(s->peer)),
 	          LOG_TEXT("why", str_of(refusal ? refusal->text : verdict_reply(kind)->text)));
 }
 
-/* What is found is put before it. */
-static const struct smtp_reply *check_message(struct session *s, struct content *content)
+/* What is found is put before it; then the filters have it whole. */
+static const struct smtp_reply *check_message(struct session *s, struct content *content, bool *discard)
 {
 	look_at_header(s, content);
 	show_to_check(content);
+	if (content->file >= 0)
+		write_to_file(content, &content->body);
 	if (content->verdict != VERDICT_OK)
 		return NULL;
-	return sender_check_finish(s, content->check, &content->front, &content->quarantine);
+	const struct smtp_reply *refusal = sender_check_finish(s, content->check, &content->front, &content->quarantine);
+	return refusal ? refusal : milter_message(s, content, discard);
 }
 
 /* The message is complete: it is refused, or queue makes it durable, and then the client hears of it. */
@@ -210,21 +216,22 @@ static void finish(struct session *s)
 	uint64_t queue_id = 0;
 	struct str kinds = {};
 	enum verdict_kind kind = VERDICT_OK;
+	bool discard = false;
 	const struct smtp_reply *refusal = smtp_data_verdict(&txn->content.data);
 	if (!refusal)
 		refusal = nul_refusal(&txn->content.data);
 	if (!refusal)
-		refusal = check_message(s, &txn->content);
-	if (!refusal) {
+		refusal = check_message(s, &txn->content, &discard);
+	if (!refusal && !discard) {
 		kind = hand_to_queue(s, &queue_id, &kinds);
 		txn->begun = txn->begun && kind != VERDICT_OK;
 	}
-	log_result(s, refusal, kind, queue_id);
+	log_result(s, refusal, kind, discard, queue_id);
 	/* No answer is the only true one: a refusal could be of a mail that is delivered (RFC 1047). */
 	if (txn->in_doubt)
 		s->over = true;
 	else
-		say_result(s, refusal, kind, queue_id, kinds);
+		say_result(s, discard ? verdict_reply(VERDICT_OK) : refusal, kind, queue_id, kinds);
 	transaction_drop(s);
 }
 

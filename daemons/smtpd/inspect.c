@@ -30,6 +30,11 @@ static enum verdict_kind check_from(struct session *s, struct str value)
 	return VERDICT_OK;
 }
 
+static void note_message_id(struct content *content, struct str value)
+{
+	str_copy_to_array(str_trim(value), content->message_id, sizeof content->message_id);
+}
+
 static enum verdict_kind read_fields(struct session *s, struct str text, struct findings *found)
 {
 	bool submits = s->protocol == SMTP_ON_SUBMISSION && s->flags & SESSION_LOGGED_IN;
@@ -40,7 +45,10 @@ static enum verdict_kind read_fields(struct session *s, struct str text, struct 
 	while (kind == VERDICT_OK && header_next(&reader, &field)) {
 		found->received += field.id == HEADER_RECEIVED;
 		found->has_date = found->has_date || field.id == HEADER_DATE;
-		found->has_message_id = found->has_message_id || field.id == HEADER_MESSAGE_ID;
+		if (field.id == HEADER_MESSAGE_ID && !found->has_message_id) {
+			found->has_message_id = true;
+			note_message_id(&s->txn->content, field.value);
+		}
 		found->has_from = found->has_from || field.id == HEADER_FROM;
 		if (submits && (field.id == HEADER_FROM || field.id == HEADER_SENDER || field.id == HEADER_RESENT_FROM))
 			kind = check_from(s, field.value);
@@ -59,8 +67,11 @@ static void add_missing(struct session *s, const struct findings *found, struct 
 		date_format(front, (struct date){ now, (int)(local.tm_gmtoff / 60) });
 		buf_add_str(front, STR("\r\n"));
 	}
-	if (!found->has_message_id)
-		buf_printf(front, "Message-ID: <%" PRIx64 ".%016" PRIx64 "@%s>\r\n", (uint64_t)now, ipc_number_make(), session_config(s)->hostname);
+	if (!found->has_message_id) {
+		struct str made = arena_printf(s->txn->arena, "<%" PRIx64 ".%016" PRIx64 "@%s>", (uint64_t)now, ipc_number_make(), session_config(s)->hostname);
+		note_message_id(&s->txn->content, made);
+		buf_printf(front, "Message-ID: %.*s\r\n", STR_ARG(made));
+	}
 	if (!found->has_from)
 		buf_printf(front, "From: <%.*s>\r\n", STR_ARG(s->txn->mail.from.mailbox));
 }

@@ -1,6 +1,7 @@
 /* The talk with queue: one question, one answer, bounded in time. When queue goes away, the transaction it knew is
  * lost, and its client hears a temporary failure; the next transaction finds the next queue. */
 #include "smtpd.h"
+#include "sender_check.h"
 
 #include "clock.h"
 #include "file.h"
@@ -162,7 +163,8 @@ int link_file(struct session *s)
 enum verdict_kind link_commit(struct session *s, uint64_t size, struct str front, struct str last, uint64_t *queue_id,
                               struct str *kinds)
 {
-	struct msg_mail_commit commit = { .size = size, .quarantine = s->txn->content.quarantine, .front = front, .content = last };
+	struct msg_mail_commit commit = { .size = size, .quarantine = s->txn->content.quarantine, .dmarc = sender_check_report(s->txn->content.check, false),
+	                                 .front = front, .content = last };
 	struct ipc_frame frame;
 	struct msg_mail_done done;
 	if (s->txn->lost)
@@ -179,6 +181,7 @@ enum verdict_kind link_commit(struct session *s, uint64_t size, struct str front
 
 void link_abort(struct session *s)
 {
+	const struct msg_mail_abort abort = { .dmarc = sender_check_report(s->txn->content.check, true) };
 	if (s->txn->begun && !s->txn->begin_waits && !s->txn->lost && s->smtpd->has_queue)
-		msg_mail_abort_send(&s->smtpd->queue, s->txn->request, &(struct msg_mail_abort){}, -1);
+		msg_mail_abort_send(&s->smtpd->queue, s->txn->request, &abort, -1);
 }

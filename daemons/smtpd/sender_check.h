@@ -22,4 +22,7 @@ void sender_check_body(struct sender_check *check, struct str piece);
 /* The message is complete: adds the field to front. The refusal, or NULL. *quarantine: it belongs into Junk. */
 const struct smtp_reply *sender_check_finish(struct session *s, struct sender_check *check, struct buf *front, bool *quarantine);
 
+/* After that: what a DMARC report tells of the message (dmarc_report.h), or empty; of one that was refused here, or of one that was not. */
+struct str sender_check_report(const struct sender_check *check, bool refused);
+
 #endif

@@ -1,10 +1,12 @@
 /* One client's session: reading commands, checking them against the table, answering. */
 #include "smtpd.h"
 
+#include "clock.h"
+#include "host.h"
 #include "log.h"
 #include "mem.h"
 #include "file.h"
-#include "smtp_ehlo.h"
+#include "milter.h"
 #include "smtp_helo.h"
 #include "smtp_session.h"
 
@@ -41,6 +43,8 @@ const struct smtp_reply *verdict_reply(enum verdict_kind kind)
 		[VERDICT_TEMPORARY] = { 451, "4.3.0", "Not possible for the moment, try again later" },
 		[VERDICT_SENDER_DENIED] = { 550, "5.7.1", "You may not send from that address" },
 		[VERDICT_LOOP] = { 554, "5.4.6", "Too many Received fields: the message goes in a circle" },
+		[VERDICT_GREYLISTED] = { 451, "4.7.1", "Greylisted: please try again in a few minutes" },
+		[VERDICT_LIMIT] = { 450, "4.7.1", "Too much mail for now: please try again later" },
 	};
 	must((unsigned)kind < VERDICT_COUNT);
 	return &replies[kind];
@@ -71,6 +75,16 @@ static unsigned facts_of(const struct session *s)
 	return facts;
 }
 
+struct smtp_ehlo session_offer(const struct session *s)
+{
+	const struct config *config = session_config(s);
+	const struct smtp_offer offer = {
+		.protocol = s->protocol, .tls = s->flags & SESSION_TLS, .size = config->message_size_max, .recipient_max = config->recipients_max,
+		.hold_max = config->future_release_max_seconds, .now = clock_wall_seconds(), .by_min = config->deliver_by_minimum_seconds,
+	};
+	return smtp_session_offer(&offer);
+}
+
 /* RFC 5321 §4.1.4: EHLO in mid-session resets like RSET. After the hand-over neither STARTTLS nor AUTH is listed. */
 static void greet_again(struct session *s, const struct smtp_request *request)
 {
@@ -88,10 +102,7 @@ static void greet_again(struct session *s, const struct smtp_request *request)
 		s->flags &= ~(unsigned)SESSION_ESMTP;
 		smtp_reply_printf(&s->reply, 250, NULL, "%s", config->hostname);
 	} else {
-		struct smtp_ehlo ehlo = {
-			.extensions = smtp_extensions_offered(s->protocol), .size = config->message_size_max,
-			.mail_max = LIMIT_SMTP_TRANSACTIONS_MAX, .recipient_max = config->recipients_max,
-		};
+		struct smtp_ehlo ehlo = session_offer(s);
 		s->flags |= SESSION_ESMTP;
 		smtp_ehlo_write(&s->reply, &ehlo, str_of(config->hostname), str_of(s->helo));
 	}
@@ -253,6 +264,8 @@ void session_serve(struct smtpd *smtpd, struct ipc_frame *frame)
 	tell_load(&s, true);
 	serve_commands(&s);
 	transaction_drop(&s);
+	milter_end(&s);
+	host_free(s.host);
 	tell_load(&s, false);
 	stream_free(s.stream);
 	buf_release(&s.reply);

@@ -65,7 +65,19 @@ static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
+/* An answer that nobody waits for any more is let go. */
+static bool on_milter_socket(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct smtpd *smtpd = peer->owner;
+	if (frame->request != smtpd->milter_request || smtpd->milter_answered)
+		return true;
+	smtpd->milter_answered = true;
+	smtpd->milter_socket = ipc_take_descriptor(frame);
+	return true;
+}
+
 static const struct ipc_permit permits[] = {
+	{ MSG_MILTER_SOCKET, (unsigned)IPC_ANY_STATE, 0, on_milter_socket },
 	{ MSG_WIRE, (unsigned)IPC_ANY_STATE, 0, on_wire },
 	{ MSG_DRAIN, (unsigned)IPC_ANY_STATE, 0, on_drain },
 };

@@ -15,12 +15,13 @@
 #include "services.h"
 #include "smtp_command.h"
 #include "smtp_data.h"
+#include "smtp_ehlo.h"
 #include "smtp_parameter.h"
 #include "stream.h"
 
 enum {
 	TRANSACTION_ARENA_MAX = 4 << 20,
-	BODY_FRAME_MAX = 120000,   /* of MAIL_BODY */
+	BODY_FRAME_MAX = 116000,   /* of MAIL_BODY and MAIL_COMMIT */
 	FRONT_MAX = 16384,         /* trace and fields added at submission */
 	FRONT_FRAME_MAX = 10000,   /* of it in MAIL_COMMIT */
 	RETURN_AFTER_MS = 5000,    /* a client idle between transactions goes back to porter */
@@ -38,6 +39,9 @@ struct smtpd {
 	uint64_t requests;         /* transactions begun, each with its own number */
 	bool serving;              /* one is served now */
 	bool draining;             /* ends with it */
+	bool milter_answered;      /* master did: */
+	uint64_t milter_request;   /* to this question, */
+	int milter_socket;         /* with this; -1: nothing */
 };
 
 /* ---- smtpd.c ---- */
@@ -47,6 +51,8 @@ void smtpd_pause_pool(struct smtpd *smtpd);
 void smtpd_resume_pool(struct smtpd *smtpd);
 
 struct sender_check;
+struct milters;
+struct host;
 
 /* A message as it comes in: the octets, in memory while they are few, in a file of queue's when they are many. */
 struct content {
@@ -57,9 +63,13 @@ struct content {
 	uint64_t size;             /* octets in the file */
 	bool header_seen;
 	size_t header_left;        /* octets of the header at the beginning of body */
+	size_t header_length;      /* of the header as it came, but for fields that were taken out */
+	size_t trace_length;       /* of Received, first in front */
+	bool front_later;          /* front is not in the file yet */
 	struct sender_check *check;       /* NULL: nothing is looked at, or not yet */
 	bool quarantine;           /* what was found: it belongs into Junk */
 	enum verdict_kind verdict; /* why it will not be taken */
+	char message_id[300];      /* as it stands in the header, cut; for the log */
 };
 
 struct transaction {
@@ -93,6 +103,8 @@ struct session {
 	unsigned errors;
 	unsigned transactions;
 	struct transaction *txn;      /* NULL: none */
+	struct milters *milters;      /* NULL: none was asked yet */
+	struct host *host;            /* what the DNS says of the client; NULL: it was not asked */
 	bool over;
 };
 
@@ -105,6 +117,9 @@ void session_serve(struct smtpd *smtpd, struct ipc_frame *frame);
 void session_say(struct session *s, const struct smtp_reply *reply);
 void session_say_verdict(struct session *s, enum verdict_kind kind);
 const struct smtp_reply *verdict_reply(enum verdict_kind kind);
+
+/* What EHLO lists, and MAIL and RCPT may use. */
+struct smtp_ehlo session_offer(const struct session *s);
 
 const struct config *session_config(const struct session *s);
 

@@ -1,8 +1,11 @@
 /* MAIL and RCPT: what the client wants is parsed here and decided by queue. */
 #include "smtpd.h"
 
+#include "clock.h"
+#include "host.h"
 #include "log.h"
 #include "mem.h"
+#include "milter.h"
 #include "smtp_received.h"
 #include "smtp_session.h"
 
@@ -23,6 +26,7 @@ void transaction_drop(struct session *s)
 	if (!txn)
 		return;
 	link_abort(s);
+	milter_abort(s);
 	s->txn = NULL;
 	content_release(&txn->content);
 	array_release(&txn->recipients);
@@ -45,6 +49,49 @@ static const char *with_protocol(const struct session *s)
 	return smtp_received_with(&facts);
 }
 
+/* RFC 2852 §4: the time by our clock; it may have passed. */
+static int64_t deliver_by(const struct smtp_mail *mail)
+{
+	int64_t until = clock_wall_seconds() + mail->by_seconds;
+	return until > 1 ? until : 1;
+}
+
+/* FUTURERELEASE, RFC 4865 §4.2, §5.2.2. What was a time before is one that has come. */
+static const struct smtp_reply *check_hold(const struct session *s, struct smtp_mail *mail)
+{
+	static const struct smtp_reply too_long = { 501, "5.5.4", "That is longer than mail is held here" };
+	static const struct smtp_reply too_late = { 501, "5.5.4", "It would be held beyond the time it is to be delivered by" };
+	int64_t now = clock_wall_seconds(), longest = (int64_t)session_config(s)->future_release_max_seconds;
+	if (mail->hold_seconds)
+		mail->hold_until = mail->hold_seconds > (uint64_t)longest ? INT64_MAX : now + (int64_t)mail->hold_seconds;
+	if (mail->hold_until > now + longest)
+		return &too_long;
+	return mail->has_by && mail->hold_until > now + mail->by_seconds && mail->hold_until ? &too_late : NULL;
+}
+
+/* DELIVERBY, RFC 2852 §2, §4. */
+static const struct smtp_reply *check_by(const struct session *s, const struct smtp_mail *mail)
+{
+	static const struct smtp_reply too_soon = { 555, "5.5.4", "That is sooner than delivery is promised here" };
+	return mail->by_return && mail->by_seconds < (int64_t)session_config(s)->deliver_by_minimum_seconds ? &too_soon : NULL;
+}
+
+/* MT-PRIORITY, RFC 6710 §4.1: who is not known here gets no precedence; who is, as much as the site grants. */
+static bool lower_priority(const struct session *s, struct smtp_mail *mail)
+{
+	int most = s->protocol == SMTP_ON_SUBMISSION ? (int)session_config(s)->priority_max : 0;
+	if (mail->priority <= most)
+		return false;
+	mail->priority = most;
+	return true;
+}
+
+static void accept_sender(struct session *s, bool lowered)
+{
+	struct str text = lowered ? arena_printf(s->txn->arena, "%d is the new priority", s->txn->mail.priority) : STR("Sender ok");
+	session_say(s, &(struct smtp_reply){ 250, lowered ? "2.3.6" : "2.1.0", text.data });
+}
+
 static enum verdict_kind ask_queue(struct session *s)
 {
 	const struct smtp_mail *mail = &s->txn->mail;
@@ -52,9 +99,11 @@ static enum verdict_kind ask_queue(struct session *s)
 	*begin = (struct msg_mail_begin){
 		.token = s->token, .sender = mail->from.mailbox, .size = mail->size, .body = (uint32_t)mail->body,
 		.envelope_id = str_first(mail->envid, 100), .return_full = (uint32_t)mail->ret, .peer = str_of(s->peer), .helo = str_of(s->helo),
-		.protocol = str_of(with_protocol(s)), .session = s->connection,
+		.protocol = str_of(with_protocol(s)), .session = s->connection, .hold_until = mail->hold_until,
+		.deliver_by = mail->has_by ? deliver_by(mail) : 0, .priority = mail->priority,
 	};
-	begin->flags = (mail->utf8 ? MAIL_SMTPUTF8 : 0u) | (mail->require_tls ? MAIL_REQUIRETLS : 0u) | (s->protocol == SMTP_ON_LMTP ? MAIL_LMTP : 0u);
+	begin->flags = (mail->utf8 ? MAIL_SMTPUTF8 : 0u) | (mail->require_tls ? MAIL_REQUIRETLS : 0u) | (s->protocol == SMTP_ON_LMTP ? MAIL_LMTP : 0u) |
+	               (mail->hold_seconds ? MAIL_HOLD_FOR : 0u) | (mail->by_return ? MAIL_BY_RETURN : 0u) | (mail->by_trace ? MAIL_BY_TRACE : 0u);
 	/* A stranger's sender address is not looked at: it spares each message a wait. */
 	s->txn->begin_waits = s->smtpd->kind != KIND_USERS;
 	return s->txn->begin_waits ? VERDICT_OK : link_begin(s);
@@ -70,9 +119,18 @@ void smtp_mail(struct session *s, const struct smtp_request *request)
 	}
 	s->txn = transaction_new(s->smtpd);
 	struct smtp_mail *mail = &s->txn->mail;
-	const struct smtp_reply *refusal = smtp_mail_parse(s->txn->arena, request->argument, smtp_extensions_offered(s->protocol), path_flags(s), mail);
+	const struct smtp_reply *refusal = smtp_mail_parse(s->txn->arena, request->argument, session_offer(s).extensions, path_flags(s), mail);
 	if (!refusal && mail->size > session_config(s)->message_size_max)
 		refusal = verdict_reply(VERDICT_TOO_BIG); /* RFC 1870 §6.1 */
+	if (!refusal)
+		refusal = check_hold(s, mail);
+	if (!refusal)
+		refusal = check_by(s, mail);
+	if (!refusal) {
+		host_begin(s);
+		refusal = milter_mail(s);
+	}
+	bool lowered = !refusal && lower_priority(s, mail);
 	if (!refusal) {
 		enum verdict_kind kind = ask_queue(s);
 		s->txn->begun = kind == VERDICT_OK;
@@ -83,7 +141,7 @@ void smtp_mail(struct session *s, const struct smtp_request *request)
 		session_say(s, refusal);
 		return;
 	}
-	session_say(s, &(struct smtp_reply){ 250, "2.1.0", "Sender ok" });
+	accept_sender(s, lowered);
 }
 
 static struct str orcpt_text(struct session *s, const struct smtp_rcpt *rcpt)
@@ -91,6 +149,13 @@ static struct str orcpt_text(struct session *s, const struct smtp_rcpt *rcpt)
 	if (rcpt->orcpt_type.length == 0)
 		return (struct str){};
 	return arena_printf(s->txn->arena, "%.*s;%.*s", STR_ARG(rcpt->orcpt_type), STR_ARG(rcpt->orcpt_address));
+}
+
+static void say_recipient_refused(struct session *s, struct str recipient, const struct smtp_reply *reply)
+{
+	log_event(LOG_INFO, s->connection, "recipient-refused", LOG_TEXT("to", recipient), LOG_TEXT("from", s->txn->mail.from.mailbox),
+	          LOG_TEXT("peer", str_of(s->peer)), LOG_TEXT("why", str_of(reply->text)));
+	session_say(s, reply);
 }
 
 /* RCPT, RFC 5321 §4.1.1.3. */
@@ -103,17 +168,24 @@ void smtp_rcpt(struct session *s, const struct smtp_request *request)
 		return;
 	}
 	const struct smtp_reply *refusal =
-		smtp_rcpt_parse(txn->arena, request->argument, smtp_extensions_offered(s->protocol), path_flags(s), txn->mail.utf8, &rcpt);
+		smtp_rcpt_parse(txn->arena, request->argument, session_offer(s).extensions, path_flags(s), txn->mail.utf8, &rcpt);
 	if (refusal) {
 		session_say(s, refusal);
 		return;
 	}
 	struct msg_mail_recipient asked = { .address = rcpt.to.mailbox, .original = str_first(orcpt_text(s, &rcpt), 500), .notify = rcpt.notify };
+	refusal = host_refusal(s, rcpt.to.mailbox);
+	if (!refusal)
+		refusal = milter_rcpt(s, rcpt.to.mailbox);
+	if (refusal) {
+		say_recipient_refused(s, rcpt.to.mailbox, refusal);
+		return;
+	}
+	if (host_is_known(s))
+		txn->begin.flags |= MAIL_KNOWN_HOST;
 	enum verdict_kind kind = link_recipient(s, &asked);
 	if (kind != VERDICT_OK) {
-		log_event(LOG_INFO, s->connection, "recipient-refused", LOG_TEXT("to", rcpt.to.mailbox), LOG_TEXT("from", txn->mail.from.mailbox),
-		          LOG_TEXT("peer", str_of(s->peer)), LOG_TEXT("why", str_of(verdict_reply(kind)->text)));
-		session_say_verdict(s, kind);
+		say_recipient_refused(s, rcpt.to.mailbox, verdict_reply(kind));
 		return;
 	}
 	*array_add(&txn->recipients) = rcpt.to.mailbox;

@@ -108,6 +108,16 @@ static bool check_not_everybody(const struct config_networks *networks, const ch
 	return true;
 }
 
+static bool check_smarthost(const struct config *config, struct fail **fail)
+{
+	const char *path = config->smarthost_password_file;
+	if (!config->smarthost_user[0])
+		return true;
+	if (!config->smarthost.host[0] || !path[0])
+		return fail_set(fail, FAIL_INVALID, "smarthost_user needs smarthost and smarthost_password_file");
+	return access(path, R_OK) == 0 || fail_set_errno(fail, FAIL_NOT_FOUND, "smarthost_password_file %s", path);
+}
+
 bool config_check(const struct config *config, struct fail **fail)
 {
 	if (!config->hostname[0])
@@ -120,5 +130,5 @@ bool config_check(const struct config *config, struct fail **fail)
 		                config->connections_per_address_max, config->connections_max);
 	return check_not_everybody(&config->trusted_networks, "trusted_networks", fail) &&
 	       check_not_everybody(&config->lmtp_networks, "lmtp_networks", fail) && check_listeners(config, fail) &&
-	       check_certificates(config, fail);
+	       check_certificates(config, fail) && check_smarthost(config, fail);
 }

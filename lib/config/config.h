@@ -27,8 +27,13 @@ enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, C
 enum config_dmarc_policy { CONFIG_DMARC_FOLLOW, CONFIG_DMARC_MARK };
 enum config_spf_fail { CONFIG_SPF_MARK, CONFIG_SPF_REJECT };
 
+enum config_dnsbl_action { CONFIG_DNSBL_REJECT, CONFIG_DNSBL_JUNK, CONFIG_DNSBL_MARK };
+
+/* relay_tls; smarthost_tls has one more. */
+enum config_relay_tls { CONFIG_RELAY_TLS_NO, CONFIG_RELAY_TLS_MAY, CONFIG_RELAY_TLS_MUST, CONFIG_RELAY_TLS_VERIFY, CONFIG_RELAY_TLS_FIRST };
+
 /* Bits of sender_checks. */
-enum { CONFIG_CHECK_SPF = 1, CONFIG_CHECK_DKIM = 2, CONFIG_CHECK_DMARC = 4 };
+enum { CONFIG_CHECK_SPF = 1, CONFIG_CHECK_DKIM = 2, CONFIG_CHECK_DMARC = 4, CONFIG_CHECK_IPREV = 8 };
 
 /* Bits of normalise_line_ends. */
 enum { CONFIG_NORMALISE_SUBMISSION = 1, CONFIG_NORMALISE_LMTP = 2 };
@@ -77,6 +82,60 @@ struct config_referrals {
 	size_t count, capacity;
 };
 
+/* A list of hosts in the DNS (RFC 5782); addresses in host order. */
+struct config_dns_list {
+	char *zone;
+	uint32_t first, last; /* answers that count */
+};
+
+struct config_dns_lists {
+	struct config_dns_list *items;
+	size_t count, capacity;
+};
+
+/* What is done with mail that fails DMARC, by the domain of its From. */
+enum config_domain_action { CONFIG_DOMAIN_REJECT, CONFIG_DOMAIN_JUNK, CONFIG_DOMAIN_MARK, CONFIG_DOMAIN_ACTION_COUNT };
+
+struct config_domain_policy {
+	char *domain; /* lower case */
+	enum config_domain_action action;
+};
+
+struct config_domain_policies {
+	struct config_domain_policy *items;
+	size_t count, capacity;
+};
+
+enum config_milter_default { CONFIG_MILTER_TEMPFAIL, CONFIG_MILTER_ACCEPT, CONFIG_MILTER_REJECT, CONFIG_MILTER_DEFAULT_COUNT };
+
+struct config_milter {
+	struct endpoint address;
+	enum config_milter_default otherwise; /* what holds when it does not answer as it should */
+	bool for_smtp, for_submission;
+};
+
+struct config_milters {
+	struct config_milter *items;
+	size_t count, capacity;
+};
+
+/* A host to bring mail to: its name (lower case) or IP address. */
+struct config_relay_host {
+	char *host;    /* empty: none */
+	unsigned port; /* 0: not said */
+};
+
+struct config_transport {
+	char *domain; /* lower case; with a dot before it all that is below it */
+	bool lmtp;
+	struct config_relay_host to;
+};
+
+struct config_transports {
+	struct config_transport *items;
+	size_t count, capacity;
+};
+
 /* The C type of each type in config.def. */
 #define CONFIG_FIELD_host char *
 #define CONFIG_FIELD_address char *
@@ -91,6 +150,13 @@ struct config_referrals {
 #define CONFIG_FIELD_networks struct config_networks
 #define CONFIG_FIELD_referral struct config_referrals
 #define CONFIG_FIELD_servers struct config_servers
+#define CONFIG_FIELD_dns_list struct config_dns_lists
+#define CONFIG_FIELD_domain_policy struct config_domain_policies
+#define CONFIG_FIELD_milter struct config_milters
+#define CONFIG_FIELD_source struct config_servers /* without ports */
+#define CONFIG_FIELD_text char *
+#define CONFIG_FIELD_relay_host struct config_relay_host
+#define CONFIG_FIELD_transport struct config_transports
 #define CONFIG_FIELD_file char * /* absolute path, or empty */
 
 struct config {

@@ -321,9 +321,318 @@ static bool servers_text(const struct config_key *key, const void *field, size_t
 	return true;
 }
 
+/* Lists of hosts in the DNS: "zone.example", "zone.example=127.0.0.2-11" */
+
+static bool is_dns_zone(struct str text)
+{
+	struct str label;
+	size_t labels = 0;
+	if (text.length == 0 || text.length > LIMIT_DOMAIN_MAX || text.data[text.length - 1] == '.')
+		return false;
+	for (; str_take_until(&text, '.', &label); labels++) {
+		if (label.length == 0 || label.length > 63)
+			return false;
+		for (size_t i = 0; i < label.length; i++)
+			if (!char_is_alpha(label.data[i]) && !char_is_digit(label.data[i]) && !strchr("-_", label.data[i]))
+				return false;
+	}
+	return labels > 1;
+}
+
+/* One address of 127.0.0.0/8 (RFC 5782 §2.3), or its last octet up to another. */
+static bool read_answers(struct str text, struct config_dns_list *list)
+{
+	struct endpoint address;
+	size_t hyphen = str_find_char(text, '-');
+	if (!endpoint_parse_ip(str_first(text, hyphen), 0, &address, NULL) || address.any.sa_family != AF_INET)
+		return false;
+	list->first = list->last = ntohl(address.v4.sin_addr.s_addr);
+	uint64_t octet = list->first & 255;
+	if (hyphen < text.length && (!str_to_u64(str_from_index(text, hyphen + 1), 255, &octet) || octet < (list->first & 255)))
+		return false;
+	list->last = (list->first & ~255u) | (uint32_t)octet;
+	return list->first >> 24 == 127;
+}
+
+static bool dns_list_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	struct config_dns_lists *lists = field;
+	struct config_dns_list list = { .first = 127u << 24, .last = (127u << 24) | 0xffffff };
+	size_t sign = str_find_char(text, '=');
+	if (!is_dns_zone(str_first(text, sign)) || (sign < text.length && !read_answers(str_from_index(text, sign + 1), &list)))
+		return refuse(key, text, "no list in the DNS (list.example.org, list.example.org=127.0.0.2-11)", fail);
+	list.zone = str_copy(str_first(text, sign));
+	*array_add(lists) = list;
+	return true;
+}
+
+static void dns_list_clear(void *field)
+{
+	struct config_dns_lists *lists = field;
+	for (size_t i = 0; i < lists->count; i++)
+		free(lists->items[i].zone);
+	array_release(lists);
+}
+
+static bool dns_list_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	const struct config_dns_lists *lists = field;
+	if (i >= lists->count)
+		return false;
+	const struct config_dns_list *list = &lists->items[i];
+	buf_add_str(out, str_of(list->zone));
+	if (list->last - list->first >= 0xffffff)
+		return true;
+	uint32_t first = list->first;
+	buf_printf(out, "=%u.%u.%u.%u", first >> 24, first >> 16 & 255, first >> 8 & 255, first & 255);
+	return list->last == first || buf_printf(out, "-%u", list->last & 255);
+}
+
+/* Policies by domain: "example.org=reject" */
+
+static const char *const domain_actions[CONFIG_DOMAIN_ACTION_COUNT] = { "reject", "junk", "mark" };
+
+static bool domain_policy_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	struct config_domain_policies *policies = field;
+	size_t sign = str_find_char(text, '=');
+	struct str action = str_from_index(text, sign + 1);
+	size_t i = 0;
+	while (i < CONFIG_DOMAIN_ACTION_COUNT && !str_equal(action, str_of(domain_actions[i])))
+		i++;
+	if (i == CONFIG_DOMAIN_ACTION_COUNT || !is_dns_zone(str_first(text, sign)))
+		return refuse(key, text, "no domain and policy (example.org=reject, =junk or =mark)", fail);
+	struct config_domain_policy *policy = array_add(policies);
+	*policy = (struct config_domain_policy){ str_copy(str_first(text, sign)), (enum config_domain_action)i };
+	for (char *c = policy->domain; *c; c++)
+		*c = char_lower(*c);
+	return true;
+}
+
+static void domain_policy_clear(void *field)
+{
+	struct config_domain_policies *policies = field;
+	for (size_t i = 0; i < policies->count; i++)
+		free(policies->items[i].domain);
+	array_release(policies);
+}
+
+static bool domain_policy_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	const struct config_domain_policies *policies = field;
+	return i < policies->count && buf_printf(out, "%s=%s", policies->items[i].domain, domain_actions[policies->items[i].action]);
+}
+
+/* Milters: "unix:/path default=accept for=smtp" */
+
+static const char *const milter_defaults[CONFIG_MILTER_DEFAULT_COUNT] = { "tempfail", "accept", "reject" };
+
+static bool read_milter_place(struct str text, struct endpoint *address)
+{
+	struct str kind;
+	if (!str_take_until(&text, ':', &kind) || !endpoint_parse(text, address, NULL))
+		return false;
+	if (str_equal(kind, STR("unix")))
+		return !endpoint_is_ip(address);
+	return str_equal(kind, STR("inet")) && endpoint_is_ip(address) && !address->every_family && endpoint_port(address);
+}
+
+static bool read_milter_option(struct str word, struct config_milter *milter)
+{
+	struct str name = {};
+	str_take_until(&word, '=', &name);
+	if (str_equal(name, STR("for"))) {
+		milter->for_smtp = str_equal(word, STR("smtp"));
+		milter->for_submission = str_equal(word, STR("submission"));
+		return milter->for_smtp || milter->for_submission;
+	}
+	for (size_t i = 0; i < CONFIG_MILTER_DEFAULT_COUNT; i++) {
+		milter->otherwise = (enum config_milter_default)i;
+		if (str_equal(name, STR("default")) && str_equal(word, str_of(milter_defaults[i])))
+			return true;
+	}
+	return false;
+}
+
+static bool milter_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	struct config_milters *milters = field;
+	struct config_milter milter = { .for_smtp = true, .for_submission = true };
+	struct str rest = text, word = {};
+	bool good = str_take_until(&rest, ' ', &word) && read_milter_place(word, &milter.address);
+	while (good && str_take_until(&rest, ' ', &word))
+		good = word.length == 0 || read_milter_option(word, &milter);
+	if (!good)
+		return refuse(key, text, "no milter (inet:127.0.0.1:11332 or unix:/path, default=tempfail, accept or reject, for=smtp or submission)", fail);
+	*array_add(milters) = milter;
+	return true;
+}
+
+static void milter_clear(void *field)
+{
+	array_release((struct config_milters *)field);
+}
+
+static bool milter_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	const struct config_milters *milters = field;
+	if (i >= milters->count)
+		return false;
+	const struct config_milter *milter = &milters->items[i];
+	buf_add_str(out, endpoint_is_ip(&milter->address) ? STR("inet:") : STR("unix:"));
+	endpoint_print(out, &milter->address);
+	if (milter->otherwise != CONFIG_MILTER_TEMPFAIL)
+		buf_printf(out, " default=%s", milter_defaults[milter->otherwise]);
+	if (milter->for_smtp != milter->for_submission)
+		buf_printf(out, " for=%s", milter->for_smtp ? "smtp" : "submission");
+	return true;
+}
+
 static bool file_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
 {
 	return text.length == 0 ? set_text(text, field) : path_add(key, text, field, fail);
+}
+
+/* Own addresses, without a port */
+
+static bool source_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	struct endpoint address;
+	struct config_servers *sources = field;
+	if (!endpoint_parse_ip(text, 0, &address, NULL))
+		return refuse(key, text, "no IP address", fail);
+	for (size_t i = 0; i < sources->count; i++)
+		if (sources->items[i].any.sa_family == address.any.sa_family)
+			return refuse(key, text, "a second address of its family", fail);
+	*array_add(sources) = address;
+	return true;
+}
+
+static bool source_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	const struct config_servers *sources = field;
+	if (i >= sources->count)
+		return false;
+	endpoint_print_ip(out, &sources->items[i]);
+	return true;
+}
+
+/* Hosts that mail is brought to: "mail.example.net", "mail.example.net:587", "192.0.2.1:25", "[2001:db8::1]:25" */
+
+static bool is_host_name(struct str text)
+{
+	bool good = text.length > 0 && text.length <= LIMIT_DOMAIN_MAX;
+	for (size_t i = 0; i < text.length; i++) {
+		char c = text.data[i];
+		bool inside = i > 0 && i + 1 < text.length;
+		good = good && (char_is_alpha(c) || char_is_digit(c) || (inside && strchr("-._", c)));
+	}
+	return good;
+}
+
+static char *lower_copy(struct str text)
+{
+	char *copy = str_copy(text);
+	for (size_t i = 0; i < text.length; i++)
+		copy[i] = char_lower(copy[i]);
+	return copy;
+}
+
+static bool read_relay_host(struct str text, struct config_relay_host *to)
+{
+	struct endpoint address;
+	struct str host = text;
+	uint64_t port = 0;
+	size_t colon = str_find_last_char(text, ':');
+	if (!endpoint_parse_ip(text, 0, &address, NULL) && colon < text.length) {
+		host = str_first(text, colon);
+		if (!str_to_u64(str_from_index(text, colon + 1), UINT16_MAX, &port) || port == 0)
+			return false;
+	}
+	if (host.length > 2 && host.data[0] == '[' && host.data[host.length - 1] == ']')
+		host = str_from(host.data + 1, host.length - 2);
+	if (!endpoint_parse_ip(host, 0, &address, NULL) && !is_host_name(host))
+		return false;
+	*to = (struct config_relay_host){ .host = lower_copy(host), .port = (unsigned)port };
+	return true;
+}
+
+static bool relay_host_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	struct config_relay_host *to = field;
+	if (text.length == 0)
+		return set_text(text, &to->host);
+	return read_relay_host(text, to) || refuse(key, text, "no host (mail.example.net, mail.example.net:587, [2001:db8::1]:25)", fail);
+}
+
+static void relay_host_clear(void *field)
+{
+	free(((struct config_relay_host *)field)->host);
+}
+
+static void print_relay_host(const struct config_relay_host *to, struct buf *out)
+{
+	bool bare = !to->port || !strchr(to->host, ':');
+	buf_printf(out, bare ? "%s" : "[%s]", to->host);
+	if (to->port)
+		buf_printf(out, ":%u", to->port);
+}
+
+static bool relay_host_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	if (i > 0)
+		return false;
+	print_relay_host(field, out);
+	return true;
+}
+
+static bool text_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	(void)key;
+	(void)fail;
+	return set_text(text, field);
+}
+
+/* "example.org=smtp:host:25", ".example.org=lmtp:host:24" */
+
+static bool transport_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
+{
+	struct config_transports *transports = field;
+	struct config_relay_host to;
+	size_t sign = str_find_char(text, '=');
+	struct str domain = str_first(text, sign), rest = str_from_index(text, sign + 1);
+	struct str name = domain.length && domain.data[0] == '.' ? str_from_index(domain, 1) : domain;
+	bool lmtp = str_starts(rest, STR("lmtp:"));
+	if (!is_host_name(name) || !(lmtp || str_starts(rest, STR("smtp:"))) || !read_relay_host(str_from_index(rest, 5), &to))
+		return refuse(key, text, "no domain and transport (example.org=smtp:host:25 or example.org=lmtp:host:24)", fail);
+	*array_add(transports) = (struct config_transport){ .domain = lower_copy(domain), .lmtp = lmtp, .to = to };
+	return true;
+}
+
+static void transport_clear(void *field)
+{
+	struct config_transports *transports = field;
+	for (size_t i = 0; i < transports->count; i++) {
+		free(transports->items[i].domain);
+		free(transports->items[i].to.host);
+	}
+	array_release(transports);
+}
+
+static bool transport_text(const struct config_key *key, const void *field, size_t i, struct buf *out)
+{
+	(void)key;
+	const struct config_transports *transports = field;
+	if (i >= transports->count)
+		return false;
+	buf_printf(out, "%s=%s:", transports->items[i].domain, transports->items[i].lmtp ? "lmtp" : "smtp");
+	print_relay_host(&transports->items[i].to, out);
+	return true;
 }
 
 /* IMAP referrals: "alice@example.org=imap.example.net:143" */
@@ -381,6 +690,13 @@ static const struct config_type type_choice = { false, CONFIG_SHOW_QUOTED, choic
 static const struct config_type type_set = { true, CONFIG_SHOW_QUOTED, set_add, nothing_clear, set_text_at };
 static const struct config_type type_listen = { true, CONFIG_SHOW_QUOTED, listen_add, listen_clear, listen_text };
 static const struct config_type type_servers = { true, CONFIG_SHOW_QUOTED, servers_add, servers_clear, servers_text };
+static const struct config_type type_dns_list = { true, CONFIG_SHOW_QUOTED, dns_list_add, dns_list_clear, dns_list_text };
+static const struct config_type type_domain_policy = { true, CONFIG_SHOW_QUOTED, domain_policy_add, domain_policy_clear, domain_policy_text };
+static const struct config_type type_milter = { true, CONFIG_SHOW_QUOTED, milter_add, milter_clear, milter_text };
+static const struct config_type type_source = { true, CONFIG_SHOW_QUOTED, source_add, servers_clear, source_text };
+static const struct config_type type_text = { false, CONFIG_SHOW_QUOTED, text_add, text_clear, text_text };
+static const struct config_type type_relay_host = { false, CONFIG_SHOW_QUOTED, relay_host_add, relay_host_clear, relay_host_text };
+static const struct config_type type_transport = { true, CONFIG_SHOW_QUOTED, transport_add, transport_clear, transport_text };
 static const struct config_type type_file = { false, CONFIG_SHOW_QUOTED, file_add, text_clear, text_text };
 static const struct config_type type_networks = { true, CONFIG_SHOW_QUOTED, networks_add, networks_clear,
 	                                              networks_text };

@@ -151,6 +151,13 @@ void dns_ask(const struct dns_source *source, struct arena *a, struct str name, 
 	must(answer->status != DNS_FOUND || answer->count > 0);
 }
 
+void dns_ask_ahead(const struct dns_source *source, struct arena *a, struct str name, enum dns_type type)
+{
+	struct str normal;
+	if (source->ahead && dns_name_normalise(a, name, &normal))
+		source->ahead(source->context, normal, type);
+}
+
 /* ---- RDATA ---- */
 
 static uint16_t read_u16(struct str s)

@@ -45,15 +45,20 @@ struct dns_answer {
 	size_t count;
 };
 
-/* Who answers. ask fills answer; it waits as long as its own limits say and then gives DNS_FAILED. */
+/* Who answers. ask fills answer; it waits as long as its own limits say and then gives DNS_FAILED. ahead, which may be NULL, is told of a
+ * question that is to come: the answer may then be there when it does. */
 struct dns_source {
 	void (*ask)(void *context, struct arena *a, struct str name, enum dns_type type, struct dns_answer *answer);
 	void *context;
+	void (*ahead)(void *context, struct str name, enum dns_type type);
 };
 
 /* A name that is none gives DNS_NO_NAME without being asked. The name may be in UTF-8 (RFC 5890) or end with a dot. */
 void dns_ask(const struct dns_source *source, struct arena *a, struct str name, enum dns_type type,
              struct dns_answer *answer);
+
+/* Says that dns_ask will come with the same: waits for nothing. */
+void dns_ask_ahead(const struct dns_source *source, struct arena *a, struct str name, enum dns_type type);
 
 /* "MX"; "TYPE99" is not for us: NULL. */
 const char *dns_type_name(enum dns_type type);
@@ -109,6 +114,12 @@ bool dns_read_tlsa(struct str record, struct dns_tlsa *tlsa);
 
 /* ---- as the resolver sends them ---- */
 void dns_answer_pack(const struct dns_answer *answer, struct buf *out);
+
+/* Of what was packed: its time to live; 0 when it is malformed. */
+uint32_t dns_packed_ttl(struct str packed);
+
+/* It is another one from now on. */
+void dns_packed_set_ttl(char *packed, size_t length, uint32_t ttl_seconds);
 
 /* The strings of the answer are views of packed. False when it is malformed. */
 bool dns_answer_unpack(struct arena *a, struct str packed, struct dns_answer *answer);

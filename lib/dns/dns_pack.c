@@ -25,6 +25,23 @@ void dns_answer_pack(const struct dns_answer *answer, struct buf *out)
 	}
 }
 
+enum { TTL_OFFSET = 2 };
+
+void dns_packed_set_ttl(char *packed, size_t length, uint32_t ttl_seconds)
+{
+	must(length >= TTL_OFFSET + 4);
+	for (unsigned i = 0; i < 4; i++)
+		packed[TTL_OFFSET + i] = (char)(ttl_seconds >> (24 - 8 * i));
+}
+
+uint32_t dns_packed_ttl(struct str packed)
+{
+	uint32_t ttl = 0;
+	for (unsigned i = 0; packed.length >= TTL_OFFSET + 4 && i < 4; i++)
+		ttl = ttl << 8 | (uint8_t)packed.data[TTL_OFFSET + i];
+	return ttl;
+}
+
 /* Sticky: after the first misfit everything is empty. */
 struct reading {
 	struct str rest;

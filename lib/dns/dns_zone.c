@@ -236,5 +236,5 @@ static void ask_zone(void *context, struct arena *a, struct str name, enum dns_t
 
 struct dns_source dns_zone_source(struct dns_zone *zone)
 {
-	return (struct dns_source){ ask_zone, zone };
+	return (struct dns_source){ .ask = ask_zone, .context = zone };
 }

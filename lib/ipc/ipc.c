@@ -30,6 +30,7 @@ static const char *const role_names[ROLE_COUNT] = {
 	[ROLE_MASTER] = "master", [ROLE_PORTER] = "porter", [ROLE_AUTH] = "auth",     [ROLE_MAILBOX] = "mailbox",
 	[ROLE_SMTPD] = "smtpd",   [ROLE_QUEUE] = "queue",   [ROLE_ZYGOTE] = "zygote", [ROLE_CTL] = "ctl",
 	[ROLE_RESOLVER] = "resolver",
+	[ROLE_RELAY] = "relay",
 };
 
 const char *ipc_role_name(enum ipc_role role)

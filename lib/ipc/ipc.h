@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-enum ipc_role { ROLE_MASTER = 1, ROLE_PORTER, ROLE_AUTH, ROLE_MAILBOX, ROLE_SMTPD, ROLE_QUEUE, ROLE_ZYGOTE, ROLE_CTL, ROLE_RESOLVER, ROLE_COUNT };
+enum ipc_role { ROLE_MASTER = 1, ROLE_PORTER, ROLE_AUTH, ROLE_MAILBOX, ROLE_SMTPD, ROLE_QUEUE, ROLE_ZYGOTE, ROLE_CTL, ROLE_RESOLVER, ROLE_RELAY, ROLE_COUNT };
 
 /* "porter" and so on, for logs. */
 const char *ipc_role_name(enum ipc_role role);

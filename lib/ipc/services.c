@@ -92,6 +92,48 @@ bool delivery_place_next(struct str *rest, struct delivery_place *place)
 	return true;
 }
 
+static void add_number(struct buf *out, uint32_t number)
+{
+	buf_append(out, &number, sizeof number);
+}
+
+static bool take_number(struct str *rest, uint32_t *number)
+{
+	if (rest->length < sizeof *number)
+		return false;
+	memcpy(number, rest->data, sizeof *number);
+	*rest = str_from_index(*rest, sizeof *number);
+	return true;
+}
+
+void relay_recipient_add(struct buf *recipients, const struct relay_recipient *recipient)
+{
+	add_number(recipients, recipient->place);
+	add_number(recipients, recipient->notify);
+	add_counted(recipients, recipient->address);
+	add_counted(recipients, recipient->orcpt);
+}
+
+bool relay_recipient_next(struct str *rest, struct relay_recipient *recipient)
+{
+	struct str at = *rest;
+	if (!take_number(&at, &recipient->place) || !take_number(&at, &recipient->notify) || !take_counted(&at, &recipient->address) ||
+	    !take_counted(&at, &recipient->orcpt))
+		return false;
+	*rest = at;
+	return true;
+}
+
+void relay_place_add(struct buf *places, uint32_t place)
+{
+	add_number(places, place);
+}
+
+bool relay_place_next(struct str *rest, uint32_t *place)
+{
+	return take_number(rest, place);
+}
+
 static const struct {
 	unsigned bit;
 	struct str name;

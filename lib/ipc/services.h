@@ -41,6 +41,7 @@ enum session_flags {
 	SESSION_TRUSTED = 1 << 4,   /* from a trusted network: may submit without log-in */
 	SESSION_POOL_WAIT = 1 << 5, /* returned only to wait for the client's next command */
 	SESSION_AUTH = 1 << 6,      /* AUTH ended with data that the success line carries: none for POP3 */
+	SESSION_EXEMPT = 1 << 7,    /* from a network that nothing is held against */
 };
 
 /* msg_auth_offer.mechanisms: SASL mechanisms, strongest first. */
@@ -93,11 +94,64 @@ enum verdict_kind {
 	VERDICT_TEMPORARY,        /* 451 4.3.0 */
 	VERDICT_SENDER_DENIED,    /* 550 5.7.1 */
 	VERDICT_LOOP,             /* 554 5.4.6 */
+	VERDICT_GREYLISTED,       /* 451 4.7.1 */
+	VERDICT_LIMIT,            /* 450 4.7.1: sends too much for now */
 	VERDICT_COUNT
 };
 
 /* msg_mail_begin.flags */
-enum mail_flags { MAIL_SMTPUTF8 = 1 << 0, MAIL_REQUIRETLS = 1 << 1, MAIL_LMTP = 1 << 2 };
+enum mail_flags {
+	MAIL_SMTPUTF8 = 1 << 0,
+	MAIL_REQUIRETLS = 1 << 1,
+	MAIL_LMTP = 1 << 2,
+	MAIL_HOLD_FOR = 1 << 3,  /* hold_until was asked for as an interval, RFC 4865 */
+	MAIL_BY_RETURN = 1 << 4, /* deliver_by, RFC 2852: given up then, not only told of */
+	MAIL_BY_TRACE = 1 << 5,
+	MAIL_KNOWN_HOST = 1 << 6, /* the host is exempt, or in a list of good ones: its mail is not greylisted */
+};
+
+/* msg_relay_job.flags */
+enum relay_flags {
+	RELAY_8BIT = 1 << 0,        /* it has octets beyond ASCII */
+	RELAY_SMTPUTF8 = 1 << 1,    /* RFC 6531: it came with SMTPUTF8 */
+	RELAY_REQUIRETLS = 1 << 2,  /* RFC 8689 */
+	RELAY_TLS_OPTIONAL = 1 << 3, /* RFC 8689 §5: TLS-Required: No */
+	RELAY_SIGNED = 1 << 4,      /* a change of its content would break a signature */
+	RELAY_BY_RETURN = 1 << 5,   /* deliver_by is kept by giving up, RFC 2852 */
+	RELAY_BY_TRACE = 1 << 6,
+};
+
+/* msg_relay_result.outcome */
+enum relay_outcome {
+	RELAY_DELIVERED,
+	RELAY_RELAYED,     /* delivered, to a host that does not speak DSN (RFC 3461): who asked for success is told "relayed" */
+	RELAY_DEFERRED,    /* may pass */
+	RELAY_FAILED,      /* for good */
+	RELAY_OUTCOME_COUNT
+};
+
+/* msg_relay_done.reach: what the job says of its destination. */
+enum relay_reach {
+	RELAY_REACHED,     /* a host took part in a whole dialogue, whatever it answered */
+	RELAY_REFUSED,     /* hosts were there and refused the session for now: fewer connections would be wise */
+	RELAY_UNREACHABLE, /* no host, or none that could be used */
+	RELAY_REACH_COUNT
+};
+
+/* msg_relay_job.recipients: one after another, in the manner of targets. */
+struct relay_recipient {
+	uint32_t place;    /* in the envelope */
+	uint32_t notify;   /* of RFC 3461, as in envelope.h */
+	struct str address;
+	struct str orcpt;  /* "rfc822;…" as the client wrote it (decoded), or empty */
+};
+
+void relay_recipient_add(struct buf *recipients, const struct relay_recipient *recipient);
+bool relay_recipient_next(struct str *rest, struct relay_recipient *recipient);
+
+/* msg_relay_result.recipients, msg_relay_held.recipients. */
+void relay_place_add(struct buf *places, uint32_t place);
+bool relay_place_next(struct str *rest, uint32_t *place);
 
 /* msg_resolved.targets: one after another, each as target_add wrote it. */
 struct target {

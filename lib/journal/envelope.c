@@ -5,8 +5,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { FORMAT_VERSION = 2, FORMAT_WITHOUT_DETAIL = 1, FLAG_SMTPUTF8 = 1, FLAG_REQUIRE_TLS = 2, FLAG_BODY_IN_FILE = 4, FLAG_QUARANTINE = 8,
-       FLAGS_ALL = 15 };
+/* 2 had no times and fewer flags, 1 no details either. */
+enum { FORMAT_VERSION = 3, FORMAT_WITHOUT_DETAIL = 1 };
+enum { FLAG_SMTPUTF8 = 1, FLAG_REQUIRE_TLS = 2, FLAG_BODY_IN_FILE = 4, FLAG_QUARANTINE = 8, FLAG_BY_RETURN = 16, FLAG_BY_TRACE = 32,
+       FLAG_TLS_OPTIONAL = 64, FLAG_8BIT = 128, FLAG_SIGNED = 256, FLAG_HOLD_FOR = 512, FLAGS_ALL = 1023, FLAGS_WITHOUT_TIMES = 15 };
 
 static bool is_clean(struct str s, size_t max)
 {
@@ -33,7 +35,8 @@ static bool is_valid(const struct envelope *e)
 	       is_clean(e->helo, ENVELOPE_FACT_MAX) && is_clean(e->session, ENVELOPE_FACT_MAX) &&
 	       is_clean(e->protocol, ENVELOPE_FACT_MAX) && is_clean(e->envid, ENVELOPE_ENVID_MAX) &&
 	       (unsigned)e->body_type < ENVELOPE_BODY_COUNT && (unsigned)e->ret < ENVELOPE_RETURN_COUNT &&
-	       e->priority >= -ENVELOPE_PRIORITY_MAX && e->priority <= ENVELOPE_PRIORITY_MAX &&
+	       e->priority >= -ENVELOPE_PRIORITY_MAX && e->priority <= ENVELOPE_PRIORITY_MAX && e->hold_until >= 0 &&
+	       e->deliver_by >= 0 &&
 	       e->recipient_count >= 1 && e->recipient_count <= LIMIT_ENVELOPE_RECIPIENTS_MAX;
 }
 
@@ -41,6 +44,29 @@ static void add_text(struct buf *out, struct str s)
 {
 	wire_add_u16(out, (uint16_t)s.length);
 	buf_add_str(out, s);
+}
+
+static uint16_t flags_of(const struct envelope *e)
+{
+	return (uint16_t)((e->smtputf8 ? FLAG_SMTPUTF8 : 0) | (e->require_tls ? FLAG_REQUIRE_TLS : 0) |
+	                  (e->body_in_file ? FLAG_BODY_IN_FILE : 0) | (e->quarantine ? FLAG_QUARANTINE : 0) |
+	                  (e->by_return ? FLAG_BY_RETURN : 0) | (e->by_trace ? FLAG_BY_TRACE : 0) |
+	                  (e->tls_optional ? FLAG_TLS_OPTIONAL : 0) | (e->has_8bit ? FLAG_8BIT : 0) |
+	                  (e->is_signed ? FLAG_SIGNED : 0) | (e->hold_is_interval ? FLAG_HOLD_FOR : 0));
+}
+
+static void set_flags(struct envelope *e, uint16_t flags)
+{
+	e->smtputf8 = flags & FLAG_SMTPUTF8;
+	e->require_tls = flags & FLAG_REQUIRE_TLS;
+	e->body_in_file = flags & FLAG_BODY_IN_FILE;
+	e->quarantine = flags & FLAG_QUARANTINE;
+	e->by_return = flags & FLAG_BY_RETURN;
+	e->by_trace = flags & FLAG_BY_TRACE;
+	e->tls_optional = flags & FLAG_TLS_OPTIONAL;
+	e->has_8bit = flags & FLAG_8BIT;
+	e->is_signed = flags & FLAG_SIGNED;
+	e->hold_is_interval = flags & FLAG_HOLD_FOR;
 }
 
 static void add_facts(struct buf *out, const struct envelope *e)
@@ -51,11 +77,12 @@ static void add_facts(struct buf *out, const struct envelope *e)
 	wire_add_u64(out, e->body_size);
 	wire_add_u64(out, e->origin_sequence);
 	buf_append(out, e->origin.bytes, sizeof e->origin.bytes);
-	buf_add_char(out, (char)((e->smtputf8 ? FLAG_SMTPUTF8 : 0) | (e->require_tls ? FLAG_REQUIRE_TLS : 0) |
-	                         (e->body_in_file ? FLAG_BODY_IN_FILE : 0) | (e->quarantine ? FLAG_QUARANTINE : 0)));
+	wire_add_u16(out, flags_of(e));
 	buf_add_char(out, (char)e->body_type);
 	buf_add_char(out, (char)e->ret);
 	buf_add_char(out, (char)e->priority);
+	wire_add_u64(out, (uint64_t)e->hold_until);
+	wire_add_u64(out, (uint64_t)e->deliver_by);
 	add_text(out, e->reverse_path);
 	add_text(out, e->peer);
 	add_text(out, e->helo);
@@ -99,7 +126,7 @@ static struct str take_text(struct wire_reader *r)
 	return wire_take(r, wire_take_u16(r));
 }
 
-static void take_facts(struct wire_reader *r, struct envelope *e)
+static void take_facts(struct wire_reader *r, unsigned version, struct envelope *e)
 {
 	e->id = wire_take_u64(r);
 	e->received = (int64_t)wire_take_u64(r);
@@ -109,15 +136,16 @@ static void take_facts(struct wire_reader *r, struct envelope *e)
 	struct str uuid = wire_take(r, sizeof e->origin.bytes);
 	if (uuid.length > 0)
 		memcpy(e->origin.bytes, uuid.data, uuid.length);
-	uint8_t flags = wire_take_u8(r);
-	r->bad |= (flags & ~FLAGS_ALL) != 0;
-	e->smtputf8 = flags & FLAG_SMTPUTF8;
-	e->require_tls = flags & FLAG_REQUIRE_TLS;
-	e->body_in_file = flags & FLAG_BODY_IN_FILE;
-	e->quarantine = flags & FLAG_QUARANTINE;
+	uint16_t flags = version >= FORMAT_VERSION ? wire_take_u16(r) : wire_take_u8(r);
+	r->bad |= (flags & ~(version >= FORMAT_VERSION ? FLAGS_ALL : FLAGS_WITHOUT_TIMES)) != 0;
+	set_flags(e, flags);
 	e->body_type = wire_take_u8(r);
 	e->ret = wire_take_u8(r);
 	e->priority = (int8_t)wire_take_u8(r);
+	if (version >= FORMAT_VERSION) {
+		e->hold_until = (int64_t)wire_take_u64(r);
+		e->deliver_by = (int64_t)wire_take_u64(r);
+	}
 	e->reverse_path = take_text(r);
 	e->peer = take_text(r);
 	e->helo = take_text(r);
@@ -150,10 +178,10 @@ bool envelope_decode(struct str bytes, struct arena *arena, struct envelope *e, 
 		return fail_set(fail, FAIL_CORRUPT, "an envelope with a wrong length");
 	struct wire_reader r = { .rest = str_first(front.rest, length - 4) };
 	unsigned version = wire_take_u8(&r);
-	if (version != FORMAT_VERSION && version != FORMAT_WITHOUT_DETAIL)
+	if (version < FORMAT_WITHOUT_DETAIL || version > FORMAT_VERSION)
 		return fail_set(fail, FAIL_CORRUPT, "an envelope of an unknown version");
 	struct envelope decoded = {};
-	take_facts(&r, &decoded);
+	take_facts(&r, version, &decoded);
 	decoded.recipient_count = wire_take_u32(&r);
 	if (r.bad || !is_valid(&decoded) || decoded.recipient_count > r.rest.length / recipient_size_min)
 		return fail_set(fail, FAIL_CORRUPT, "a damaged envelope");

@@ -2,8 +2,8 @@
  * The envelope of a message in the queue: what MAIL and RCPT said, who said it, and what became
  * of each recipient. It stands before the body in a journal record, and in the message's own file.
  *
- * Encoding is versioned (2 is written, and 1, which had no details, is read), little-endian, in a fixed order, with its own total length at the front,
- * so that what follows (the body) is found. Decoding takes only what encoding can have made:
+ * Encoding is versioned (3 is written; 2, which had no times, and 1, which had no details either, are read),
+ * little-endian, in a fixed order, with its own total length at the front, so that what follows (the body) is found. Decoding takes only what encoding can have made:
  * known version and values, lengths within limits, nothing left over, text without control
  * characters (an address never smuggles a line into a dialogue); anything else is FAIL_CORRUPT.
  * The views of a decoded envelope look into the bytes given; recipients live in the arena.
@@ -78,7 +78,15 @@ struct envelope {
 	bool quarantine;           /* what was found in it says Junk */
 	enum envelope_return ret;
 	struct str envid;
-	int8_t priority;
+	int8_t priority;           /* RFC 6710 */
+	int64_t hold_until;        /* wall clock, seconds: not sent before, RFC 4865; 0: at once */
+	bool hold_is_interval;     /* it was asked for as so many seconds from received, not as a time */
+	int64_t deliver_by;        /* wall clock, seconds, RFC 2852; 0: none */
+	bool by_return;            /* then it is given up; else only told of */
+	bool by_trace;
+	bool tls_optional;         /* "TLS-Required: No", RFC 8689 §5 */
+	bool has_8bit;             /* octets beyond ASCII */
+	bool is_signed;            /* a change of its content would break a signature */
 	bool body_in_file;         /* the body is not behind the envelope but in a file of its own, spoolfile.h */
 	uint64_t body_size;
 	struct journal_uuid origin; /* the journal record this was copied from; sequence 0: none */

@@ -15,7 +15,8 @@ static struct envelope sample(struct envelope_recipient *recipients, size_t coun
 		.id = UINT64_C(0x0123456789abcdef), .received = 1700000000, .reverse_path = STR("alice@example.test"),
 		.account = 42, .peer = STR("192.0.2.1:4711"), .helo = STR("client.example"), .session = STR("s-1"),
 		.protocol = STR("ESMTPSA"), .body_type = ENVELOPE_8BITMIME, .smtputf8 = true, .quarantine = true, .ret = ENVELOPE_RETURN_HEADERS,
-		.envid = STR("QQ314159"), .priority = -3, .body_size = 5, .origin = { { 9, 8, 7 } }, .origin_sequence = 77,
+		.envid = STR("QQ314159"), .priority = -3, .hold_until = 1700003600, .deliver_by = 1700007200, .by_trace = true, .has_8bit = true,
+		.is_signed = true, .body_size = 5, .origin = { { 9, 8, 7 } }, .origin_sequence = 77,
 		.recipients = recipients, .recipient_count = count,
 	};
 }
@@ -30,6 +31,8 @@ static void check_equal(const struct envelope *a, const struct envelope *b)
 	assert_true(str_equal(a->protocol, b->protocol) && str_equal(a->envid, b->envid));
 	assert_true(a->body_type == b->body_type && a->smtputf8 == b->smtputf8 && a->require_tls == b->require_tls);
 	assert_true(a->ret == b->ret && a->priority == b->priority && a->body_in_file == b->body_in_file && a->quarantine == b->quarantine);
+	assert_true(a->hold_until == b->hold_until && a->deliver_by == b->deliver_by && a->by_return == b->by_return && a->by_trace == b->by_trace);
+	assert_true(a->hold_is_interval == b->hold_is_interval && a->tls_optional == b->tls_optional && a->has_8bit == b->has_8bit && a->is_signed == b->is_signed);
 	assert_int_equal(a->body_size, b->body_size);
 	assert_int_equal(a->origin_sequence, b->origin_sequence);
 	assert_memory_equal(a->origin.bytes, b->origin.bytes, 16);
@@ -86,7 +89,7 @@ static void what_breaks_a_limit_is_refused(void **state)
 	(void)state;
 	char text[LIMIT_ADDRESS_MAX + 2];
 	memset(text, 'x', sizeof text);
-	for (int kind = 0; kind < 14; kind++) {
+	for (int kind = 0; kind < 16; kind++) {
 		struct envelope_recipient recipients[2];
 		struct envelope e = sample(recipients, 2);
 		switch (kind) {
@@ -104,6 +107,8 @@ static void what_breaks_a_limit_is_refused(void **state)
 		case 11: recipients[1].orcpt = str_from(text, ENVELOPE_ORCPT_MAX + 1); break;
 		case 12: recipients[1].notify = ENVELOPE_NOTIFY_NEVER | ENVELOPE_NOTIFY_DELAY; break;
 		case 13: recipients[1].state = ENVELOPE_STATE_COUNT; break;
+		case 14: e.hold_until = -1; break;
+		case 15: e.deliver_by = INT64_MIN; break;
 		}
 		CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(LIMIT_ENVELOPE_SIZE_MAX);
 		CLEANUP(fail_free) struct fail *fail = NULL;
@@ -168,24 +173,55 @@ static void the_body_has_the_size_told(void **state)
 	}
 }
 
-/* As it was written before recipients had details: it ends with an empty one now. */
-static void the_version_without_details_is_read(void **state)
+/* Each flag stands for itself. */
+static void flags_are_apart(void **state)
 {
 	(void)state;
 	CLEANUP(arena_cleanup) struct arena *arena = arena_new(1 << 20);
-	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(LIMIT_JOURNAL_RECORD_MAX);
-	struct envelope_recipient recipient;
-	struct envelope given = sample(&recipient, 1), got;
-	struct str rest;
-	assert_true(envelope_encode(&given, &out, NULL));
-	assert_memory_equal(out.data + out.length - 2, "\0\0", 2);
-	buf_truncate(&out, out.length - 2);
-	wire_put_u32(out.data, (uint32_t)out.length);
-	assert_false(envelope_decode(buf_str(&out), arena, &got, &rest, NULL));
-	out.data[4] = 1;
-	assert_true(envelope_decode(buf_str(&out), arena, &got, &rest, NULL));
-	assert_int_equal(rest.length, 0);
-	check_equal(&given, &got);
+	for (int i = 0; i < 10; i++) {
+		CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(LIMIT_ENVELOPE_SIZE_MAX);
+		struct envelope_recipient recipient;
+		struct envelope e = sample(&recipient, 1), got;
+		bool *const flags[] = { &e.smtputf8, &e.require_tls, &e.body_in_file, &e.quarantine, &e.by_return, &e.by_trace,
+			                    &e.tls_optional, &e.has_8bit, &e.is_signed, &e.hold_is_interval };
+		struct str rest;
+		for (int k = 0; k < 10; k++)
+			*flags[k] = k == i;
+		assert_true(envelope_encode(&e, &out, NULL));
+		assert_true(envelope_decode(buf_str(&out), arena, &got, &rest, NULL));
+		check_equal(&e, &got);
+	}
+}
+
+/* The sample as the older formats wrote it: without the times and the flags of format 3, format 1 also without the detail, which
+ * is the last thing of this envelope and empty. */
+static void older_formats_are_read(void **state)
+{
+	(void)state;
+	enum { FLAGS_AT = 4 + 1 + 5 * 8 + 16, TIMES_AT = FLAGS_AT + 2 + 3 };
+	for (unsigned version = 1; version <= 2; version++) {
+		CLEANUP(arena_cleanup) struct arena *arena = arena_new(1 << 20);
+		CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(LIMIT_JOURNAL_RECORD_MAX), old = BUF_WITH_LIMIT(LIMIT_JOURNAL_RECORD_MAX);
+		struct envelope_recipient recipient;
+		struct envelope given = sample(&recipient, 1), got;
+		struct str rest;
+		given.by_trace = given.has_8bit = given.is_signed = false;
+		assert_true(envelope_encode(&given, &out, NULL));
+		buf_append(&old, out.data, FLAGS_AT + 1);
+		buf_append(&old, out.data + FLAGS_AT + 2, 3);
+		buf_append(&old, out.data + TIMES_AT + 16, out.length - TIMES_AT - 16);
+		if (version == 1)
+			buf_truncate(&old, old.length - 2);
+		wire_put_u32(old.data, (uint32_t)old.length);
+		assert_false(envelope_decode(buf_str(&old), arena, &got, &rest, NULL));
+		old.data[4] = (char)version;
+		assert_true(envelope_decode(buf_str(&old), arena, &got, &rest, NULL));
+		assert_int_equal(rest.length, 0);
+		given.hold_until = given.deliver_by = 0;
+		check_equal(&given, &got);
+		old.data[FLAGS_AT] = 16; /* not theirs */
+		assert_false(envelope_decode(buf_str(&old), arena, &got, &rest, NULL));
+	}
 }
 
 static void ids_are_sixteen_digits(void **state)
@@ -204,7 +240,8 @@ int main(void)
 		cmocka_unit_test(what_breaks_a_limit_is_refused),
 		cmocka_unit_test(damage_is_seen),
 		cmocka_unit_test(the_body_has_the_size_told),
-		cmocka_unit_test(the_version_without_details_is_read),
+		cmocka_unit_test(flags_are_apart),
+		cmocka_unit_test(older_formats_are_read),
 		cmocka_unit_test(ids_are_sixteen_digits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,7 @@
 enum { NAME_SIZE = 16 + sizeof ".body.part", WINDOW_SIZE = 65536 };
 
 static const char message_suffix[] = "", part_suffix[] = ".part", body_suffix[] = ".body",
-                  body_part_suffix[] = ".body.part";
+                  body_part_suffix[] = ".body.part", held_suffix[] = ".held";
 
 /* Of each recipient, the last whole entry. */
 struct latest {
@@ -222,8 +222,9 @@ static void note(struct spoolfile *f, const struct spoolfile_result *result, uin
 		(struct latest){ offset, result->state, result->attempts, result->next_attempt };
 }
 
-/* Bounded memory: the log passes through a window. */
-static bool read_log(struct spoolfile *f, struct fail **fail)
+/* Bounded memory: the log passes through a window. *end: where the next entry goes. */
+static bool walk_log(struct spoolfile *f, void (*take)(void *owner, const struct spoolfile_result *result, uint64_t offset), void *owner,
+                     uint64_t *end, struct fail **fail)
 {
 	CLEANUP(mem_free) char *window = mem_resize(NULL, WINDOW_SIZE, 1);
 	uint64_t offset = spoolfile_log_offset(&f->header), limit = offset + LIMIT_SPOOL_LOG_MAX + SPOOLFILE_ENTRY_MAX;
@@ -236,13 +237,38 @@ static bool read_log(struct spoolfile *f, struct fail **fail)
 			struct spoolfile_result result;
 			size_t span = SPOOLFILE_ALIGN;
 			if (spoolfile_entry_decode(str_from(window + at, got - at), f->header.id, offset + at, &result, &span))
-				note(f, &result, offset + at);
+				take(owner, &result, offset + at);
 			at += span;
 		}
 		offset += at;
 	}
-	f->log_end = spoolfile_align(offset);
+	*end = spoolfile_align(offset);
 	return true;
+}
+
+static void take_latest(void *owner, const struct spoolfile_result *result, uint64_t offset)
+{
+	note(owner, result, offset);
+}
+
+struct visitor {
+	void (*take)(void *owner, const struct spoolfile_result *result);
+	void *owner;
+};
+
+static void take_attempt(void *owner, const struct spoolfile_result *result, uint64_t offset)
+{
+	const struct visitor *visitor = owner;
+	(void)offset;
+	visitor->take(visitor->owner, result);
+}
+
+bool spoolfile_attempts(struct spoolfile *f, void (*take)(void *owner, const struct spoolfile_result *result), void *owner,
+                        struct fail **fail)
+{
+	struct visitor visitor = { take, owner };
+	uint64_t end;
+	return walk_log(f, take_attempt, &visitor, &end, fail);
 }
 
 static void summarize(struct spoolfile *f)
@@ -275,7 +301,7 @@ static bool read_file(struct spoolfile *f, uint64_t id, struct fail **fail)
 	f->latest = mem_alloc(f->header.recipient_count * sizeof *f->latest);
 	for (size_t i = 0; i < f->header.recipient_count; i++)
 		f->latest[i].state = f->header.states[i];
-	if (!read_log(f, fail))
+	if (!walk_log(f, take_latest, f, &f->log_end, fail))
 		return false;
 	summarize(f);
 	return true;
@@ -506,6 +532,7 @@ static bool parse_name(struct str name, uint64_t *id, enum spoolfile_kind *kind)
 		{ part_suffix, SPOOLFILE_PART },
 		{ body_suffix, SPOOLFILE_BODY },
 		{ body_part_suffix, SPOOLFILE_PART },
+		{ held_suffix, SPOOLFILE_HELD },
 	};
 	if (name.length < 16)
 		return false;

@@ -84,6 +84,10 @@ const struct spoolfile_summary *spoolfile_summary(const struct spoolfile *f);
 bool spoolfile_load(struct spoolfile *f, struct arena *arena, struct envelope *envelope,
                     struct spoolfile_result **results, struct fail **fail);
 
+/* Each whole entry of the log, oldest first; its reply lives during the call. */
+bool spoolfile_attempts(struct spoolfile *f, void (*take)(void *owner, const struct spoolfile_result *result), void *owner,
+                        struct fail **fail);
+
 /* Appends results: one write, one fdatasync. FAIL_LIMIT: the log has reached LIMIT_SPOOL_LOG_MAX. */
 bool spoolfile_log(struct spoolfile *f, const struct spoolfile_result *results, size_t count, struct fail **fail);
 
@@ -101,6 +105,7 @@ enum spoolfile_kind {
 	SPOOLFILE_MESSAGE,
 	SPOOLFILE_BODY, /* orphaned when neither a message nor a journal record names it */
 	SPOOLFILE_PART, /* unfinished: to be removed at start */
+	SPOOLFILE_HELD, /* "<id>.held", an empty file: its owner does not want the message to be sent */
 };
 
 struct spoolfile_walk;

@@ -34,6 +34,13 @@ struct ruleset {
 	uint64_t scoped;
 };
 
+/* struct landlock_net_port_attr, ABI 4 */
+enum { RULE_NET_PORT = 2 };
+struct net_port {
+	uint64_t allowed_access;
+	uint64_t port;
+};
+
 int sandbox_landlock_abi(void)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -72,6 +79,14 @@ static bool allow_path(int ruleset, const struct sandbox_path *path, uint64_t kn
 	return added == 0;
 }
 
+/* An own address without a port of one's own choice. */
+static bool allow_any_port(int ruleset, struct fail **fail)
+{
+	const struct net_port rule = { .allowed_access = ACCESS_NET_BIND_TCP, .port = 0 };
+	return syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) == 0 ||
+	       fail_set_errno(fail, FAIL_UNAVAILABLE, "sandbox: cannot allow to choose an own address");
+}
+
 static bool enter_landlock(const struct sandbox *sandbox, struct fail **fail)
 {
 	int abi = sandbox_landlock_abi();
@@ -91,6 +106,8 @@ static bool enter_landlock(const struct sandbox *sandbox, struct fail **fail)
 	bool done = true;
 	for (size_t i = 0; done && i < sandbox->path_count; i++)
 		done = allow_path(ruleset, &sandbox->paths[i], rules.handled_access_fs, fail);
+	if (done && abi >= 4 && sandbox->needs & SANDBOX_NEEDS_INTERNET)
+		done = allow_any_port(ruleset, fail);
 	if (done && syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)
 		done = fail_set_errno(fail, FAIL_UNAVAILABLE, "cannot enter the Landlock sandbox");
 	close(ruleset);

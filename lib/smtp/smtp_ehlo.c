@@ -3,6 +3,8 @@
 #include "limits.h"
 #include "smtp_reply.h"
 
+#include <time.h>
+
 enum { PARAMETER_MAX_OCTETS = 480, LIMIT_VALUE_MAX = 999999, SECONDS_MAX = 999999999 };
 
 struct extension {
@@ -133,9 +135,14 @@ bool smtp_ehlo_has_mechanism(const struct smtp_ehlo *e, struct str mechanism)
 	return false;
 }
 
+/* RFC 4865 §3 (3): max-future-release-interval and max-future-release-date-time. */
 static void write_hold(const struct smtp_ehlo *e, struct buf *out)
 {
-	write_number(out, e->hold_max);
+	time_t until = (time_t)e->hold_until_max;
+	struct tm tm = {};
+	must(gmtime_r(&until, &tm) != NULL);
+	buf_printf(out, " %llu %04d-%02d-%02dT%02d:%02d:%02dZ", (unsigned long long)e->hold_max, tm.tm_year + 1900, tm.tm_mon + 1,
+	           tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 static void read_hold(struct str parameter, struct smtp_ehlo *e)

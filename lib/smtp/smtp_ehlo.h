@@ -35,6 +35,7 @@ struct smtp_ehlo {
 	uint64_t recipient_max;
 	uint64_t recipient_domain_max;
 	uint64_t hold_max;           /* FUTURERELEASE: seconds; 0 where not given */
+	int64_t hold_until_max;      /* FUTURERELEASE: seconds since 1970 UTC; written, not read */
 	uint64_t by_min;             /* DELIVERBY: seconds; 0 where not given */
 	char mechanisms[400];        /* AUTH: separated by single spaces, upper case */
 };

@@ -1,5 +1,7 @@
 #include "smtp_session.h"
 
+#include "limits.h"
+
 static const struct smtp_reply simple_replies[SMTP_COMMAND_COUNT] = {
 	[SMTP_COMMAND_RSET] = { 250, "2.0.0", "Ok" },
 	[SMTP_COMMAND_NOOP] = { 250, "2.0.0", "Ok" },
@@ -14,9 +16,21 @@ const struct smtp_reply *smtp_simple_reply(enum smtp_command_id id)
 	return simple_replies[id].code ? &simple_replies[id] : NULL;
 }
 
-unsigned smtp_extensions_offered(enum smtp_protocol protocol)
+struct smtp_ehlo smtp_session_offer(const struct smtp_offer *offer)
 {
-	unsigned all = SMTP_PIPELINING | SMTP_SIZE | SMTP_8BITMIME | SMTP_CHUNKING | SMTP_BINARYMIME | SMTP_SMTPUTF8 |
-	               SMTP_ENHANCED | SMTP_LIMITS;
-	return protocol == SMTP_ON_LMTP ? all : all | SMTP_HELP | SMTP_VRFY;
+	struct smtp_ehlo ehlo = {
+		.extensions = SMTP_PIPELINING | SMTP_SIZE | SMTP_8BITMIME | SMTP_CHUNKING | SMTP_BINARYMIME | SMTP_SMTPUTF8 |
+		              SMTP_ENHANCED | SMTP_LIMITS | SMTP_DSN | SMTP_DELIVERBY | SMTP_MT_PRIORITY,
+		.size = offer->size, .mail_max = LIMIT_SMTP_TRANSACTIONS_MAX, .recipient_max = offer->recipient_max, .by_min = offer->by_min,
+	};
+	if (offer->tls)
+		ehlo.extensions |= SMTP_REQUIRETLS;
+	if (offer->protocol != SMTP_ON_LMTP)
+		ehlo.extensions |= SMTP_HELP | SMTP_VRFY;
+	if (offer->protocol == SMTP_ON_SUBMISSION && offer->hold_max) {
+		ehlo.extensions |= SMTP_FUTURERELEASE;
+		ehlo.hold_max = offer->hold_max;
+		ehlo.hold_until_max = offer->now + (int64_t)offer->hold_max;
+	}
+	return ehlo;
 }

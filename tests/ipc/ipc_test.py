@@ -23,7 +23,7 @@ import e2e  # noqa: E402
 from e2e import check, until  # noqa: E402
 
 BUILD = pathlib.Path(sys.argv[1])
-PROGRAMS = ("master", "auth", "queue", "resolver", "mailbox", "porter", "smtpd")
+PROGRAMS = ("master", "auth", "queue", "resolver", "relay", "mailbox", "porter", "smtpd")
 AS_NOBODY = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
 
 # What is wrong, and what master or the peer says of it.

@@ -27,6 +27,7 @@ bool kit_start(int argc, char **argv);
 
 struct scene {
 	char folder[64];
+	const char *settings;     /* more lines of configuration, or NULL; lives as long as the scene */
 	pid_t pid;
 	struct ipc_channel master;
 	struct ipc_channel auth;
@@ -39,8 +40,9 @@ struct scene {
 	size_t journals;          /* how many the last JOURNALS named */
 };
 
-/* A fresh spool; everything wired but mailboxes. */
+/* A fresh spool; everything wired but mailboxes and relay. */
 void scene_open(struct scene *s);
+void scene_open_with_settings(struct scene *s, const char *settings);
 void scene_close(struct scene *s);
 
 /* The same where calls of these names ("fdatasync", "write,size"; see tests/crash/faults.c) on the disk fail with an errno:

@@ -55,6 +55,7 @@ static const struct prisoner prisoners[] = {
 	{ "queue", ROLE_QUEUE, BY_QUEUE, "spool", "accounts/2" },
 	{ "queue", ROLE_QUEUE, BY_QUEUE, "spool", "directory" },
 	{ "resolver", ROLE_RESOLVER, BY_RESOLVER, "spool", "accounts/2" },
+	{ "relay", ROLE_RELAY, BY_RELAY, "spool", "directory" },
 };
 
 static const struct attempt *const tables[] = { file_attempts, network_attempts, process_attempts, kernel_attempts };
@@ -248,7 +249,7 @@ static int do_porters_work(const struct scene *s)
 	return setsockopt(s->tcp, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0 ? 0 : 23;
 }
 
-static int do_resolvers_work(const struct scene *s)
+static int do_work_in_the_internet(const struct scene *s)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(s->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct sockaddr_in any = { .sin_family = AF_INET };
@@ -286,7 +287,7 @@ static void everybody_can_do_its_work(void **state)
 	static int (*const works[ROLE_COUNT])(const struct scene *s) = {
 		[ROLE_PORTER] = do_porters_work, [ROLE_SMTPD] = do_everybodys_work, [ROLE_AUTH] = do_file_work,
 		[ROLE_QUEUE] = do_file_work,     [ROLE_ZYGOTE] = do_zygotes_work,   [ROLE_MAILBOX] = do_file_work,
-		[ROLE_RESOLVER] = do_resolvers_work,
+		[ROLE_RESOLVER] = do_work_in_the_internet, [ROLE_RELAY] = do_work_in_the_internet,
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(prisoners); i++)

@@ -1,8 +1,4 @@
-#include "resolver.h"
-
-#include "mem.h"
-
-#include <unistd.h>
+#include "dns_unbound.h"
 
 enum { TTL_MAX_SECONDS = 86400 };
 
@@ -25,30 +21,19 @@ static bool forward_to(struct ub_ctx *unbound, const struct endpoint *server, st
 	return check(ub_ctx_set_fwd(unbound, buf_text(&text)), "dns_forward", fail);
 }
 
-/* Without the root's keys nothing is validated, and nothing is said to be secure: mail flows all the same. */
-static bool has_anchor(const struct config *config)
+static bool configure(struct ub_ctx *unbound, const struct dns_unbound_options *options, struct fail **fail)
 {
-	const char *path = config->dns_trust_anchor;
-	if (!path[0] || access(path, R_OK) == 0)
-		return path[0];
-	log_event(LOG_WARNING, 0, "no-trust-anchor", LOG_TEXT("file", str_of(path)),
-	          LOG_TEXT("why", STR("cannot be read: nothing is validated by DNSSEC")));
-	return false;
-}
-
-static bool configure(struct ub_ctx *unbound, const struct config *config, struct fail **fail)
-{
-	bool validates = has_anchor(config);
+	bool validates = options->trust_anchor;
 	bool ok = set(unbound, "module-config:", validates ? "validator iterator" : "iterator", fail) &&
 	          set(unbound, "do-not-query-localhost:", "no", fail) && set(unbound, "msg-cache-size:", "16m", fail) &&
 	          set(unbound, "rrset-cache-size:", "32m", fail) && set(unbound, "cache-max-ttl:", "86400", fail) &&
 	          set(unbound, "harden-below-nxdomain:", "yes", fail) && set(unbound, "aggressive-nsec:", "yes", fail) &&
 	          set(unbound, "qname-minimisation:", "yes", fail) && set(unbound, "edns-buffer-size:", "1232", fail) &&
 	          set(unbound, "use-syslog:", "no", fail) && set(unbound, "chroot:", "", fail);
-	ok = ok && set(unbound, "unblock-lan-zones:", config->dns_forward.count ? "yes" : "no", fail);
-	for (size_t i = 0; ok && i < config->dns_forward.count; i++)
-		ok = forward_to(unbound, &config->dns_forward.items[i], fail);
-	return ok && (!validates || check(ub_ctx_add_ta_file(unbound, config->dns_trust_anchor), "dns_trust_anchor", fail));
+	ok = ok && set(unbound, "unblock-lan-zones:", options->forward_count ? "yes" : "no", fail);
+	for (size_t i = 0; ok && i < options->forward_count; i++)
+		ok = forward_to(unbound, &options->forward[i], fail);
+	return ok && (!validates || check(ub_ctx_add_ta_file(unbound, options->trust_anchor), "dns_trust_anchor", fail));
 }
 
 /* The first question makes libunbound read all that it has been told of; this one it answers itself (RFC 6761 §6.3). */
@@ -63,17 +48,18 @@ static bool load(struct ub_ctx *unbound, struct fail **fail)
 /* Names that mean nothing in the world (RFC 6761, RFC 6303) may mean something to servers that the administrator names. */
 static bool ask_for_all(struct ub_ctx *unbound, struct fail **fail)
 {
-	return check(ub_ctx_zone_add(unbound, "test.", "transparent"), "test.", fail);
+	return check(ub_ctx_zone_add(unbound, "test.", "transparent"), "test.", fail) &&
+	       check(ub_ctx_zone_remove(unbound, "127.in-addr.arpa."), "127.in-addr.arpa.", fail);
 }
 
-struct ub_ctx *resolver_unbound_new(const struct config *config, struct fail **fail)
+struct ub_ctx *dns_unbound_new(const struct dns_unbound_options *options, struct fail **fail)
 {
 	struct ub_ctx *unbound = ub_ctx_create();
 	must(unbound);
 	ub_ctx_async(unbound, true); /* in a thread of this process */
 	ub_ctx_debugout(unbound, NULL);
-	bool forwards = config->dns_forward.count > 0;
-	if (configure(unbound, config, fail) && load(unbound, fail) && (!forwards || ask_for_all(unbound, fail)))
+	bool forwards = options->forward_count > 0;
+	if (configure(unbound, options, fail) && load(unbound, fail) && (!forwards || ask_for_all(unbound, fail)))
 		return unbound;
 	ub_ctx_delete(unbound);
 	return NULL;
@@ -98,13 +84,13 @@ static void add_records(struct arena *a, const struct ub_result *result, struct 
 	while (result->data[count])
 		count++;
 	answer->records = arena_alloc_array(a, count, sizeof *answer->records);
-	for (size_t i = 0; i < count && octets + (size_t)result->len[i] + 2 < ANSWER_MAX - 1000; i++) {
+	for (size_t i = 0; i < count && octets + (size_t)result->len[i] + 2 < DNS_UNBOUND_ANSWER_MAX - 1000; i++) {
 		answer->records[answer->count++] = str_from(result->data[i], (size_t)result->len[i]);
 		octets += (size_t)result->len[i] + 2;
 	}
 }
 
-void resolver_answer(struct arena *a, const struct ub_result *result, struct dns_answer *answer)
+void dns_unbound_answer(struct arena *a, const struct ub_result *result, struct dns_answer *answer)
 {
 	*answer = (struct dns_answer){ .status = DNS_FAILED };
 	if (!result)

@@ -1,0 +1,142 @@
+#include "ask.h"
+
+#include "hash.h"
+#include "log.h"
+
+enum { ARENA_MAX = 16 << 20 };
+
+static void list_add(struct ask_list *list, struct ask *ask)
+{
+	ask->next = NULL;
+	ask->previous = list->last;
+	*(list->last ? &list->last->next : &list->first) = ask;
+	list->last = ask;
+}
+
+static void list_remove(struct ask_list *list, struct ask *ask)
+{
+	*(ask->previous ? &ask->previous->next : &list->first) = ask->next;
+	*(ask->next ? &ask->next->previous : &list->last) = ask->previous;
+}
+
+void asker_init(struct asker *asker, struct loop *loop)
+{
+	*asker = (struct asker){ .loop = loop, .by_request = map_new(), .arena = arena_new(ARENA_MAX) };
+}
+
+/* ---- the resolver ---- */
+
+static void send_waiting(struct asker *asker)
+{
+	while (asker->there && asker->waiting.first && map_count(asker->by_request) < ASK_UNDER_WAY_MAX) {
+		struct ask *ask = asker->waiting.first;
+		list_remove(&asker->waiting, ask);
+		ask->request = ++asker->requests;
+		map_set(asker->by_request, MAP_KEY(ask->request), ask);
+		msg_dns_ask_send(&asker->peer.channel, ask->request,
+		                 &(struct msg_dns_ask){ .name = str_of(ask->name), .type = (uint32_t)ask->type }, -1);
+	}
+}
+
+void ask_stop(struct ask *ask)
+{
+	struct asker *asker = ask->asker;
+	if (!asker)
+		return;
+	loop_stop_timer(asker->loop, &ask->patience);
+	if (ask->request)
+		map_remove(asker->by_request, MAP_KEY(ask->request));
+	else if (ask->is_name)
+		list_remove(&asker->waiting, ask);
+	ask->asker = NULL;
+	send_waiting(asker);
+}
+
+static void tell(struct ask *ask, const struct dns_answer *answer)
+{
+	ask_stop(ask);
+	ask->answered(ask, answer);
+}
+
+static void give_up(void *owner)
+{
+	struct ask *ask = owner;
+	tell(ask, &(struct dns_answer){ .status = ask->is_name ? DNS_FAILED : DNS_NO_NAME });
+}
+
+static bool on_answer(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct asker *asker = peer->owner;
+	struct msg_dns_answer read;
+	struct dns_answer answer;
+	if (!msg_dns_answer_read(frame, &read))
+		return false;
+	struct ask *ask = map_get(asker->by_request, MAP_KEY(frame->request));
+	if (!ask) /* nobody waits for it any more */
+		return true;
+	if (!dns_answer_unpack(asker->arena, read.packed, &answer))
+		return false;
+	asker->in_answer = true;
+	tell(ask, &answer);
+	asker->in_answer = false;
+	arena_reset(asker->arena);
+	return true;
+}
+
+static const struct ipc_permit permits[] = {
+	{ MSG_DNS_ANSWER, (unsigned)IPC_ANY_STATE, 0, on_answer },
+};
+
+/* Back to those that wait, for the next resolver. */
+static void lose(struct asker *asker)
+{
+	size_t position = 0;
+	struct str key;
+	void *value;
+	ipc_peer_release(&asker->peer);
+	asker->there = false;
+	while (map_next(asker->by_request, &position, &key, &value)) {
+		struct ask *ask = value;
+		ask->request = 0;
+		list_add(&asker->waiting, ask);
+	}
+	map_free(asker->by_request);
+	asker->by_request = map_new();
+}
+
+static void on_ended(struct ipc_peer *peer, const char *why)
+{
+	if (why)
+		log_event(LOG_ERROR, 0, "resolver-ended", LOG_TEXT("why", str_of(why)));
+	lose(peer->owner);
+}
+
+void asker_wire(struct asker *asker, int descriptor)
+{
+	if (asker->there)
+		lose(asker);
+	asker->peer = (struct ipc_peer){ .role = ROLE_RESOLVER, .owner = asker };
+	ipc_peer_start(&asker->peer, asker->loop, descriptor, permits, COUNT_OF(permits), on_ended);
+	asker->there = true;
+	send_waiting(asker);
+}
+
+/* ---- questions ---- */
+
+void ask_start(struct asker *asker, struct ask *ask, struct str name, enum dns_type type,
+               void (*answered)(struct ask *ask, const struct dns_answer *answer), void *owner)
+{
+	struct str normal;
+	ask_stop(ask);
+	*ask = (struct ask){ .asker = asker, .type = type, .answered = answered, .owner = owner };
+	ask->is_name = dns_name_normalise(asker->arena, name, &normal) && dns_name_is_valid(normal);
+	if (ask->is_name)
+		str_copy_to_array(normal, ask->name, sizeof ask->name);
+	if (!asker->in_answer)
+		arena_reset(asker->arena);
+	loop_start_timer(asker->loop, &ask->patience, ask->is_name ? ASK_PATIENCE_MS : 0, give_up, ask);
+	if (!ask->is_name)
+		return;
+	list_add(&asker->waiting, ask);
+	send_waiting(asker);
+}

@@ -1,0 +1,59 @@
+/*
+ * Questions to the resolver from a program that never waits: each is an object of its owner, and its answer a call.
+ *
+ * At most ASK_UNDER_WAY_MAX are with the resolver at a time; the others wait in order. An answer comes within ASK_PATIENCE_MS, as
+ * DNS_FAILED at worst: when the resolver is silent, goes away, or what it sends makes no sense. A name that is none is DNS_NO_NAME.
+ * An answer is never given before ask_start has returned, and never after ask_stop.
+ */
+#ifndef POSTHORN_RELAY_ASK_H
+#define POSTHORN_RELAY_ASK_H
+
+#include "dns.h"
+#include "ipc.h"
+
+enum { ASK_UNDER_WAY_MAX = 500, ASK_PATIENCE_MS = 20000 };
+
+struct asker;
+
+/* Embedded in its owner's struct; zeroed before its first use. */
+struct ask {
+	struct asker *asker;       /* NULL: nothing is asked */
+	struct ask *previous, *next;
+	uint64_t request;          /* 0: waits, or is answered by itself */
+	enum dns_type type;
+	char name[256];
+	bool is_name;
+	struct timer patience;
+	/* The answer lives as long as the call; the ask is free for another question then. */
+	void (*answered)(struct ask *ask, const struct dns_answer *answer);
+	void *owner;
+};
+
+struct ask_list {
+	struct ask *first, *last;
+};
+
+struct asker {
+	struct loop *loop;
+	struct ipc_peer peer;
+	bool there;
+	uint64_t requests;
+	struct map *by_request;     /* those with the resolver */
+	struct ask_list waiting;    /* in the order they came */
+	struct arena *arena;        /* of the answer at hand */
+	bool in_answer;             /* it is still looked at */
+};
+
+void asker_init(struct asker *asker, struct loop *loop);
+
+/* Takes the descriptor; what was asked of the resolver before is asked of this one. */
+void asker_wire(struct asker *asker, int descriptor);
+
+/* name: UTF-8 or A-labels. */
+void ask_start(struct asker *asker, struct ask *ask, struct str name, enum dns_type type,
+               void (*answered)(struct ask *ask, const struct dns_answer *answer), void *owner);
+
+/* Nothing when nothing is asked. */
+void ask_stop(struct ask *ask);
+
+#endif

@@ -1,0 +1,113 @@
+/* posthorn-relay: see relay.h and docs/processes.md. */
+#include "relay.h"
+
+#include "file.h"
+#include "mem.h"
+#include "sts.h"
+#include "tls.h"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+static struct tls_client *loaded_tls;
+static char *loaded_password;
+
+size_t relay_jobs_max(const struct relay *r)
+{
+	return r->daemon.config.relay_connections_max;
+}
+
+int64_t relay_scale_ms(const struct relay *r, int64_t seconds)
+{
+	int64_t ms = 10 * seconds * r->daemon.config.relay_timeout_percent;
+	return ms > 0 ? ms : 1;
+}
+
+uint32_t relay_random(void)
+{
+	uint32_t number = 0;
+	must(getrandom(&number, sizeof number, 0) == sizeof number);
+	return number;
+}
+
+void relay_end_if_drained(struct relay *r)
+{
+	if (r->draining && !r->jobs)
+		_exit(0);
+}
+
+static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct relay *r = peer->owner;
+	struct msg_wire wire;
+	if (!msg_wire_read(frame, &wire) || frame->descriptor_count != 1)
+		return false;
+	if (wire.role == ROLE_RESOLVER)
+		asker_wire(&r->asker, ipc_take_descriptor(frame));
+	else
+		queue_link_wire(r, ipc_take_descriptor(frame));
+	return true;
+}
+
+/* Takes no new job; what it has it brings to its end, for as long as that may take. */
+static bool on_drain(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct relay *r = peer->owner;
+	(void)frame;
+	r->draining = true;
+	queue_link_say_no_more(r);
+	relay_end_if_drained(r);
+	return true;
+}
+
+static const struct ipc_permit permits[] = {
+	{ MSG_WIRE, (unsigned)IPC_ANY_STATE, 0, on_wire },
+	{ MSG_DRAIN, (unsigned)IPC_ANY_STATE, 0, on_drain },
+};
+
+/* The first line. */
+static char *read_password(const char *path)
+{
+	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(LIMIT_PASSWORD_MAX + 2);
+	struct fail *fail = NULL;
+	if (!file_load(path, &text, &fail))
+		daemon_die("cannot-start", fail);
+	struct str line = str_first(buf_str(&text), str_find_char(buf_str(&text), '\n'));
+	char *password = str_copy(str_trim(line));
+	mem_wipe(text.data, text.length);
+	return password;
+}
+
+static void preload(const struct config *config)
+{
+	struct fail *fail = NULL;
+	enum tls_minimum minimum = config->tls_minimum == CONFIG_TLS_1_3 ? TLS_MINIMUM_1_3 : TLS_MINIMUM_1_2;
+	CLEANUP(buf_release) struct buf authorities = BUF_WITH_LIMIT(TLS_AUTHORITIES_MAX);
+	tls_preload();
+	if (!tls_read_authorities(config->relay_ca_file[0] ? config->relay_ca_file : NULL, &authorities, &fail))
+		daemon_die("cannot-start", fail);
+	loaded_tls = tls_client_new_from(minimum, buf_str(&authorities), &fail);
+	if (!loaded_tls)
+		daemon_die("cannot-start", fail);
+	if (config->smarthost_user[0])
+		loaded_password = read_password(config->smarthost_password_file);
+}
+
+static const struct daemon_spec spec = {
+	.program = "relay", .role = ROLE_RELAY, .preload = preload, .permits = permits, .permit_count = COUNT_OF(permits),
+};
+
+int main(void)
+{
+	static struct relay relay;
+	daemon_begin(&relay.daemon, &spec, &relay);
+	relay.by_number = map_new();
+	relay.hosts = map_new();
+	relay.tls = loaded_tls;
+	relay.password = loaded_password;
+	asker_init(&relay.asker, relay.daemon.loop);
+	sts_init(&relay);
+	daemon_ready(&relay.daemon);
+	loop_run(relay.daemon.loop);
+	return 0;
+}

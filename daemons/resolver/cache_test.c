@@ -1,0 +1,90 @@
+#include "cache.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+static struct str answer(struct buf *packed, size_t octets)
+{
+	CLEANUP(buf_release) struct buf data = BUF_WITH_LIMIT(1 << 20);
+	for (size_t i = 0; i < octets; i++)
+		buf_add_char(&data, 'x');
+	struct str record = buf_str(&data);
+	const struct dns_answer one = { .status = DNS_FOUND, .ttl_seconds = 60, .records = &record, .count = 1 };
+	buf_clear(packed);
+	dns_answer_pack(&one, packed);
+	return buf_str(packed);
+}
+
+static void kept_for_its_time(void **state)
+{
+	CLEANUP(buf_release) struct buf packed = BUF_WITH_LIMIT(1 << 20);
+	CLEANUP(arena_cleanup) struct arena *arena = arena_new(1 << 20);
+	struct cache *cache = cache_new();
+	struct dns_answer read;
+	(void)state;
+	cache_keep(cache, STR("a.test"), DNS_TXT, answer(&packed, 10), 60, 1000);
+	assert_int_equal(cache_find(cache, STR("a.test"), DNS_A, 1000).length, 0);
+	assert_int_equal(cache_find(cache, STR("b.test"), DNS_TXT, 1000).length, 0);
+	struct str found = cache_find(cache, STR("A.test"), DNS_TXT, 31000);
+	assert_true(dns_answer_unpack(arena, found, &read));
+	assert_int_equal(read.ttl_seconds, 30);
+	assert_int_equal(read.records[0].length, 10);
+	assert_int_equal(cache_find(cache, STR("a.test"), DNS_TXT, 60999).length, found.length);
+	assert_int_equal(cache_find(cache, STR("a.test"), DNS_TXT, 61000).length, 0);
+	cache_keep(cache, STR("a.test"), DNS_TXT, answer(&packed, 20), 60, 61000);
+	assert_true(dns_answer_unpack(arena, cache_find(cache, STR("a.test"), DNS_TXT, 61000), &read));
+	assert_int_equal(read.records[0].length, 20);
+	cache_keep(cache, STR("c.test"), DNS_TXT, answer(&packed, 20), 0, 61000);
+	assert_int_equal(cache_find(cache, STR("c.test"), DNS_TXT, 61000).length, 0);
+	cache_free(cache);
+}
+
+/* What is asked for stays, however many others come; what is not goes. */
+static void generations(void **state)
+{
+	CLEANUP(buf_release) struct buf packed = BUF_WITH_LIMIT(1 << 20);
+	struct cache *cache = cache_new();
+	(void)state;
+	cache_keep(cache, STR("wanted.test"), DNS_A, answer(&packed, 10), 60, 0);
+	cache_keep(cache, STR("unwanted.test"), DNS_A, answer(&packed, 10), 60, 0);
+	for (int i = 0; i < 3 * CACHE_ANSWERS_MAX; i++) {
+		char name[40];
+		snprintf(name, sizeof name, "n%d.test", i);
+		cache_keep(cache, str_of(name), DNS_A, answer(&packed, 10), 60, 0);
+		if (i % 1000 == 0)
+			assert_int_not_equal(cache_find(cache, STR("wanted.test"), DNS_A, 0).length, 0);
+	}
+	assert_int_equal(cache_find(cache, STR("unwanted.test"), DNS_A, 0).length, 0);
+	cache_free(cache);
+}
+
+static void octets_are_bounded(void **state)
+{
+	enum { SIZE = 100000 };
+	CLEANUP(buf_release) struct buf packed = BUF_WITH_LIMIT(1 << 20);
+	struct cache *cache = cache_new();
+	int found = 0;
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		char name[40];
+		snprintf(name, sizeof name, "n%d.test", i);
+		cache_keep(cache, str_of(name), DNS_A, answer(&packed, SIZE / 2), 60, 0);
+	}
+	for (int i = 0; i < 1000; i++) {
+		char name[40];
+		snprintf(name, sizeof name, "n%d.test", i);
+		found += cache_find(cache, str_of(name), DNS_A, 0).length > 0;
+	}
+	assert_in_range(found, 1, 2 * CACHE_OCTETS_MAX / (SIZE / 2));
+	cache_free(cache);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(kept_for_its_time), cmocka_unit_test(generations), cmocka_unit_test(octets_are_bounded) };
+	return cmocka_run_group_tests_name("resolver_cache", tests, NULL, NULL);
+}

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""What queue does with mail for other hosts: tries again, gives up, holds; kill -9 of queue and relay at each step of a delivery."""
+import json
+import sys
+
+import dns_server
+import e2e
+from e2e import check, equal, until
+from smtp_sink import Sink
+
+ZONE = """
+good.test MX 10 mx.good.test
+mx.good.test A 127.67.0.1
+later.test MX 10 mx.later.test
+mx.later.test A 127.67.0.2
+dead.test MX 10 mx.dead.test
+mx.dead.test A 127.67.0.3
+back.test MX 10 mx.back.test
+mx.back.test A 127.67.0.4
+"""
+SETTINGS = ("retry_first_seconds=1", "retry_max_seconds=4", "delay_warning_seconds=3", "queue_lifetime_seconds=8", "relay_timeout_percent=5",
+            "relay_idle_seconds=0", "sender_checks=")
+STEPS = ("CONNECT", "MAIL", "RCPT", "DATA", "END", "QUIT")
+OFFERS = ("SIZE 100000000", "8BITMIME", "ENHANCEDSTATUSCODES")  # one step at a time: the content goes only after DATA was answered
+
+
+class Tests:
+    def __init__(self, instance, good, later, port):
+        self.instance, self.good, self.later, self.port = instance, good, later, port
+        self.number = 0
+
+    def submit(self, recipients, user="user0"):
+        """Submits a mail with a subject of its own; (queue id, subject)."""
+        self.number += 1
+        subject = f"mail {self.number}"
+        sender = f"{user}@{e2e.DOMAIN}"
+        data = f"From: {sender}\r\nTo: x@good.test\r\nSubject: {subject}\r\n\r\nhello\r\n".encode()
+        with self.instance.smtp("submission", user=sender) as client:
+            return e2e.QUEUED.search(client.transact(sender, recipients, data)).group(1), subject
+
+    def copies(self, server, subject):
+        return sum(f"Subject: {subject}\r\n".encode() in mail.data for mail in list(server.mails))
+
+    def wait_for(self, server, subject):
+        until(lambda: self.copies(server, subject), f"arrival of {subject}: {self.instance.log()[-2000:]}")
+
+    def queue(self, *words):
+        return json.loads(self.instance.ctl("--json", "queue", *words).stdout)
+
+    def listed(self, queue_id):
+        return [row for row in self.queue("list") if row["id"] == queue_id]
+
+    def wait_gone(self, queue_id):
+        until(lambda: not self.listed(queue_id), f"end of {queue_id}")
+
+    # ---- trying again ----
+
+    def retried(self):
+        """Two answers that may pass, and a third that takes it: show tells of all three, and it comes once."""
+        self.later.actions["MAIL"] = ["451 4.3.0 not now", "451 4.3.0 nor now", None]
+        name, subject = self.submit(["x@later.test"])
+        until(lambda: self.listed(name) and int(self.listed(name)[0]["attempts"]) == 2, "the second attempt")
+        told = [row for row in self.queue("show", name) if "attempt" in row]
+        equal([row["reply"].split(" ", 1)[-1] for row in told], ["not now", "nor now"], "answers")
+        check(all(row["host"] == "mx.later.test" and row["address"].startswith("127.67.0.2") and row["code"] == "451" and "tls" in row for row in told), told)
+        self.wait_for(self.later, subject)
+        self.wait_gone(name)
+        equal(self.copies(self.later, subject), 1, "copies")
+
+    def dead_beside_living(self):
+        """Nobody listens there: its mail warns, and goes back; others go at once meanwhile."""
+        user = self.instance.fresh_user()
+        account = user.split("@")[0]
+        name, _ = self.submit(["x@dead.test"], account)
+        until(lambda: self.listed(name) and self.listed(name)[0]["state"] == "deferred", "an attempt")
+        _, subject = self.submit(["x@good.test"])
+        self.wait_for(self.good, subject)
+        check(self.listed(name), "the dead one's mail is gone before its time")
+        until(lambda: len(self.instance.mails(user)) == 2, "a warning and a report", seconds=60)
+        warning, report = self.instance.mails(user)
+        check(b"Action: delayed" in warning and b"Action: failed" in report, (warning, report))
+        self.wait_gone(name)
+
+    def comes_back(self):
+        """A host that was down begins to listen."""
+        name, subject = self.submit(["x@back.test"])
+        until(lambda: self.listed(name) and self.listed(name)[0]["state"] == "deferred", "an attempt")
+        with Sink("127.67.0.4", self.port) as server:
+            self.instance.ctl("queue", "retry", name)
+            self.wait_for(server, subject)
+            self.wait_gone(name)
+            equal(self.copies(server, subject), 1, "copies")
+
+    # ---- the administrator ----
+
+    def held_released_deleted(self):
+        self.instance.ctl("queue", "hold")
+        name, subject = self.submit(["x@good.test"])
+        gone, gone_subject = self.submit(["x@good.test"])
+        self.instance.ctl("queue", "hold", name)
+        self.instance.ctl("queue", "delete", gone)
+        self.instance.ctl("queue", "release")
+        _, other = self.submit(["x@good.test"])
+        self.wait_for(self.good, other)
+        equal(self.listed(name)[0]["state"], "held", "state")
+        self.kill("queue")
+        until(self.answers, "queue again")
+        equal(self.listed(name)[0]["state"], "held", "state after a kill")
+        self.instance.ctl("queue", "release", name)
+        self.wait_for(self.good, subject)
+        equal(self.copies(self.good, gone_subject), 0, "copies of what was deleted")
+
+    # ---- kill -9 ----
+
+    def answers(self):
+        return self.instance.ctl("queue", "list", check=False).returncode == 0
+
+    def kill(self, *programs):
+        for program in programs:
+            for pid in self.instance.pids(program):
+                e2e.kill(pid)
+
+    def killed_at(self, step, programs):
+        killed = []
+
+        def kill_now(_session, _line):
+            if not killed:
+                killed.append(step)
+                self.kill(*programs)
+
+        self.good.actions[step] = kill_now
+        try:
+            name, subject = self.submit(["x@good.test"])
+            self.wait_for(self.good, subject)
+            until(lambda: killed, f"the kill at {step}")
+            until(self.answers, "queue again")
+            self.wait_gone(name)
+        finally:
+            self.good.actions.pop(step, None)
+        _, after = self.submit(["x@good.test"])
+        self.wait_for(self.good, after)
+        return self.copies(self.good, subject)
+
+    def queue_killed(self):
+        """relay goes on, and tells the next queue: never twice."""
+        equal({step: self.killed_at(step, ["queue"]) for step in STEPS}, {step: 1 for step in STEPS}, "copies")
+
+    def relay_killed(self):
+        """Twice only where the answer to the content was lost."""
+        copies = {step: self.killed_at(step, ["relay"]) for step in STEPS}
+        check(all(n == 1 or (n == 2 and step == "END") for step, n in copies.items()), copies)
+
+    def both_killed(self):
+        copies = {step: self.killed_at(step, ["queue", "relay"]) for step in STEPS}
+        check(all(n == 1 or (n == 2 and step in ("END", "QUIT")) for step, n in copies.items()), copies)
+
+
+def main():
+    names = ("retried", "dead_beside_living", "comes_back", "held_released_deleted", "queue_killed", "relay_killed", "both_killed")
+    with Sink("127.67.0.1", 0, offers=OFFERS) as good, Sink("127.67.0.2", good.port) as later, dns_server.DnsServer(ZONE) as dns:
+        settings = (f"relay_port={good.port}", *SETTINGS)
+        with e2e.Instance("--dns", dns.address, *(word for s in settings for word in ("--set", s))) as instance:
+            tests = Tests(instance, good, later, good.port)
+            wanted = sys.argv[1:]
+            e2e.run([(name.replace("_", " "), getattr(tests, name)) for name in names if not wanted or any(w in name for w in wanted)])
+
+
+if __name__ == "__main__":
+    main()
