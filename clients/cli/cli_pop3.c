@@ -5,10 +5,8 @@
 #include "display.h"
 #include "hash.h"
 #include "header.h"
-#include "message.h"
-#include "part_reader.h"
-#include "pop3_client.h"
-#include "preview.h"
+#include "mail_body.h"
+#include "pop3_download.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -21,7 +19,7 @@ enum {
 	DATE_COLUMNS = 16,
 	SIZE_COLUMNS = 10,
 	WIDTH_DEFAULT = 100,
-	SHOWN_MAX = 1 << 20
+	SHOWN_MAX = MAIL_BODY_MAX
 };
 
 struct session {
@@ -254,14 +252,6 @@ static void print_field(const char *name, const struct buf *value)
 		printf("%s: %.*s\n", name, STR_ARG(buf_str(value)));
 }
 
-static const struct mime_part *find_text(const struct mime_part *root)
-{
-	for (const struct mime_part *part = root; part; part = mime_next(part))
-		if (part->kind == MIME_LEAF && mime_is_type(part, STR("text"), STR("plain")) && !mime_is_attachment(part))
-			return part;
-	return NULL;
-}
-
 static void print_all(const struct buf *text)
 {
 	if (text->length)
@@ -270,19 +260,8 @@ static void print_all(const struct buf *text)
 
 static void print_body(struct str text)
 {
-	CLEANUP(arena_cleanup) struct arena *arena = arena_new(MESSAGE_ARENA_SIZE);
-	CLEANUP(buf_release) struct buf piece = BUF_WITH_LIMIT(SHOWN_MAX), shown = BUF_WITH_LIMIT(4 * SHOWN_MAX);
-	const struct mime_part *root = mime_parse(arena, text, NULL), *part = find_text(root);
-	struct part_reader reader;
-	if (part) {
-		part_reader_begin(&reader, part, text);
-		while (part_reader_next(&reader, &piece))
-			display_lines(&shown, buf_str(&piece));
-		part_reader_release(&reader);
-	} else {
-		preview_add(&piece, text, root);
-		display_lines(&shown, buf_str(&piece));
-	}
+	CLEANUP(buf_release) struct buf shown = BUF_WITH_LIMIT(4 * SHOWN_MAX);
+	mail_body_add(&shown, text);
 	print_all(&shown);
 	if (shown.length && shown.data[shown.length - 1] != '\n')
 		putchar('\n');
@@ -340,104 +319,37 @@ bool cli_pop3_show(struct cli_call *call, struct fail **fail)
 
 /* ---- fetch ---- */
 
-struct fetching {
-	struct mail_folder *folder;
-	struct session *session;
-	unsigned *copies;  /* of each mail of the listing: the how-manieth with its unique id */
-	size_t saved, refused;
-};
-
-static void release_fetching(struct fetching *f)
+static void tell_saved(void *context, const struct pop3_mail *mail, const char *path, const char *refusal)
 {
-	mail_folder_close(f->folder);
-	free(f->copies);
-}
-
-static unsigned copy_of(const struct fetching *f, const struct pop3_mail *mail)
-{
-	return f->copies[(size_t)(mail - pop3_client_mail(f->session->client, 0))];
-}
-
-static bool begin_fetch(void *context, const struct pop3_mail *mail, struct fail **fail)
-{
-	struct fetching *f = context;
-	(void)mail;
-	return mail_folder_begin(f->folder, fail);
-}
-
-static bool take_fetch(void *context, const struct pop3_mail *mail, struct str piece, struct fail **fail)
-{
-	struct fetching *f = context;
-	(void)mail;
-	return mail_folder_write(f->folder, piece, fail);
-}
-
-static bool end_fetch(void *context, const struct pop3_mail *mail, const char *refusal, struct fail **fail)
-{
-	struct fetching *f = context;
-	const char *path;
-	if (refusal) {
-		f->refused++;
+	(void)context;
+	if (refusal)
 		cli_say("warning: the server does not give mail %s: %s", mail->uid, refusal);
-		return true;
-	}
-	if (!mail_folder_commit(f->folder, str_of(mail->uid), copy_of(f, mail), &path, fail))
-		return false;
-	f->saved++;
-	printf("%s\t%s\n", mail->uid, path);
-	return true;
+	else
+		printf("%s\t%s\n", mail->uid, path);
 }
 
-/* Equal ids are told apart by their order. */
-static void count_copies(struct fetching *f)
-{
-	CLEANUP(release_map) struct map *last = map_new();
-	size_t count = pop3_client_count(f->session->client);
-	f->copies = mem_resize(NULL, count + 1, sizeof *f->copies);
-	for (size_t i = 0; i < count; i++) {
-		const struct pop3_mail *mail = pop3_client_mail(f->session->client, i);
-		unsigned *before = mail->is_repeated ? map_set(last, str_of(mail->uid), &f->copies[i]) : NULL;
-		f->copies[i] = before ? *before + 1 : 1;
-	}
-}
-
-static size_t drop_saved(struct fetching *f)
-{
-	struct session *s = f->session;
-	size_t kept = 0;
-	for (size_t i = 0; i < s->count; i++) {
-		const struct pop3_mail *mail = pop3_client_mail(s->client, s->indexes[i]);
-		if (!mail_folder_has(f->folder, str_of(mail->uid), copy_of(f, mail)))
-			s->indexes[kept++] = s->indexes[i];
-	}
-	size_t dropped = s->count - kept;
-	s->count = kept;
-	return dropped;
-}
-
-static bool open_folder(struct cli_call *call, struct fetching *f, struct fail **fail)
+static struct mail_folder *open_folder(struct cli_call *call, const struct server *server, struct fail **fail)
 {
 	CLEANUP(buf_release) struct buf mailbox = BUF_WITH_LIMIT(2000);
-	server_print_mailbox(&mailbox, &f->session->server);
-	f->folder = mail_folder_open(call->directory, call->format, buf_str(&mailbox), fail);
-	return f->folder != NULL;
+	server_print_mailbox(&mailbox, server);
+	return mail_folder_open(call->directory, call->format, buf_str(&mailbox), fail);
 }
 
 bool cli_pop3_fetch(struct cli_call *call, struct fail **fail)
 {
 	CLEANUP(end) struct session s = {};
-	CLEANUP(release_fetching) struct fetching f = { .session = &s };
-	const struct pop3_sink sink = { begin_fetch, take_fetch, end_fetch, &f };
-	if (!open_session(call, &s, fail) || !select_mails(call, &s, fail) || !open_folder(call, &f, fail))
+	if (!open_session(call, &s, fail) || !select_mails(call, &s, fail))
 		return false;
-	count_copies(&f);
-	size_t dropped = call->given & CLI_AGAIN ? 0 : drop_saved(&f);
-	bool good = pop3_client_fetch(s.client, s.indexes, s.count, &sink, fail);
-	cli_say("saved: %zu, there already: %zu; nothing was deleted on the server", f.saved, dropped);
+	CLEANUP(mail_folder_cleanup) struct mail_folder *folder = open_folder(call, &s.server, fail);
+	if (!folder)
+		return false;
+	struct pop3_download d = { s.client, folder, .again = call->given & CLI_AGAIN, .done = tell_saved };
+	bool good = pop3_download_run(&d, s.indexes, s.count, fail);
+	cli_say("saved: %zu, there already: %zu; nothing was deleted on the server", d.saved, d.there);
 	if (!good)
 		return false;
 	say_goodbye(&s);
-	return f.refused == 0 || fail_set(fail, FAIL_IO, "the server did not give %zu mails", f.refused);
+	return d.refused == 0 || fail_set(fail, FAIL_IO, "the server did not give %zu mails", d.refused);
 }
 
 /* ---- delete ---- */

@@ -446,11 +446,19 @@ static bool list(struct pop3_client *c, struct fail **fail)
 	return true;
 }
 
+static void tell_connected(const struct pop3_client_options *o, struct pop3_client *c)
+{
+	if (o->connected)
+		o->connected(o->context, c);
+}
+
 static bool open_session(struct pop3_client *c, struct fail **fail)
 {
 	const struct pop3_client_options *o = c->options;
-	if (!connection_open(&c->connection, &o->server, o->ca_file, o->timeout_ms, fail) || !greet(c, fail) ||
-	    !ask_capabilities(c, fail))
+	if (!connection_open(&c->connection, &o->server, o->ca_file, o->timeout_ms, fail))
+		return false;
+	tell_connected(o, c);
+	if (!greet(c, fail) || !ask_capabilities(c, fail))
 		return false;
 	if (o->server.tls == SERVER_TLS_STARTTLS && !start_tls(c, fail))
 		return false;
@@ -468,6 +476,8 @@ struct pop3_client *pop3_client_open(const struct pop3_client_options *options, 
 	buf_init(&c->timestamp, LIMIT_POP3_ANSWER_LINE_MAX);
 	bool good = open_session(c, fail);
 	c->options = NULL;
+	if (!good)
+		tell_connected(options, NULL);
 	return good ? TAKE(c) : NULL;
 }
 
@@ -628,6 +638,11 @@ bool pop3_client_unmark(struct pop3_client *c, struct fail **fail)
 		c->mails.items[i].is_marked = false;
 	c->marked = 0;
 	return true;
+}
+
+bool pop3_client_noop(struct pop3_client *c, struct fail **fail)
+{
+	return command(c, "NOOP", fail);
 }
 
 bool pop3_client_quit(struct pop3_client *c, struct fail **fail)

@@ -25,6 +25,8 @@ struct pop3_mail {
 	bool is_marked;                      /* DELE was answered +OK */
 };
 
+struct pop3_client;
+
 struct pop3_client_options {
 	struct server server;                /* with its user */
 	const char *ca_file;                 /* NULL: the authorities of the system */
@@ -32,10 +34,11 @@ struct pop3_client_options {
 	enum login_method method;
 	int timeout_ms;
 	void (*warn)(void *context, const char *text); /* a word for the person; text may hold bytes of the server */
+	/* From this call on, in the session's thread, pop3_client_interrupt may be used, until it is called again with NULL
+	 * because opening failed. NULL for a session that nobody interrupts while it is opened. */
+	void (*connected)(void *context, struct pop3_client *c);
 	void *context;
 };
-
-struct pop3_client;
 
 /* Connects, begins TLS, logs in and reads the listing. NULL on failure: UNAVAILABLE, TIMEOUT, DENIED (the log-in), BUSY
  * (the maildrop is in use, or log-ins come too often), CORRUPT. */
@@ -74,6 +77,9 @@ bool pop3_client_mark(struct pop3_client *c, const size_t *indexes, size_t count
 
 /* Takes back all marks. */
 bool pop3_client_unmark(struct pop3_client *c, struct fail **fail);
+
+/* NOOP: keeps the session from being ended as idle, and tells whether it still is. */
+bool pop3_client_noop(struct pop3_client *c, struct fail **fail);
 
 /* QUIT: what is marked is deleted if it succeeds. */
 bool pop3_client_quit(struct pop3_client *c, struct fail **fail);

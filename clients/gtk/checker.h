@@ -1,0 +1,13 @@
+/*
+ * struct checker: looks for new mail in all accounts every so many minutes, and tells it as a desktop notification. It
+ * opens a session like anybody, deletes and marks nothing, and asks no person for a password.
+ */
+#ifndef POSTHORN_GTK_CHECKER_H
+#define POSTHORN_GTK_CHECKER_H
+
+#include "app.h"
+
+struct checker *checker_new(struct app *app);
+void checker_free(struct checker *c);
+
+#endif

@@ -1,0 +1,448 @@
+#!/usr/bin/env python3
+"""posthorn-desktop(1) walked through by its accessible names, in Xvfb, against a real post office and servers that lie.
+
+Screenshots go to $POSTHORN_SCREENSHOTS where it is set and ImageMagick's import is there.
+"""
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+
+PYTHON = "/usr/bin/python3"  # Debian's, which has pyatspi
+INSIDE = "POSTHORN_DESKTOP_E2E"
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import client_e2e as client  # noqa: E402
+import e2e  # noqa: E402
+from e2e import check, equal, skip  # noqa: E402
+
+PROGRAM = os.path.join(client.BUILD, "clients", "gtk", "posthorn-desktop")
+MANY = 50000
+MEMORY_MAX_KB = 150 * 1024
+SANITIZED_MEMORY_MAX_KB = 900 * 1024  # a sanitizer multiplies what is used
+HEADERS = b"From: =?utf-8?q?J=C3=A1n?= <jan%d@example.test>\r\nSubject: %s\r\nDate: Sat, 5 Jan 2002 10:11:12 +0100\r\n\r\nBody of %s.\r\n"
+
+
+def missing():
+    if not os.access(PROGRAM, os.X_OK):
+        return f"no {PROGRAM}"
+    for tool in ("xvfb-run", "dbus-run-session"):
+        if not shutil.which(tool):
+            return f"no {tool}"
+    if subprocess.run([PYTHON, "-c", "import pyatspi"], stderr=subprocess.DEVNULL, check=False).returncode:
+        return "no python3-pyatspi"
+    return None
+
+
+# ---- the window -------------------------------------------------------------------------------------
+
+
+class Window:
+    """The program with data of its own, started on entering."""
+
+    def __init__(self, **environment):
+        self.home = tempfile.mkdtemp(dir=client.PLACE)
+        self.environment = os.environ | {
+            "HOME": self.home, "XDG_DATA_HOME": self.home, "XDG_CONFIG_HOME": self.home, "XDG_CACHE_HOME": self.home, "LC_ALL": "C.UTF-8",
+            "GTK_A11Y": "atspi", "GDK_BACKEND": "x11", "GSETTINGS_BACKEND": "memory",
+            "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=1"} | environment
+        self.downloads = os.path.join(self.home, "Posthorn")
+
+    def account(self, name, url, *options):
+        words = ["account", "add", name, url, *options]
+        subprocess.run([client.POSTHORN, *words], env=self.environment, check=True, timeout=60)
+
+    def __enter__(self):
+        import pyatspi  # pylint: disable=import-outside-toplevel
+        self.atspi = pyatspi
+        self.error = open(os.path.join(self.home, "stderr"), "w+b")
+        self.process = subprocess.Popen([PROGRAM], env=self.environment, stderr=self.error)
+        try:
+            e2e.until(self.application, "the window")
+        except BaseException:
+            self.__exit__(AssertionError)
+            raise
+        return self
+
+    def __exit__(self, kind, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+        self.error.seek(0)
+        said = self.error.read().decode(errors="replace")
+        self.error.close()
+        if kind:
+            print("\n".join("# " + line for line in said.splitlines()), flush=True)
+        check(kind or ("Sanitizer" not in said and "runtime error" not in said and "CRITICAL" not in said), said)
+
+    def application(self):
+        check(self.process.poll() is None, f"the program ended with {self.process.poll()}")
+        desktop = self.atspi.Registry.getDesktop(0)
+        for i in range(desktop.childCount):
+            with contextlib.suppress(Exception):
+                found = desktop.getChildAtIndex(i)
+                if found.get_process_id() == self.process.pid and found.childCount:
+                    return found
+        return None
+
+    def walk(self, node=None, depth=0):
+        node = node or self.application()
+        if node is None or depth > 40:
+            return
+        yield node
+        count = node.childCount
+        for i in range(count):
+            with contextlib.suppress(Exception):
+                child = node.getChildAtIndex(i)
+                if child is not None:
+                    yield from self.walk(child, depth + 1)
+
+    def look(self, name, role=None, starts=False):
+        with contextlib.suppress(Exception):
+            for node in self.walk():
+                with contextlib.suppress(Exception):
+                    # libadwaita 1.2 names the buttons of its dialogs twice
+                    if (node.name.startswith(name) if starts else node.name in (name, f"{name} {name}")) and role in (None, node.getRoleName()):
+                        return node
+        return None
+
+    def find(self, name, role=None, seconds=e2e.TIMEOUT, starts=False):
+        found = []
+
+        def there():
+            node = self.look(name, role, starts)
+            found[:] = [node] if node else []
+            return found
+        e2e.until(there, f"{role or 'something'} named {name}", seconds)
+        return found[0]
+
+    def can(self, name):
+        node = self.look(name, "push button")
+        return node is not None and node.getState().contains(self.atspi.STATE_SENSITIVE)
+
+    def press(self, name, role="push button"):
+        e2e.until(lambda: self.look(name, role) and self.look(name, role).getState().contains(self.atspi.STATE_SENSITIVE), f"{name} can be pressed")
+        self.find(name, role).queryAction().doAction(0)
+
+    def tick(self, subject):
+        self.press(f"Delete: {subject}", "check box")
+
+    def is_ticked(self, subject):
+        return self.find(f"Delete: {subject}", "check box").getState().contains(self.atspi.STATE_CHECKED)
+
+    def write(self, name, text):
+        for role in ("text", "entry", "password text"):
+            node = self.look(name, role)
+            if node:
+                break
+        else:
+            node = self.find(name, "text")
+        node.queryEditableText().setTextContents(text)
+
+    def says(self, text, seconds=e2e.TIMEOUT):
+        """Waits for a label that holds the text, and returns all of it."""
+        found = []
+
+        def there():
+            with contextlib.suppress(Exception):
+                found[:] = [n.name for n in self.walk() if n.getRoleName() == "label" and text in n.name]
+            return found
+        e2e.until(there, f"the window says {text!r}", seconds)
+        return found[0]
+
+    def text_of(self, name):
+        with contextlib.suppress(Exception):
+            return self.find(name, "text").queryText().getText(0, -1)
+        return ""
+
+    def send(self, line):
+        """A line in the exerciser. GTK presses a button some time after it was asked to."""
+        self.write("Line", line)
+        self.press("Send")
+        e2e.until(lambda: f" C {line.split()[0]}" in self.text_of("Transcript"), f"{line} is sent")
+
+    def log_in(self, password=client.PASSWORD):
+        e2e.until(lambda: self.look("Log in", "push button"), "the question for the password")
+        self.write("Password", password)
+        self.press("Log in")
+
+    def open(self, password=client.PASSWORD):
+        self.press("Open mailbox")
+        self.log_in(password)
+
+    def close_ticked(self, subject):
+        self.open()
+        e2e.until(lambda: self.can("Close mailbox"), "the list is complete")
+        self.tick(subject)
+        self.press("Close mailbox")
+
+    def screenshot(self, name):
+        place = os.environ.get("POSTHORN_SCREENSHOTS")
+        if place and shutil.which("import"):
+            subprocess.run(["import", "-window", "root", os.path.join(place, name + ".png")], check=False, timeout=30)
+
+
+def mails(count):
+    return [(f"uid-{i}", HEADERS % (i, b"mail %d" % i, b"%d" % i)) for i in range(1, count + 1)]
+
+
+@contextlib.contextmanager
+def fake(*arguments, kind=client.Pop3, **options):
+    """A window with one account on a server made here."""
+    with kind(*arguments, **options) as server:
+        window = Window()
+        window.account("fake", server.url(), "--tls", "none")
+        with window:
+            yield window, server
+
+
+# ---- plain use --------------------------------------------------------------------------------------
+
+
+def test_office():
+    """Add an account, open, tick two, undo one, download, close, look at the server."""
+    instance = client.office()
+    user = instance.fresh_user()
+    for i in range(1, 5):
+        instance.deliver(user, HEADERS % (i, b"mail %d" % i, b"%d" % i))
+    e2e.until(lambda: len(instance.mails(user)) == 4, "delivery")
+    with Window(SSL_CERT_FILE=instance.facts["ca"]) as window:
+        window.says("There is no account yet")
+        window.press("Settings")
+        window.press("Add account")
+        window.write("Name", "office")
+        window.write("POP3 server", f"localhost:{instance.port('pop3s')}")
+        window.write("User", user)
+        window.press("Save")
+        window.find("Change: office", "push button")
+        window.screenshot("settings")
+        window.find("Close", "push button")
+        for node in [n for n in window.walk() if n.name == "Settings" and n.getRoleName() in ("frame", "dialog")]:
+            node.queryAction().doAction([node.queryAction().getName(i) for i in range(node.queryAction().nActions)].index("window.close"))
+        window.open(e2e.PASSWORD)
+        window.says("4 mails")
+        e2e.until(lambda: window.can("Close mailbox"), "the list is complete")
+        window.tick("mail 1")
+        window.tick("mail 3")
+        window.says("2 are deleted when the mailbox is closed")
+        window.screenshot("mailbox")
+        window.press("Undo")
+        window.says("1 is deleted when the mailbox is closed")
+        check(window.is_ticked("mail 1") and not window.is_ticked("mail 3"), "Undo takes back the last tick")
+        window.press("Download mail")
+        window.says("Saved in")
+        equal(len([f for f in os.listdir(window.downloads) if f.endswith(".eml")]), 3, "downloaded mails")
+        window.press("Close mailbox")
+        window.says("1 mail was deleted.")
+    left = instance.mails(user)
+    equal(len(left), 3, "mails on the server")
+    check(not any(b"Subject: mail 1\r\n" in mail for mail in left), "the ticked mail is gone")
+
+
+def test_headers_and_body():
+    with fake(mails=mails(3)) as (window, server):
+        window.open()
+        e2e.until(lambda: window.can("Close mailbox"), "the list is complete")
+        equal({c.split()[0] for c in server.commands}, {"CAPA", "USER", "PASS", "STAT", "LIST", "UIDL", "TOP"}, "only headers travel")
+        window.tick("mail 2")
+        e2e.until(lambda: "Subject: mail 2" in window.text_of("Preview"), "readable headers")
+        check("Ján <jan2@example.test>" in window.text_of("Preview"), window.text_of("Preview"))
+        window.press("Raw headers")
+        e2e.until(lambda: "=?utf-8?q?J=C3=A1n?=" in window.text_of("Preview"), "raw headers")
+        check("Body of" not in window.text_of("Preview"), "the body is not there yet")
+        window.press("Show beginning")
+        e2e.until(lambda: "Body of 2." in window.text_of("Preview"), "the beginning of the body")
+        check("TOP 2 20" in server.commands and not any(c.startswith("RETR") for c in server.commands), "only TOP")
+        window.press("Undo")
+        window.press("Download mail")
+        window.says("Saved in")
+        equal(len([f for f in os.listdir(window.downloads) if f.endswith(".eml")]), 3, "downloaded mails")
+        check(server.deleted is None and not server.marked, "nothing is deleted by a download")
+        window.press("Close mailbox")
+        window.says("Nothing was deleted.")
+
+
+def test_download_unconnected():
+    """Without a session it connects and takes all; again, there is nothing to do."""
+    with fake(mails=mails(3)) as (window, server):
+        window.press("Download mail")
+        window.log_in()
+        window.says("not given by the server: 0")
+        equal(sorted(f for f in os.listdir(window.downloads) if f.endswith(".eml")), ["uid-1.eml", "uid-2.eml", "uid-3.eml"], "files")
+        window.press("Download mail")
+        window.says("there already: 3")
+        equal(sum(c.startswith("RETR") for c in server.commands), 3, "RETR")
+
+
+def test_filter():
+    with fake(mails=mails(30)) as (window, _):
+        window.open()
+        window.find("Delete: mail 30", "check box")
+        window.write("Filter", "mail 17")
+        e2e.until(lambda: not window.look("Delete: mail 30", "check box"), "the filter")
+        window.find("Delete: mail 17", "check box")
+
+
+def test_wrong_password():
+    with fake() as (window, server):
+        window.open("wrong")
+        window.says("Nothing was deleted.")
+        check("the server says: wrong" in window.says("The server refused"), "the reason")
+        window.open()
+        window.says("3 mails")
+        equal(sum(c.startswith("PASS") for c in server.commands), 2, "log-ins")
+
+
+def test_certificate():
+    """A certificate that proves nothing is shown, and there is no way around it."""
+    instance = client.office()
+    window = Window()
+    window.account("office", f"pop3s://tim@localhost:{instance.port('pop3s')}")
+    with window:
+        window.open()
+        window.find("The server can't be trusted", "label")
+        check("certificate" in window.says("Nothing was deleted."), "what is said")
+        check(not window.can("Continue"), "no way around")
+        window.press("OK")
+        e2e.until(lambda: window.can("Open mailbox"), "the window goes on")
+
+
+# ---- the exerciser ----------------------------------------------------------------------------------
+
+
+def test_exerciser():
+    instance = client.office()
+    user = instance.fresh_user()
+    with Window(SSL_CERT_FILE=instance.facts["ca"]) as window:
+        window.press("Exerciser", "page tab")
+        window.write("Host", f"localhost:{instance.port('pop3s')}")
+        window.press("Connect")
+        e2e.until(lambda: window.look("AUTHORIZATION", "label"), "the state")
+        check(window.can("USER") and not window.can("STAT"), "what is allowed before the log-in")
+        window.send(f"USER {user}")
+        window.send(f"PASS {e2e.PASSWORD}")
+        e2e.until(lambda: window.look("TRANSACTION", "label"), "the state")
+        window.press("CAPA")
+        e2e.until(lambda: window.can("STAT") and not window.can("USER"), "what is allowed after the log-in")
+        window.send("NONSENSE")
+        e2e.until(lambda: "(RFC 1939 §3)" in window.text_of("Transcript"), "the explanation")
+        check("C PASS ***" in window.text_of("Transcript") and e2e.PASSWORD not in window.text_of("Transcript"), window.text_of("Transcript"))
+        window.screenshot("exerciser")
+        window.press("QUIT")
+        e2e.until(lambda: window.can("Connect"), "the end")
+
+
+# ---- bad servers ------------------------------------------------------------------------------------
+
+
+def test_lost_at_close():
+    """The connection is lost before QUIT is answered: the window says that it does not know."""
+    with fake({"QUIT": client.close}) as (window, server):
+        window.close_ticked("two")
+        window.says("The server did not say what became of the ticked mails")
+        equal(server.marked, {"uid-2"}, "what was marked")
+
+
+def test_lost_before_close():
+    with fake({"DELE": client.close}) as (window, server):
+        window.close_ticked("two")
+        window.says("Nothing was deleted.")
+        check(server.deleted is None, "no QUIT")
+
+
+def test_endless_list():
+    with fake({"LIST": client.after(b"+OK\r\n", client.endless(b"%d 1\r\n"))}) as (window, server):
+        window.open()
+        check("Nothing was deleted." in window.says("lists more than"), "what became of the mails")
+        check(not server.marked and server.deleted is None, "nothing is deleted")
+
+
+def test_closed_at_each_step():
+    with fake() as (window, server):
+        for step in ("GREETING", "PASS", "UIDL", "TOP"):
+            server.answers = {step: client.close}
+            before = len(server.threads)
+            window.open()
+            e2e.until(lambda: len(server.threads) > before and window.can("Open mailbox"), f"the window goes on after {step}")
+            check("Nothing was deleted." in window.says("The connection could not be made, or was lost"), step)
+        check(not server.marked and server.deleted is None, "nothing is deleted")
+
+
+def test_silence_and_cancel():
+    with fake({"LIST": client.silence}) as (window, server):
+        window.open()
+        e2e.until(lambda: "UIDL" in server.commands or "LIST" in server.commands, "the server is asked")
+        window.press("Cancel")
+        check("cancelled" in window.says("Nothing was deleted."), "what is said")
+        e2e.until(lambda: window.can("Open mailbox"), "the window goes on")
+
+
+def test_hostile_subject():
+    hostile = [("a", b"Subject: =?utf-8?b?4oCuZXZpbBtbMko=?= \x07\x00 end\r\nFrom: \xff\xfe\r\n\r\n")]
+    with fake(mails=hostile) as (window, _):
+        window.open()
+        name = window.find("Delete: ", "check box", starts=True).name
+        check(not any(c in name for c in "\u202e\x1b\x07\x00"), repr(name))
+
+
+class Halting(client.Pop3):
+    """Stops in the middle of the headers until its gate is opened."""
+
+    def __init__(self, *arguments, **options):
+        self.gate = threading.Event()
+        super().__init__(*arguments, **options)
+
+    def __exit__(self, *what):
+        self.gate.set()
+        super().__exit__(*what)
+
+    def on_top(self, argument):
+        if argument == f"{MANY - 1000} 0":
+            self.gate.wait(e2e.TIMEOUT * 2)
+        return super().on_top(argument)
+
+
+def test_many():
+    """50,000 mails: the first rows come at once, the window answers meanwhile, memory is bounded."""
+    listed = [(f"u{i}", b"From: Somebody <s%d@example.test>\r\nSubject: number %d\r\n\r\n" % (i, i)) for i in range(MANY)]
+    with fake(kind=Halting, mails=listed) as (window, server):
+        window.open()
+        window.find(f"Delete: number {MANY - 1}", "check box")
+        window.write("Filter", f"number {MANY - 7}")
+        e2e.until(lambda: not window.look(f"Delete: number {MANY - 1}", "check box"), "the window answers while the list is loaded")
+        window.write("Filter", "")
+        server.gate.set()
+        e2e.until(lambda: window.can("Close mailbox"), "the list is complete", 90)
+        window.says(f"{MANY} mails")
+        with open(f"/proc/{window.process.pid}/status", encoding="utf-8") as status:
+            peak = int(next(line for line in status if line.startswith("VmHWM")).split()[1])
+        with open(f"/proc/{window.process.pid}/maps", encoding="utf-8") as maps:
+            sanitized = "libasan" in maps.read()
+        print(f"# memory for {MANY} mails: {peak // 1024} MB{' with a sanitizer' if sanitized else ''}", flush=True)
+        check(peak < (SANITIZED_MEMORY_MAX_KB if sanitized else MEMORY_MAX_KB), f"{peak} kB of memory")
+
+
+def main():
+    tests = [(f"desktop: {name[5:].replace('_', ' ')}", function) for name, function in globals().items() if name.startswith("test_")]
+    why = missing()
+    if why:
+        e2e.run([(name, lambda: skip(why)) for name, _ in tests])
+    if not os.environ.get(INSIDE):
+        os.environ[INSIDE] = "1"
+        sys.stdout.flush()
+        os.execvp("xvfb-run", ["xvfb-run", "-a", "-s", "-screen 0 1280x1024x24", "dbus-run-session", "--", PYTHON, __file__, *sys.argv[1:]])
+    wanted = sys.argv[1:]
+    try:
+        e2e.run([t for t in tests if not wanted or any(w in t[0].replace(" ", "_") for w in wanted)])
+    finally:
+        if client.Office.instance:
+            client.Office.instance.stop()
+            shutil.rmtree(client.Office.instance.directory, ignore_errors=True)
+        shutil.rmtree(client.PLACE, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
