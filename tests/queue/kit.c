@@ -348,8 +348,8 @@ enum verdict_kind recipient(struct scene *s, struct ipc_channel *smtpd, uint64_t
 
 void send_body(struct ipc_channel *smtpd, uint64_t request, struct str body)
 {
-	for (; body.length; body = str_from_index(body, 120000))
-		msg_mail_body_send(smtpd, request, &(struct msg_mail_body){ .content = str_first(body, 120000) }, -1);
+	for (; body.length; body = str_from_index(body, 116000))
+		msg_mail_body_send(smtpd, request, &(struct msg_mail_body){ .content = str_first(body, 116000) }, -1);
 }
 
 enum verdict_kind commit(struct scene *s, struct ipc_channel *smtpd, uint64_t request, uint64_t size,
