@@ -202,7 +202,7 @@ class World:
         text = self.alpha.ctl("trace", f"traced@{ALPHA}").stdout
         check(f"to={recipient}" in text and "smtpd" in text and "\n" in text, text)
         gone = self.alpha.ctl("trace", "nothing@like.this", check=False)
-        equal(gone.returncode, 3, "exit code for what the log does not know")
+        equal(gone.returncode, 3, f"exit code for what the log does not know: {gone.stdout}{gone.stderr}")
 
     def examined(self):
         """doctor asks as the resolver does: it sees that the zone is signed, and that DANE protects the host."""

@@ -162,7 +162,8 @@ static void keep_ends(struct trace *t)
 			if (ctl_log_line_parse(event->line, &line) && str_equal(line.event, STR("connection-ended")))
 				keep(t, *event);
 		}
-	qsort(t->events.items, t->events.count, sizeof *t->events.items, by_place);
+	if (t->events.count)
+		qsort(t->events.items, t->events.count, sizeof *t->events.items, by_place);
 }
 
 /* ---- what is shown ---- */

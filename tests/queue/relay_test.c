@@ -261,7 +261,6 @@ static void jobs_of_a_dead_relay_are_given_again(void **state)
 	struct scene s;
 	struct ipc_channel relay;
 	struct job first, second;
-	CLEANUP(buf_release) struct buf rows = BUF_WITH_LIMIT(100000);
 	(void)state;
 	scene_open(&s);
 	relay_up(&s, &relay, 100);

@@ -249,13 +249,11 @@ static int do_porters_work(const struct scene *s)
 	return setsockopt(s->tcp, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0 ? 0 : 23;
 }
 
-static int do_work_in_the_internet(const struct scene *s)
+static int do_relays_work(const struct scene *s)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(s->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct sockaddr_in any = { .sin_family = AF_INET };
-	bool ran = false;
-	pthread_t thread;
-	int pipes[2], error = do_everybodys_work(s);
+	int error = do_everybodys_work(s);
 	if (error)
 		return error;
 	int udp = socket(AF_INET, SOCK_DGRAM, 0), tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -263,6 +261,16 @@ static int do_work_in_the_internet(const struct scene *s)
 		return 40;
 	if (tcp < 0 || (connect(tcp, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS))
 		return 41;
+	return 0;
+}
+
+static int do_resolvers_work(const struct scene *s)
+{
+	bool ran = false;
+	pthread_t thread;
+	int pipes[2], error = do_relays_work(s);
+	if (error)
+		return error;
 	if (pipe2(pipes, O_CLOEXEC) != 0 || pthread_create(&thread, NULL, run_thread, &ran) != 0 || pthread_join(thread, NULL) != 0)
 		return 42;
 	return ran ? 0 : 43;
@@ -287,7 +295,7 @@ static void everybody_can_do_its_work(void **state)
 	static int (*const works[ROLE_COUNT])(const struct scene *s) = {
 		[ROLE_PORTER] = do_porters_work, [ROLE_SMTPD] = do_everybodys_work, [ROLE_AUTH] = do_file_work,
 		[ROLE_QUEUE] = do_file_work,     [ROLE_ZYGOTE] = do_zygotes_work,   [ROLE_MAILBOX] = do_file_work,
-		[ROLE_RESOLVER] = do_work_in_the_internet, [ROLE_RELAY] = do_work_in_the_internet,
+		[ROLE_RESOLVER] = do_resolvers_work, [ROLE_RELAY] = do_relays_work,
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(prisoners); i++)
