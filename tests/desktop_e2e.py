@@ -371,6 +371,11 @@ def test_closed_at_each_step():
         check(not server.marked and server.deleted is None, "nothing is deleted")
 
 
+def test_version():
+    said = subprocess.run([PROGRAM, "--version"], env=os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}, capture_output=True, text=True, check=True, timeout=60)
+    check(said.stdout.startswith("posthorn-desktop "), said.stdout)
+
+
 def test_silence_and_cancel():
     with fake({"LIST": client.silence}) as (window, server):
         window.open()

@@ -22,6 +22,7 @@ struct app {
 	struct checker *checker;
 	struct account_book *book;
 	struct desk *desk;
+	bool failed;                /* what is kept could not be opened */
 	char *desk_path;
 	char *copy_folder;          /* of kept copies of deleted mails */
 	ARRAY(struct account) accounts;

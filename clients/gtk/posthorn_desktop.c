@@ -181,6 +181,7 @@ static void start_up(GApplication *application, struct app *app)
 	if (open_data(app, &why))
 		return;
 	g_printerr("posthorn-desktop: %s\n", fail_text(why));
+	app->failed = true;
 	g_application_quit(application);
 }
 
@@ -233,8 +234,7 @@ int main(int argc, char **argv)
 	g_signal_connect(app.application, "startup", G_CALLBACK(start_up), &app);
 	g_signal_connect(app.application, "activate", G_CALLBACK(activate), &app);
 	int status = g_application_run(G_APPLICATION(app.application), argc, argv);
-	bool good = app.desk != NULL;
 	release(&app);
 	g_object_unref(app.application);
-	return good ? status : 1;
+	return app.failed ? 1 : status;
 }
