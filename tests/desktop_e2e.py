@@ -438,7 +438,8 @@ def main():
     if not os.environ.get(INSIDE):
         os.environ[INSIDE] = "1"
         sys.stdout.flush()
-        os.execvp("xvfb-run", ["xvfb-run", "-a", "-s", "-screen 0 1280x1024x24", "dbus-run-session", "--", PYTHON, __file__, *sys.argv[1:]])
+        # without -noreset the server begins anew when the bus of accessibility was its only client, and refuses windows meanwhile
+        os.execvp("xvfb-run", ["xvfb-run", "-a", "-s", "-screen 0 1280x1024x24 -noreset", "dbus-run-session", "--", PYTHON, __file__, *sys.argv[1:]])
     wanted = sys.argv[1:]
     try:
         e2e.run([t for t in tests if not wanted or any(w in t[0].replace(" ", "_") for w in wanted)])

@@ -38,8 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str header = str_first(mail, end + 2);
 	struct str body = str_from_index(mail, end + 4);
 	verify(a, header, body, &source, &outcomes);
-	/* what stands before these makes something else of them */
-	bool is_own_field = !str_starts(header, STR("From ")) && !str_starts(header, STR(">From ")) && !strchr(" \t", header.length ? header.data[0] : 'x');
+	/* what stands before these makes something else of them; so it does of lines that only CR ends, where there is no LF */
+	bool is_own_field = str_ends_nocase(header, STR("\r\n")) && !str_starts(header, STR("From ")) && !str_starts(header, STR(">From ")) && !strchr(" \t", header.length ? header.data[0] : 'x');
 	if (!is_own_field) {
 		dns_zone_free(zone);
 		return 0;

@@ -77,6 +77,12 @@ void search_text_fold(struct buf *out, struct str utf8, bool ascii_only, bool *b
 		charset_fold_text(out, utf8, blank);
 }
 
+static void add_decoded(struct writer *w, struct str text)
+{
+	encoded_word_decode(&w->piece, text);
+	add_piece(w);
+}
+
 static bool has_addresses(enum header_name id)
 {
 	return id == HEADER_FROM || id == HEADER_TO || id == HEADER_CC || id == HEADER_BCC || id == HEADER_SENDER ||
@@ -96,20 +102,18 @@ static void add_plain_addresses(struct writer *w, struct str value)
 	for (const struct address *a = list.first; a && goes_on(w); a = a->next) {
 		if (!address_is_mailbox(a) || !a->host.length)
 			continue;
-		add_folded(w, a->mailbox);
+		add_decoded(w, a->mailbox);
 		add_folded(w, STR("@"));
-		add_folded(w, a->host);
+		add_decoded(w, a->host);
 		add_break(w);
 	}
 }
 
 static void add_field(struct writer *w, const struct header_field *field)
 {
-	encoded_word_decode(&w->piece, field->name);
-	add_piece(w);
+	add_decoded(w, field->name);
 	add_folded(w, STR(": "));
-	encoded_word_decode(&w->piece, field->value);
-	add_piece(w);
+	add_decoded(w, field->value);
 	add_break(w);
 	if (has_addresses(field->id))
 		add_plain_addresses(w, field->value);
