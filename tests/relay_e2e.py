@@ -2,6 +2,7 @@
 """Mail to other hosts through the whole system: a user submits, queue schedules, relay brings it to servers that do as they are told."""
 import json
 import re
+import threading
 import time
 
 import dns_server
@@ -120,14 +121,17 @@ class Tests:
         """queue is killed while relay delivers: relay tells the next queue, and nothing is sent twice."""
         server = self.servers["good"]
 
-        def slowly(session, line):
-            time.sleep(1)
+        killed = threading.Event()
+
+        def when_killed(session, line):
+            check(killed.wait(e2e.TIMEOUT), "queue is killed")
             return "250 2.0.0 taken"
-        server.actions["END"] = slowly
+        server.actions["END"] = when_killed
         self.submit(["x@good.test"], mail("orphan"))
         until(lambda: server.sessions and any("BDAT" in line for line in server.sessions[-1].lines[-1:]), "the content")
         for pid in self.instance.pids("queue"):
             e2e.kill(pid)
+        killed.set()
         self.wait_for(server, "orphan")
         server.actions.clear()
         self.submit(["x@good.test"], mail("after"))
