@@ -115,7 +115,6 @@ static const struct ipc_permit permits[] = {
 static void tell_usage(void *owner)
 {
 	struct account *a = owner;
-	a->usage_due = false;
 	atomic_store(&a->usage_noted, false);
 	delivery_tell_usage(a);
 }
@@ -130,9 +129,8 @@ static void on_session_ended(void *owner, uint32_t events)
 	session_forget_over(a);
 	if (!atomic_load(&a->usage_noted))
 		delivery_tell_usage(a);
-	else if (!a->usage_due)
+	else if (!a->usage_timer.place)
 		loop_start_timer(a->daemon.loop, &a->usage_timer, USAGE_AFTER_MS, tell_usage, a);
-	a->usage_due = atomic_load(&a->usage_noted);
 	if (session_count(a) == 0 && !a->waiting)
 		delivery_unwatch(a);
 	if (atomic_exchange(&a->rest, false))

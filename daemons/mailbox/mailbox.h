@@ -51,7 +51,6 @@ struct account {
 	int session_ended;           /* eventfd: a session's thread ended, or has something to say */
 	struct watch session_ended_watch;
 	atomic_bool usage_noted;     /* a session changed what is used or allowed; queue will hear */
-	bool usage_due;              /* usage_timer runs */
 	struct timer usage_timer;
 	struct store_usage usage_told;
 	atomic_bool restart;         /* a session wants the process to end and the next one to begin */
