@@ -5,6 +5,7 @@
 #include "date.h"
 #include "dmarc_report.h"
 #include "dns_link.h"
+#include "gzip.h"
 #include "log.h"
 #include "mem.h"
 #include "submit.h"
@@ -12,10 +13,8 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <zlib.h>
 
-enum { REPORT_ARENA_MAX = 512 << 20, XML_MAX = 32 << 20, PACKED_MAX = 700000, RETRY_DNS = 3600, RETRY_MAIL = 600, GZIP_WINDOW = 15 + 16,
-       GZIP_MEMORY = 8 };
+enum { REPORT_ARENA_MAX = 512 << 20, XML_MAX = 32 << 20, PACKED_MAX = 700000, RETRY_DNS = 3600, RETRY_MAIL = 600 };
 
 struct counted {
 	struct str row;
@@ -52,20 +51,6 @@ static void write_xml(const struct aggregate_report *r, size_t row_count, struct
 	dmarc_report_end(xml);
 }
 
-static bool pack(struct str text, struct buf *out)
-{
-	z_stream stream = { .next_in = (unsigned char *)(uintptr_t)text.data, .avail_in = (unsigned)text.length };
-	must(deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, GZIP_MEMORY, Z_DEFAULT_STRATEGY) == Z_OK);
-	char *room = buf_reserve(out, PACKED_MAX);
-	stream.next_out = (unsigned char *)room;
-	stream.avail_out = PACKED_MAX;
-	int code = room ? deflate(&stream, Z_FINISH) : Z_BUF_ERROR;
-	if (code == Z_STREAM_END)
-		buf_claim(out, PACKED_MAX - stream.avail_out);
-	deflateEnd(&stream);
-	return code == Z_STREAM_END;
-}
-
 /* Rows that would make it too long for a mail are left out: half of them, until it fits. */
 static void make(struct aggregate_report *r)
 {
@@ -75,7 +60,7 @@ static void make(struct aggregate_report *r)
 			r->facts.error = STR("The report was too long: rows were left out");
 		write_xml(r, rows, &xml);
 		buf_clear(&r->packed);
-		if (!xml.overflowed && pack(buf_str(&xml), &r->packed))
+		if (!xml.overflowed && gzip_pack(&r->packed, buf_str(&xml), PACKED_MAX))
 			return;
 	}
 	r->address_count = 0;

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "date.h"
 #include "file.h"
+#include "gzip.h"
 #include "log.h"
 #include "mem.h"
 #include "state.h"
@@ -13,11 +14,10 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <zlib.h>
 
 enum { DAY = 86400, KEEP_DAYS = 2, SPREAD = 14400, RETRY_SECONDS = 3600, LOOK_SECONDS = 60, POST_SECONDS_MAX = 120 };
 enum { DOMAINS_MAX = 2000, ROWS_MAX = 20000, ROW_OCTETS_MAX = 6000, OCTETS_MAX = 16 << 20, DOMAIN_ROWS_MAX = 500 };
-enum { REPORT_ARENA_MAX = 64 << 20, JSON_MAX = 8 << 20, PACKED_MAX = 700000, GZIP_WINDOW = 15 + 16, GZIP_MEMORY = 8 };
+enum { REPORT_ARENA_MAX = 64 << 20, JSON_MAX = 8 << 20, PACKED_MAX = 700000 };
 
 static const char kind[] = "tls-report";
 
@@ -314,21 +314,6 @@ static void try_next(struct tls_report *r)
 
 /* ---- making ---- */
 
-static bool pack(struct str text, struct buf *out)
-{
-	z_stream stream = { .next_in = (unsigned char *)(uintptr_t)text.data, .avail_in = (unsigned)text.length };
-	char *room = buf_reserve(out, PACKED_MAX);
-	must(room && deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, GZIP_MEMORY,
-	                          Z_DEFAULT_STRATEGY) == Z_OK);
-	stream.next_out = (unsigned char *)room;
-	stream.avail_out = PACKED_MAX;
-	bool whole = deflate(&stream, Z_FINISH) == Z_STREAM_END;
-	if (whole)
-		buf_claim(out, PACKED_MAX - stream.avail_out);
-	deflateEnd(&stream);
-	return whole;
-}
-
 /* When a domain changed who wants the report, any of them will do. */
 static void copy_rows(struct tls_report *r)
 {
@@ -371,7 +356,7 @@ static void begin(struct queue *q, struct counted_domain *d)
 	copy_rows(r);
 	state_facts(r);
 	tlsrpt_write(&json, &r->facts);
-	if (json.overflowed || !pack(buf_str(&json), &r->packed))
+	if (json.overflowed || !gzip_pack(&r->packed, buf_str(&json), PACKED_MAX))
 		end(r, false);
 	else
 		try_next(r);
