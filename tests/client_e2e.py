@@ -72,10 +72,10 @@ def posthorn(*words, text=b"", environment=None):
 
 
 class Fake:
-    """A server on a port of its own. Each connection is served by `serve` in a thread of its own."""
+    """A server on a port, of its own where none is given. Each connection is served by `serve` in a thread of its own."""
 
-    def __init__(self, context=None, implicit=False):
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, context=None, implicit=False, port=0):
+        self.listener = socket.create_server(("127.0.0.1", port))
         self.port = self.listener.getsockname()[1]
         self.context = context
         self.implicit = implicit

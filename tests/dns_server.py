@@ -12,7 +12,7 @@ import struct
 import sys
 import threading
 
-TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "TLSA": 52}
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33, "TLSA": 52}
 FAILED, NO_NAME, UDP_MAX = 2, 3, 1232
 
 
@@ -27,6 +27,9 @@ def rdata(kind, text):
     if kind == "MX":
         preference, host = text.split()
         return struct.pack(">H", int(preference)) + wire_name(host)
+    if kind == "SRV":
+        priority, weight, port, host = text.split()
+        return struct.pack(">HHH", int(priority), int(weight), int(port)) + wire_name(host)
     if kind == "TXT":
         strings = [s.encode("utf-8", "surrogateescape") for s in re.findall(r'"([^"]*)"', text)]
         pieces = [s[i:i + 255] for s in strings for i in range(0, max(len(s), 1), 255)]

@@ -27,39 +27,39 @@ static const char *const verbs[VERB_COUNT] = {
 static const struct {
 	const char *sentence, *rfc;
 } completed[VERB_COUNT] = {
-	[VERB_LOGIN] = { "You are logged in.", "RFC 9051 §6.2.3" },
-	[VERB_AUTHENTICATE] = { "The SASL exchange succeeded: you are logged in.", "RFC 9051 §6.2.2" },
-	[VERB_STARTTLS] = { "The server is ready: the TLS handshake comes next.", "RFC 9051 §6.2.1" },
-	[VERB_SELECT] = { "The mailbox is open; its messages can be read and changed.", "RFC 9051 §6.3.2" },
-	[VERB_EXAMINE] = { "The mailbox is open for reading only.", "RFC 9051 §6.3.3" },
-	[VERB_CLOSE] = { "The mailbox is closed, and what was marked \\Deleted is removed.", "RFC 9051 §6.4.1" },
-	[VERB_UNSELECT] = { "The mailbox is closed, and nothing is removed.", "RFC 9051 §6.4.2" },
-	[VERB_LOGOUT] = { "The session ends.", "RFC 9051 §6.1.3" },
-	[VERB_IDLE] = { "The server has stopped telling news by itself.", "RFC 9051 §6.3.13" },
+	[VERB_LOGIN] = { N_("You are logged in."), "RFC 9051 §6.2.3" },
+	[VERB_AUTHENTICATE] = { N_("The SASL exchange succeeded: you are logged in."), "RFC 9051 §6.2.2" },
+	[VERB_STARTTLS] = { N_("The server is ready: the TLS handshake comes next."), "RFC 9051 §6.2.1" },
+	[VERB_SELECT] = { N_("The mailbox is open; its messages can be read and changed."), "RFC 9051 §6.3.2" },
+	[VERB_EXAMINE] = { N_("The mailbox is open for reading only."), "RFC 9051 §6.3.3" },
+	[VERB_CLOSE] = { N_("The mailbox is closed, and what was marked \\Deleted is removed."), "RFC 9051 §6.4.1" },
+	[VERB_UNSELECT] = { N_("The mailbox is closed, and nothing is removed."), "RFC 9051 §6.4.2" },
+	[VERB_LOGOUT] = { N_("The session ends."), "RFC 9051 §6.1.3" },
+	[VERB_IDLE] = { N_("The server has stopped telling news by itself."), "RFC 9051 §6.3.13" },
 };
 
 static const struct exerciser_word untagged[] = {
-	{ "OK", "A word from the server that answers no command.", "RFC 9051 §7.1.1" },
-	{ "NO", "A warning: something did not work, though no command failed.", "RFC 9051 §7.1.2" },
-	{ "BAD", "The server did not understand something.", "RFC 9051 §7.1.3" },
-	{ "PREAUTH", "You are logged in from the start, so TLS can't begin any more: distrust it if you wanted TLS.",
+	{ "OK", N_("A word from the server that answers no command."), "RFC 9051 §7.1.1" },
+	{ "NO", N_("A warning: something did not work, though no command failed."), "RFC 9051 §7.1.2" },
+	{ "BAD", N_("The server did not understand something."), "RFC 9051 §7.1.3" },
+	{ "PREAUTH", N_("You are logged in from the start, so TLS can't begin any more: distrust it if you wanted TLS."),
 	  "RFC 9051 §7.1.4" },
-	{ "BYE", "The server is about to close the connection.", "RFC 9051 §7.1.5" },
-	{ "CAPABILITY", "What the server can do.", "RFC 9051 §7.2.2" },
-	{ "ENABLED", "These extensions are switched on.", "RFC 9051 §7.2.1" },
-	{ "LIST", "A mailbox, with its attributes and its hierarchy delimiter.", "RFC 9051 §7.3.1" },
-	{ "NAMESPACE", "Where personal, other users' and shared mailboxes are.", "RFC 9051 §7.3.2" },
-	{ "STATUS", "Numbers about a mailbox.", "RFC 9051 §7.3.4" },
-	{ "ESEARCH", "The result of a search.", "RFC 9051 §7.3.5" },
-	{ "SEARCH", "The result of a search.", "RFC 3501 §7.2.5" },
-	{ "FLAGS", "The flags that messages here may have.", "RFC 9051 §7.3.6" },
+	{ "BYE", N_("The server is about to close the connection."), "RFC 9051 §7.1.5" },
+	{ "CAPABILITY", N_("What the server can do."), "RFC 9051 §7.2.2" },
+	{ "ENABLED", N_("These extensions are switched on."), "RFC 9051 §7.2.1" },
+	{ "LIST", N_("A mailbox, with its attributes and its hierarchy delimiter."), "RFC 9051 §7.3.1" },
+	{ "NAMESPACE", N_("Where personal, other users' and shared mailboxes are."), "RFC 9051 §7.3.2" },
+	{ "STATUS", N_("Numbers about a mailbox."), "RFC 9051 §7.3.4" },
+	{ "ESEARCH", N_("The result of a search."), "RFC 9051 §7.3.5" },
+	{ "SEARCH", N_("The result of a search."), "RFC 3501 §7.2.5" },
+	{ "FLAGS", N_("The flags that messages here may have."), "RFC 9051 §7.3.6" },
 };
 
 static const struct exerciser_word numbered[] = {
-	{ "EXISTS", "So many messages are in the mailbox.", "RFC 9051 §7.4.1" },
-	{ "RECENT", "So many messages are new to the server's clients.", "RFC 3501 §7.3.2" },
-	{ "EXPUNGE", "This message is gone, and the numbers of all behind it go down by one.", "RFC 9051 §7.5.1" },
-	{ "FETCH", "Data of this message.", "RFC 9051 §7.5.2" },
+	{ "EXISTS", N_("So many messages are in the mailbox."), "RFC 9051 §7.4.1" },
+	{ "RECENT", N_("So many messages are new to the server's clients."), "RFC 3501 §7.3.2" },
+	{ "EXPUNGE", N_("This message is gone, and the numbers of all behind it go down by one."), "RFC 9051 §7.5.1" },
+	{ "FETCH", N_("Data of this message."), "RFC 9051 §7.5.2" },
 };
 
 /* ---- the client's lines ---- */
@@ -158,7 +158,7 @@ static void greeting(struct exerciser *x, struct str rest, struct exerciser_note
 {
 	exerciser_remove(x, 0);
 	if (str_starts_nocase(rest, STR("OK")))
-		exerciser_explain(note, "The server greets: the NOT AUTHENTICATED state begins.", "RFC 9051 §7.1.1");
+		exerciser_explain(note, N_("The server greets: the NOT AUTHENTICATED state begins."), "RFC 9051 §7.1.1");
 	else
 		exerciser_explain_word(note, untagged, COUNT_OF(untagged), rest);
 	if (str_starts_nocase(rest, STR("PREAUTH")))
@@ -213,15 +213,15 @@ static void tagged_line(struct exerciser *x, size_t i, struct str rest, struct e
 	x->literal_asked = x->content_left = 0;
 	if (str_starts_nocase(rest, STR("OK"))) {
 		move_on(x, verb, note);
-		exerciser_explain(note, verb >= 0 ? completed[verb].sentence : "The command is done.",
+		exerciser_explain(note, verb >= 0 ? completed[verb].sentence : N_("The command is done."),
 		                  verb >= 0 ? completed[verb].rfc : "RFC 9051 §7.1.1");
 	} else if (str_starts_nocase(rest, STR("NO"))) {
 		/* RFC 9051 §6.3.2: a SELECT that fails closes the mailbox that was open. */
 		if (x->state == SELECTED && (verb == VERB_SELECT || verb == VERB_EXAMINE))
 			x->state = AUTHENTICATED;
-		exerciser_explain(note, "The command is understood, but can't be done.", "RFC 9051 §7.1.2");
+		exerciser_explain(note, N_("The command is understood, but can't be done."), "RFC 9051 §7.1.2");
 	} else {
-		exerciser_explain(note, "The command is not understood, or not allowed in this state.", "RFC 9051 §7.1.3");
+		exerciser_explain(note, N_("The command is not understood, or not allowed in this state."), "RFC 9051 §7.1.3");
 	}
 }
 
@@ -230,7 +230,7 @@ static void continuation(struct exerciser *x, struct exerciser_note *note)
 	x->client_turn = true;
 	x->content_left = x->literal_asked;
 	x->literal_asked = 0;
-	exerciser_explain(note, "The server waits for the rest of the command.", "RFC 9051 §7.6");
+	exerciser_explain(note, N_("The server waits for the rest of the command."), "RFC 9051 §7.6");
 }
 
 static void server_line(struct exerciser *x, struct str text, uint64_t octets, struct exerciser_note *note)
@@ -256,7 +256,7 @@ static void server_line(struct exerciser *x, struct str text, uint64_t octets, s
 			tagged_line(x, i, rest, note);
 			return;
 		}
-	exerciser_explain(note, "This is no answer to any command that was sent.", "RFC 9051 §2.2.2");
+	exerciser_explain(note, N_("This is no answer to any command that was sent."), "RFC 9051 §2.2.2");
 }
 
 /* RFC 9051 §6.2.1. */

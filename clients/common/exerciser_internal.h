@@ -8,6 +8,9 @@
 
 enum { EXERCISER_PENDING_MAX = 64, EXERCISER_TAG_MAX = 32, EXERCISER_UNKNOWN = -1, EXERCISER_GREETING = -2 };
 
+/* For xgettext: sentences are translated by whoever shows them. */
+#define N_(text) text
+
 /* A command whose answer is not complete. */
 struct exerciser_pending {
 	int verb;                            /* of the protocol, or one of the above */

@@ -17,6 +17,7 @@ struct checker;
 struct app {
 	AdwApplication *application;
 	GtkWindow *window;
+	AdwViewStack *pages;
 	struct mailbox_page *mailbox;
 	struct exerciser_page *exerciser;
 	struct checker *checker;

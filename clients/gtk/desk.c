@@ -265,6 +265,59 @@ bool desk_log_end(struct desk *d, const char *mailbox, enum desk_fate fate, stru
 	return step_once(d, statement, fail);
 }
 
+struct outcome {
+	int64_t id;
+	enum desk_fate fate;
+};
+
+struct outcomes {
+	ARRAY(struct outcome) list;
+};
+
+static bool look_for_deletions(struct desk *d, const char *mailbox, const struct map *there, struct outcomes *outcomes,
+                               struct desk_outcome *outcome, struct fail **fail)
+{
+	CLEANUP(finalize) sqlite3_stmt *statement =
+		prepare(d, "SELECT id, uid, fate FROM deletion WHERE mailbox=?1 AND fate<?2 AND uid<>''", fail);
+	int code;
+	if (!statement)
+		return false;
+	bind_text(statement, 1, str_of(mailbox));
+	sqlite3_bind_int(statement, 2, DESK_GONE);
+	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+		bool stays = map_get(there, str_of(text_column(statement, 1))) != NULL;
+		*array_add(&outcomes->list) =
+			(struct outcome){ sqlite3_column_int64(statement, 0), stays ? DESK_STILL_THERE : DESK_GONE };
+		outcome->still_there += stays;
+		outcome->gone += !stays && sqlite3_column_int(statement, 2) != DESK_DELETED;
+	}
+	return code == SQLITE_DONE || failed(d, fail);
+}
+
+static bool note_outcomes(struct desk *d, const struct outcomes *outcomes, struct fail **fail)
+{
+	CLEANUP(finalize) sqlite3_stmt *statement = prepare(d, "UPDATE deletion SET fate=? WHERE id=?", fail);
+	bool good = statement != NULL;
+	for (size_t i = 0; good && i < outcomes->list.count; i++) {
+		sqlite3_bind_int(statement, 1, (int)outcomes->list.items[i].fate);
+		sqlite3_bind_int64(statement, 2, outcomes->list.items[i].id);
+		good = step_once(d, statement, fail);
+	}
+	return good;
+}
+
+bool desk_log_check(struct desk *d, const char *mailbox, const struct map *there, struct desk_outcome *outcome,
+                    struct fail **fail)
+{
+	struct outcomes outcomes = {};
+	*outcome = (struct desk_outcome){};
+	bool good = run(d, "BEGIN IMMEDIATE", fail) &&
+	            end_transaction(d, look_for_deletions(d, mailbox, there, &outcomes, outcome, fail) &&
+	                                   note_outcomes(d, &outcomes, fail), fail);
+	array_release(&outcomes.list);
+	return good;
+}
+
 bool desk_log_each(struct desk *d, void (*visit)(void *context, const struct desk_deletion *deletion), void *context,
                    struct fail **fail)
 {

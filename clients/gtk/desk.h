@@ -38,8 +38,8 @@ bool desk_save_rules(struct desk *d, const struct desk_rules *rules, struct fail
 bool desk_load_seen(struct desk *d, const char *mailbox, struct map *seen, struct fail **fail);
 bool desk_save_seen(struct desk *d, const char *mailbox, const struct map *seen, struct fail **fail);
 
-/* A mail whose deletion was asked for. */
-enum desk_fate { DESK_PENDING, DESK_DELETED, DESK_UNKNOWN };
+/* A mail whose deletion was asked for. The next visit shows whether it is gone. */
+enum desk_fate { DESK_PENDING, DESK_DELETED, DESK_UNKNOWN, DESK_GONE, DESK_STILL_THERE };
 
 struct desk_deletion {
 	int64_t id;
@@ -54,6 +54,16 @@ struct desk_deletion {
  * DESK_PENDING says that nothing was deleted: the notes go. */
 bool desk_log_begin(struct desk *d, const struct desk_deletion *deletions, size_t count, struct fail **fail);
 bool desk_log_end(struct desk *d, const char *mailbox, enum desk_fate fate, struct fail **fail);
+
+/* What a look at the mailbox says about deletions whose outcome nobody has seen yet. */
+struct desk_outcome {
+	size_t gone;        /* of those whose fate was not known */
+	size_t still_there; /* of all */
+};
+
+/* there: the unique ids of the mailbox, as keys. Each deletion is looked at once. */
+bool desk_log_check(struct desk *d, const char *mailbox, const struct map *there, struct desk_outcome *outcome,
+                    struct fail **fail);
 
 /* The newest first. Views live during the call. */
 bool desk_log_each(struct desk *d, void (*visit)(void *context, const struct desk_deletion *deletion), void *context,

@@ -124,6 +124,32 @@ static void test_log(void **state UNUSED)
 	assert_int_not_equal(access(copy, F_OK), 0);
 }
 
+static void test_outcome(void **state UNUSED)
+{
+	static char there;
+	CLEANUP(desk_cleanup) struct desk *d = open_desk();
+	struct desk_deletion notes[] = { { .mailbox = "box", .uid = "gone" }, { .mailbox = "box", .uid = "stays" } };
+	struct desk_outcome outcome;
+	struct map *now = map_new();
+	for (size_t i = 0; i < COUNT_OF(notes); i++)
+		notes[i].from = notes[i].subject = notes[i].copy = "";
+	map_set(now, STR("stays"), &there);
+	assert_true(desk_log_begin(d, notes, COUNT_OF(notes), NULL) && desk_log_end(d, "box", DESK_DELETED, NULL));
+	assert_true(desk_log_check(d, "another", now, &outcome, NULL));
+	assert_true(outcome.gone == 0 && outcome.still_there == 0);
+	expect_log(d, 2, DESK_DELETED);
+	assert_true(desk_log_check(d, "box", now, &outcome, NULL));
+	assert_true(outcome.gone == 0 && outcome.still_there == 1);
+	expect_log(d, 2, DESK_STILL_THERE);
+	assert_true(desk_log_begin(d, notes, COUNT_OF(notes), NULL) && desk_log_end(d, "box", DESK_UNKNOWN, NULL));
+	assert_true(desk_log_check(d, "box", now, &outcome, NULL));
+	assert_true(outcome.gone == 1 && outcome.still_there == 1);
+	assert_true(desk_log_check(d, "box", now, &outcome, NULL));
+	assert_true(outcome.gone == 0 && outcome.still_there == 0);
+	map_free(now);
+	assert_true(desk_log_purge(d, 151 * DAY, NULL));
+}
+
 static void test_damaged(void **state UNUSED)
 {
 	char other[sizeof path + 2];
@@ -156,7 +182,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_settings), cmocka_unit_test(test_rules),   cmocka_unit_test(test_seen),
-		cmocka_unit_test(test_log),      cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_log),      cmocka_unit_test(test_outcome),  cmocka_unit_test(test_damaged),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

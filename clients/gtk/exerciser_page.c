@@ -18,6 +18,8 @@ struct exerciser_page {
 	unsigned tag;
 };
 
+static const char *const argument_words[EXERCISER_ARGUMENTS_MAX] = { N_("First argument"), N_("Second argument") };
+
 static enum server_protocol chosen_protocol(struct exerciser_page *p)
 {
 	return (enum server_protocol)gtk_drop_down_get_selected(GTK_DROP_DOWN(p->protocol));
@@ -65,7 +67,7 @@ static void take_report(void *context, const struct dialogue_report *report)
 	switch (report->event) {
 	case DIALOGUE_SENT: transcript_add_line(p->transcript, true, report->when_us, report->text); break;
 	case DIALOGUE_RECEIVED: transcript_add_line(p->transcript, false, report->when_us, report->text); break;
-	case DIALOGUE_EXPLAINED: transcript_add_remark(p->transcript, report->text, report->rfc); break;
+	case DIALOGUE_EXPLAINED: transcript_add_remark(p->transcript, _(report->text), report->rfc); break;
 	case DIALOGUE_PROTECTED: transcript_add_remark(p->transcript, report->text, NULL); break;
 	case DIALOGUE_STATE:
 		p->state_name = find_state(p, report->text);
@@ -307,9 +309,9 @@ static GtkWidget *make_connection_row(struct exerciser_page *p)
 static GtkWidget *make_argument_row(struct exerciser_page *p)
 {
 	GtkWidget *row = tool_row();
-	p->arguments[0] = name_it(gtk_entry_new(), _("First argument"));
-	p->arguments[1] = name_it(gtk_entry_new(), _("Second argument"));
 	for (size_t i = 0; i < EXERCISER_ARGUMENTS_MAX; i++) {
+		p->arguments[i] = name_it(gtk_entry_new(), _(argument_words[i]));
+		gtk_entry_set_placeholder_text(GTK_ENTRY(p->arguments[i]), _(argument_words[i]));
 		gtk_widget_set_hexpand(p->arguments[i], TRUE);
 		gtk_box_append(GTK_BOX(row), p->arguments[i]);
 	}
@@ -344,6 +346,8 @@ static GtkWidget *make_transcript_row(struct exerciser_page *p)
 	add_tool(row, gtk_button_new_with_label(_("Save transcript")), "clicked", G_CALLBACK(save_clicked), p);
 	add_tool(row, gtk_button_new_with_label(_("Replay transcript")), "clicked", G_CALLBACK(replay_clicked), p);
 	p->password = name_it(gtk_entry_new(), _("Password that a replay puts in the place of ***"));
+	gtk_entry_set_placeholder_text(GTK_ENTRY(p->password), _("Password for ***"));
+	gtk_widget_set_hexpand(p->password, TRUE);
 	gtk_entry_set_visibility(GTK_ENTRY(p->password), FALSE);
 	gtk_entry_set_input_purpose(GTK_ENTRY(p->password), GTK_INPUT_PURPOSE_PASSWORD);
 	gtk_box_append(GTK_BOX(row), p->password);

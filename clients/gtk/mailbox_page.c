@@ -1,5 +1,6 @@
 #include "mailbox_page.h"
 
+#include "account_form.h"
 #include "mail_list.h"
 #include "mem.h"
 #include "password.h"
@@ -7,7 +8,7 @@
 
 #include <glib/gi18n.h>
 
-enum { TEXT_MAX = 4096 };
+enum { LIST_HEIGHT = 320, FOOT_HEIGHT = 46 };
 
 /* A mailbox that is open, or about to be. */
 struct visit {
@@ -21,7 +22,7 @@ struct visit {
 
 struct mailbox_page {
 	struct app *app;
-	GtkWidget *widget, *chooser, *info, *message, *status, *progress, *search;
+	GtkWidget *widget, *chooser, *info, *message, *status, *progress, *cancel, *search, *mails, *empty, *add;
 	struct mail_list *list;
 	struct preview_pane *preview;
 	GSimpleActionGroup *actions;
@@ -78,6 +79,24 @@ static void show_progress(struct mailbox_page *p)
 	gtk_progress_bar_set_fraction(GTK_PROGRESS_BAR(p->progress), total ? (double)done / (double)total : 0);
 }
 
+/* In the place of a list that has no mails. */
+static void show_emptiness(struct mailbox_page *p, bool has_accounts, bool is_open, bool ready)
+{
+	const char *title = _("The mailbox is not open"), *text = _("Open it to see what is there; nothing is downloaded yet.");
+	if (!has_accounts) {
+		title = _("No account");
+		text = _("There is no account yet: add one in the settings.");
+	} else if (is_open) {
+		title = ready ? _("No mails") : _("The mailbox is being opened");
+		text = "";
+	}
+	adw_status_page_set_title(ADW_STATUS_PAGE(p->empty), title);
+	adw_status_page_set_description(ADW_STATUS_PAGE(p->empty), text);
+	gtk_widget_set_visible(p->add, !has_accounts);
+	gtk_widget_set_visible(p->empty, mail_list_count(p->list) == 0);
+	gtk_widget_set_visible(p->mails, mail_list_count(p->list) > 0);
+}
+
 static void refresh(struct mailbox_page *p)
 {
 	bool is_open = p->visits->len > 0, ready = are_ready(p), has_accounts = p->app->accounts.count > 0;
@@ -88,6 +107,8 @@ static void refresh(struct mailbox_page *p)
 	enable(p, "cancel", is_open && !ready);
 	gtk_widget_set_sensitive(p->chooser, !is_open && has_accounts);
 	gtk_widget_set_visible(p->progress, is_open && !ready);
+	gtk_widget_set_visible(p->cancel, is_open && !ready);
+	show_emptiness(p, has_accounts, is_open, ready);
 	show_progress(p);
 	show_status(p);
 }
@@ -198,6 +219,19 @@ static void on_downloaded(struct mailbox_page *p, struct visit *visit, const str
 	refresh(p);
 }
 
+static void on_outcome(struct mailbox_page *p, struct visit *visit, const struct desk_outcome *outcome)
+{
+	g_autofree char *there = g_strdup_printf(
+		ngettext("%zu mail that was to be deleted last time is still on the server.",
+	             "%zu mails that were to be deleted last time are still on the server.", outcome->still_there),
+		outcome->still_there);
+	g_autofree char *gone = g_strdup_printf(
+		ngettext("%zu mail was deleted last time.", "%zu mails were deleted last time.", outcome->gone), outcome->gone);
+	g_autofree char *text = g_strdup_printf("%s: %s %s", visit->account, outcome->still_there ? there : "",
+	                                        outcome->gone ? gone : "");
+	say(p, outcome->still_there ? GTK_MESSAGE_WARNING : GTK_MESSAGE_INFO, text);
+}
+
 static void on_ready(struct mailbox_page *p, struct visit *visit)
 {
 	visit->is_ready = true;
@@ -226,6 +260,7 @@ static void take_report(void *context, const struct session_report *report)
 		on_progress(p, visit, report);
 		break;
 	case SESSION_READY: on_ready(p, visit); break;
+	case SESSION_OUTCOME: on_outcome(p, visit, &report->outcome); break;
 	case SESSION_PROGRESS: on_progress(p, visit, report); break;
 	case SESSION_WARNING: say(p, GTK_MESSAGE_WARNING, report->text); break;
 	case SESSION_PREVIEW: preview_pane_show_body(p->preview, report->session, report->index, report->text); break;
@@ -353,6 +388,11 @@ static void search_changed(GtkSearchEntry *entry, struct mailbox_page *p)
 	mail_list_filter(p->list, gtk_editable_get_text(GTK_EDITABLE(entry)));
 }
 
+static void search_done(GtkSearchEntry *entry UNUSED, struct mailbox_page *p)
+{
+	gtk_widget_grab_focus(mail_list_widget(p->list));
+}
+
 static GtkWidget *make_button(const char *label, const char *action, const char *tip)
 {
 	GtkWidget *button = gtk_button_new_with_label(label);
@@ -367,7 +407,9 @@ static GtkWidget *make_tools(struct mailbox_page *p)
 	p->chooser = gtk_drop_down_new(NULL, NULL);
 	gtk_accessible_update_property(GTK_ACCESSIBLE(p->chooser), GTK_ACCESSIBLE_PROPERTY_LABEL, _("Account"), -1);
 	gtk_box_append(GTK_BOX(box), p->chooser);
-	gtk_box_append(GTK_BOX(box), make_button(_("Open mailbox"), "mailbox.open", _("Lists what is on the server")));
+	GtkWidget *open = make_button(_("Open mailbox"), "mailbox.open", _("Lists what is on the server"));
+	gtk_widget_add_css_class(open, "suggested-action");
+	gtk_box_append(GTK_BOX(box), open);
 	gtk_box_append(GTK_BOX(box),
 	               make_button(_("Download mail"), "mailbox.download", _("Saves the mails that are not ticked")));
 	gtk_box_append(GTK_BOX(box),
@@ -378,6 +420,7 @@ static GtkWidget *make_tools(struct mailbox_page *p)
 	gtk_accessible_update_property(GTK_ACCESSIBLE(p->search), GTK_ACCESSIBLE_PROPERTY_LABEL, _("Filter"), -1);
 	g_object_set(p->search, "placeholder-text", _("Filter"), NULL);
 	g_signal_connect(p->search, "search-changed", G_CALLBACK(search_changed), p);
+	g_signal_connect(p->search, "activate", G_CALLBACK(search_done), p);
 	gtk_box_append(GTK_BOX(box), p->search);
 	gtk_widget_add_css_class(box, "toolbar");
 	return box;
@@ -413,11 +456,41 @@ static GtkWidget *make_foot(struct mailbox_page *p)
 	gtk_widget_set_valign(p->progress, GTK_ALIGN_CENTER);
 	gtk_box_append(GTK_BOX(box), p->status);
 	gtk_box_append(GTK_BOX(box), p->progress);
-	GtkWidget *cancel = make_button(_("Cancel"), "mailbox.cancel", _("Breaks the connection; nothing is deleted"));
-	gtk_widget_set_hexpand(cancel, FALSE);
-	gtk_widget_set_halign(cancel, GTK_ALIGN_END);
-	gtk_box_append(GTK_BOX(box), cancel);
+	p->cancel = make_button(_("Cancel"), "mailbox.cancel", _("Breaks the connection; nothing is deleted"));
+	gtk_box_append(GTK_BOX(box), p->cancel);
 	gtk_widget_add_css_class(box, "toolbar");
+	gtk_widget_set_size_request(box, -1, FOOT_HEIGHT);
+	return box;
+}
+
+static void account_added(void *context UNUSED)
+{
+}
+
+static void add_account(GtkButton *button UNUSED, struct mailbox_page *p)
+{
+	account_form_show(p->app, p->app->window, NULL, account_added, NULL);
+}
+
+/* The two take turns. */
+static GtkWidget *make_list(struct mailbox_page *p, const struct mail_list_watch *watch)
+{
+	GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 0);
+	p->list = mail_list_new(watch);
+	p->mails = gtk_scrolled_window_new();
+	p->empty = adw_status_page_new();
+	p->add = gtk_button_new_with_label(_("Add an account"));
+	gtk_widget_set_halign(p->add, GTK_ALIGN_CENTER);
+	gtk_widget_add_css_class(p->add, "pill");
+	g_signal_connect(p->add, "clicked", G_CALLBACK(add_account), p);
+	adw_status_page_set_child(ADW_STATUS_PAGE(p->empty), p->add);
+	adw_status_page_set_icon_name(ADW_STATUS_PAGE(p->empty), "mail-read-symbolic");
+	gtk_widget_add_css_class(p->empty, "compact");
+	gtk_widget_set_vexpand(p->empty, TRUE);
+	gtk_widget_set_vexpand(p->mails, TRUE);
+	gtk_scrolled_window_set_child(GTK_SCROLLED_WINDOW(p->mails), mail_list_widget(p->list));
+	gtk_box_append(GTK_BOX(box), p->empty);
+	gtk_box_append(GTK_BOX(box), p->mails);
 	return box;
 }
 
@@ -425,7 +498,7 @@ struct mailbox_page *mailbox_page_new(struct app *app)
 {
 	struct mailbox_page *p = mem_alloc(sizeof *p);
 	const struct mail_list_watch watch = { ticks_changed, selected, p };
-	GtkWidget *paned = gtk_paned_new(GTK_ORIENTATION_VERTICAL), *scrolled = gtk_scrolled_window_new();
+	GtkWidget *paned = gtk_paned_new(GTK_ORIENTATION_VERTICAL);
 	p->app = app;
 	p->visits = g_ptr_array_new_with_free_func(free_visit);
 	p->refused = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -434,13 +507,11 @@ struct mailbox_page *mailbox_page_new(struct app *app)
 	p->widget = gtk_box_new(GTK_ORIENTATION_VERTICAL, 0);
 	gtk_box_append(GTK_BOX(p->widget), make_tools(p));
 	gtk_box_append(GTK_BOX(p->widget), make_info(p));
-	p->list = mail_list_new(&watch);
 	p->preview = preview_pane_new(app);
-	gtk_scrolled_window_set_child(GTK_SCROLLED_WINDOW(scrolled), mail_list_widget(p->list));
-	gtk_paned_set_start_child(GTK_PANED(paned), scrolled);
+	gtk_paned_set_start_child(GTK_PANED(paned), make_list(p, &watch));
 	gtk_paned_set_end_child(GTK_PANED(paned), preview_pane_widget(p->preview));
 	gtk_paned_set_shrink_start_child(GTK_PANED(paned), FALSE);
-	gtk_paned_set_position(GTK_PANED(paned), 320);
+	gtk_paned_set_position(GTK_PANED(paned), LIST_HEIGHT);
 	gtk_widget_set_vexpand(paned, TRUE);
 	gtk_box_append(GTK_BOX(p->widget), paned);
 	gtk_box_append(GTK_BOX(p->widget), make_foot(p));
@@ -471,6 +542,11 @@ GActionGroup *mailbox_page_actions(struct mailbox_page *p)
 	return G_ACTION_GROUP(p->actions);
 }
 
+void mailbox_page_focus_filter(struct mailbox_page *p)
+{
+	gtk_widget_grab_focus(p->search);
+}
+
 void mailbox_page_show_accounts(struct mailbox_page *p)
 {
 	g_autoptr(GtkStringList) names = gtk_string_list_new(NULL);
@@ -479,9 +555,7 @@ void mailbox_page_show_accounts(struct mailbox_page *p)
 	if (p->app->accounts.count > 1)
 		gtk_string_list_append(names, _("All accounts"));
 	gtk_drop_down_set_model(GTK_DROP_DOWN(p->chooser), G_LIST_MODEL(names));
-	if (p->app->accounts.count == 0)
-		say(p, GTK_MESSAGE_INFO, _("There is no account yet: add one in the settings."));
-	else if (p->visits->len == 0)
+	if (p->visits->len == 0)
 		gtk_info_bar_set_revealed(GTK_INFO_BAR(p->info), FALSE);
 	refresh(p);
 }

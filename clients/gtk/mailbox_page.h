@@ -15,6 +15,8 @@ GtkWidget *mailbox_page_widget(struct mailbox_page *p);
 /* The actions that the window takes over: open, download, close, undo, cancel. */
 GActionGroup *mailbox_page_actions(struct mailbox_page *p);
 
+void mailbox_page_focus_filter(struct mailbox_page *p);
+
 /* The accounts have changed. */
 void mailbox_page_show_accounts(struct mailbox_page *p);
 

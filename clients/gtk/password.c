@@ -1,6 +1,7 @@
 #include "password.h"
 
 #include "mem.h"
+#include "tick_box.h"
 
 #include <glib/gi18n.h>
 #include <libsecret/secret.h>
@@ -47,7 +48,8 @@ static void ask(struct search *search)
 	GtkWidget *dialog = adw_message_dialog_new(search->app->window, _("Password"), NULL);
 	GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 12);
 	search->entry = gtk_entry_new();
-	search->keep = gtk_check_button_new_with_label(_("Keep it in the keyring"));
+	search->keep = tick_box_new();
+	gtk_check_button_set_label(GTK_CHECK_BUTTON(search->keep), _("Keep it in the keyring"));
 	adw_message_dialog_format_body(ADW_MESSAGE_DIALOG(dialog), "%s", search->mailbox);
 	gtk_entry_set_visibility(GTK_ENTRY(search->entry), FALSE);
 	gtk_entry_set_input_purpose(GTK_ENTRY(search->entry), GTK_INPUT_PURPOSE_PASSWORD);

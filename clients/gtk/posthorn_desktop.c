@@ -100,6 +100,34 @@ static void show_settings(GSimpleAction *action UNUSED, GVariant *value UNUSED, 
 	settings_show(context);
 }
 
+static void show_page(GSimpleAction *action UNUSED, GVariant *value, void *context)
+{
+	adw_view_stack_set_visible_child_name(((struct app *)context)->pages, g_variant_get_string(value, NULL));
+}
+
+static void find_mails(GSimpleAction *action UNUSED, GVariant *value UNUSED, void *context)
+{
+	struct app *app = context;
+	adw_view_stack_set_visible_child_name(app->pages, "mailbox");
+	mailbox_page_focus_filter(app->mailbox);
+}
+
+/* Made when it is wanted: GTK 4.8 fails when a program asks its accessibility for a window that is hidden. */
+static void show_shortcuts(GSimpleAction *action UNUSED, GVariant *value UNUSED, void *context)
+{
+	g_autoptr(GtkBuilder) builder = gtk_builder_new_from_resource("/org/posthorn/Desktop/shortcuts.ui");
+	GtkWindow *window = GTK_WINDOW(gtk_builder_get_object(builder, "shortcuts"));
+	gtk_window_set_transient_for(window, ((struct app *)context)->window);
+	gtk_window_present(window);
+}
+
+static void show_about(GSimpleAction *action UNUSED, GVariant *value UNUSED, void *context)
+{
+	adw_show_about_window(((struct app *)context)->window, "application-name", "Posthorn", "application-icon",
+	                      APPLICATION_ID, "version", POSTHORN_VERSION, "comments",
+	                      _("See what is in a mailbox before you download it."), NULL);
+}
+
 static void quit(GSimpleAction *action UNUSED, GVariant *value UNUSED, void *context)
 {
 	gtk_window_close(((struct app *)context)->window);
@@ -109,6 +137,10 @@ static void make_actions(struct app *app)
 {
 	static const GActionEntry entries[] = {
 		{ .name = "settings", .activate = show_settings },
+		{ .name = "page", .activate = show_page, .parameter_type = "s" },
+		{ .name = "find", .activate = find_mails },
+		{ .name = "shortcuts", .activate = show_shortcuts },
+		{ .name = "about", .activate = show_about },
 		{ .name = "quit", .activate = quit },
 	};
 	static const struct {
@@ -117,13 +149,30 @@ static void make_actions(struct app *app)
 		{ "app.settings", { "<Control>comma" } }, { "app.quit", { "<Control>q" } },
 		{ "mailbox.open", { "<Control>o" } },     { "mailbox.download", { "<Control>d" } },
 		{ "mailbox.close", { "<Control>w" } },    { "mailbox.undo", { "<Control>z" } },
-		{ "mailbox.cancel", { "Escape" } },
+		{ "mailbox.cancel", { "Escape" } },       { "app.find", { "<Control>f" } },
+		{ "app.shortcuts", { "<Control>question" } },
+		{ "app.page::mailbox", { "<Alt>1" } },    { "app.page::exerciser", { "<Alt>2" } },
 	};
 	g_action_map_add_action_entries(G_ACTION_MAP(app->application), entries, (int)COUNT_OF(entries), app);
 	gtk_widget_insert_action_group(GTK_WIDGET(app->window), "mailbox", mailbox_page_actions(app->mailbox));
 	for (size_t i = 0; i < COUNT_OF(shortcuts); i++)
 		gtk_application_set_accels_for_action(GTK_APPLICATION(app->application), shortcuts[i].action,
 		                                      (const char *const[]){ shortcuts[i].keys[0], NULL });
+}
+
+static GtkWidget *make_menu(void)
+{
+	GtkWidget *button = gtk_menu_button_new();
+	g_autoptr(GMenu) menu = g_menu_new();
+	g_menu_append(menu, _("Keyboard shortcuts"), "app.shortcuts");
+	g_menu_append(menu, _("About Posthorn"), "app.about");
+	g_menu_append(menu, _("Quit"), "app.quit");
+	gtk_menu_button_set_icon_name(GTK_MENU_BUTTON(button), "open-menu-symbolic");
+	gtk_menu_button_set_menu_model(GTK_MENU_BUTTON(button), G_MENU_MODEL(menu));
+	gtk_menu_button_set_primary(GTK_MENU_BUTTON(button), TRUE);
+	gtk_accessible_update_property(GTK_ACCESSIBLE(button), GTK_ACCESSIBLE_PROPERTY_LABEL, _("Menu"), -1);
+	gtk_widget_set_tooltip_text(button, _("Menu"));
+	return button;
 }
 
 static GtkWidget *make_header(AdwViewStack *stack)
@@ -136,6 +185,7 @@ static GtkWidget *make_header(AdwViewStack *stack)
 	gtk_actionable_set_action_name(GTK_ACTIONABLE(settings), "app.settings");
 	gtk_accessible_update_property(GTK_ACCESSIBLE(settings), GTK_ACCESSIBLE_PROPERTY_LABEL, _("Settings"), -1);
 	gtk_widget_set_tooltip_text(settings, _("Settings"));
+	adw_header_bar_pack_end(ADW_HEADER_BAR(bar), make_menu());
 	adw_header_bar_pack_end(ADW_HEADER_BAR(bar), settings);
 	return bar;
 }
@@ -146,6 +196,7 @@ static void make_window(struct app *app)
 	app->window = GTK_WINDOW(adw_application_window_new(GTK_APPLICATION(app->application)));
 	gtk_window_set_title(app->window, "Posthorn");
 	gtk_window_set_default_size(app->window, 1000, 720);
+	app->pages = ADW_VIEW_STACK(stack);
 	app->mailbox = mailbox_page_new(app);
 	app->exerciser = exerciser_page_new(app);
 	adw_view_stack_add_titled_with_icon(ADW_VIEW_STACK(stack), mailbox_page_widget(app->mailbox), "mailbox", _("Mailbox"),

@@ -299,19 +299,34 @@ static void release_map(struct map **m)
 	map_free(*m);
 }
 
-/* A check of its own does not make mails seen. */
-static void remember_seen(struct session *s)
+/* False where a mail has none. */
+static bool collect_uids(const struct session *s, struct map *now)
 {
 	static char there;
+	bool all = true;
+	for (size_t i = 0; i < pop3_client_count(s->client); i++) {
+		struct str uid = str_of(pop3_client_mail(s->client, i)->uid);
+		if (uid.length)
+			map_set(now, uid, &there);
+		all &= uid.length > 0;
+	}
+	return all;
+}
+
+/* A check of its own does not make mails seen. */
+static void remember_visit(struct session *s)
+{
 	CLEANUP(release_map) struct map *now = map_new();
+	CLEANUP(fail_free) struct fail *why = NULL;
+	struct desk_outcome outcome = {};
 	if (!s->desk || s->only_new)
 		return;
-	for (size_t i = 0; i < pop3_client_count(s->client); i++)
-		if (pop3_client_mail(s->client, i)->uid[0])
-			map_set(now, str_of(pop3_client_mail(s->client, i)->uid), &there);
-	CLEANUP(fail_free) struct fail *why = NULL;
-	if (!desk_save_seen(s->desk, s->mailbox, now, &why))
+	bool all = collect_uids(s, now);
+	if (!desk_save_seen(s->desk, s->mailbox, now, &why) ||
+	    (all && !desk_log_check(s->desk, s->mailbox, now, &outcome, &why)))
 		warn(s, fail_text(why));
+	else if (outcome.gone || outcome.still_there)
+		post(s, (struct session_report){ .event = SESSION_OUTCOME, .outcome = outcome });
 }
 
 /* ---- tasks ---- */
@@ -522,7 +537,7 @@ static bool work(struct session *s, struct fail **fail)
 	wipe(&s->password);
 	if (!s->client || !list(s, fail))
 		return false;
-	remember_seen(s);
+	remember_visit(s);
 	post(s, (struct session_report){ .event = SESSION_READY, .total = s->total });
 	return serve(s, fail);
 }

@@ -21,6 +21,7 @@ struct session;
 enum session_event {
 	SESSION_MAILS,      /* more mails of the list, with done of total */
 	SESSION_READY,      /* the list is complete */
+	SESSION_OUTCOME,    /* outcome: of the deletions of the visit before */
 	SESSION_PROGRESS,   /* of a download or a deletion: done of total; text names the mail */
 	SESSION_WARNING,    /* text */
 	SESSION_PREVIEW,    /* text: the beginning of the body of mail index */
@@ -49,6 +50,7 @@ struct session_report {
 	size_t saved, there, refused;
 	enum fail_kind kind;
 	enum pop3_deletion deletion;
+	struct desk_outcome outcome;
 	char *text;                /* harmless UTF-8, or NULL */
 };
 

@@ -354,7 +354,11 @@ enum { LOG_SHOWN_MAX = 500 };
 
 static void add_deletion(void *context, const struct desk_deletion *one)
 {
-	static const char *const fates[] = { N_("not finished"), N_("deleted"), N_("unknown whether deleted") };
+	static const char *const fates[] = {
+		[DESK_PENDING] = N_("not finished"), [DESK_DELETED] = N_("deleted"),
+		[DESK_UNKNOWN] = N_("unknown whether deleted"), [DESK_GONE] = N_("deleted, and seen to be gone"),
+		[DESK_STILL_THERE] = N_("still on the server"),
+	};
 	struct log_list *l = context;
 	if (l->count++ >= LOG_SHOWN_MAX)
 		return;
@@ -410,7 +414,7 @@ void settings_show(struct app *app)
 	s->accounts_page = add_page(s, _("Accounts"), "system-users-symbolic");
 	build_accounts(s);
 	build_mailbox(s);
-	s->rules_page = add_page(s, _("Rules"), "view-filter-symbolic");
+	s->rules_page = add_page(s, _("Rules"), "mail-mark-important-symbolic");
 	build_rules(s);
 	build_log(s);
 	gtk_window_present(GTK_WINDOW(s->window));
