@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
-"""Real IMAP clients: Python's imaplib, curl, mbsync, neomutt, fetchmail, getmail, offlineimap and Perl's Mail::IMAPClient:
-tests/imap_clients_e2e.py [NAME…]
+"""Real IMAP clients: Python's imaplib, curl, mbsync, neomutt, mutt, aerc, Thunderbird, fetchmail, getmail, offlineimap, imapfilter,
+interimap, Dovecot's doveadm and Perl's Mail::IMAPClient: tests/imap_clients_e2e.py [NAME…]
 
 Each has an account of its own. A client that is not installed is a skip by its name.
 """
+import fcntl
 import imaplib
+import json
 import os
 import pathlib
 import pty
 import re
 import select
 import shutil
+import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 import e2e
@@ -75,8 +80,8 @@ class Tests:
                 check(answer.startswith("OK"), answer)
         return user, folder
 
-    def run(self, *command, folder, text_input=None, expect=0):
-        environment = dict(os.environ, HOME=str(folder), LC_ALL="C.UTF-8")
+    def run(self, *command, folder, text_input=None, expect=0, **environment):
+        environment = dict(os.environ, HOME=str(folder), LC_ALL="C.UTF-8", **environment)
         done = subprocess.run([str(word) for word in command], cwd=folder, env=environment, text=True, timeout=60, check=False,
                               input=text_input, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         equal(done.returncode, expect, f"{command[0]} ended with:\n{done.stdout[-2000:]}\n")
@@ -211,34 +216,73 @@ SyncState *
         self.run(mbsync, "-c", "rc", "all", folder=folder)
         equal(len(self.subjects(user)), 3, "nothing is doubled")
 
-    def neomutt(self):
-        neomutt = tool("neomutt")
-        user, folder = self.begin("neomutt")
+    def mutt(self, program):
+        path = tool(program)
+        user, folder = self.begin(program)
         (folder / "rc").write_text(f"""
 set folder="imaps://localhost:{self.instance.port("imaps")}/" spoolfile=+INBOX imap_user="{user}" imap_pass={e2e.PASSWORD}
-set certificate_file={self.instance.facts["ca"]} ssl_force_tls=yes
+set certificate_file={self.instance.facts["ca"]} ssl_force_tls=yes imap_condstore=yes imap_qresync=yes
 set delete=yes quit=yes confirmappend=no confirmcreate=no wait_key=no mail_check=0 sleep_time=0 copy=no record="" move=no
-set mark_old=no header_cache="" imap_check_subscribed=no from={user} abort_key=\\Cg sort=date timeout=1
+set mark_old=no header_cache="{folder}/cache" imap_check_subscribed=no from={user} sort=threads timeout=1
 """)
-        keys = ("<search>~s 'number 2'<enter><flag-message>"
-                "<search>~s 'number 1'<enter><delete-message>"
-                f"<search>~s 'number 3'<enter><copy-message>{folder}/copied<enter>"
-                "<search>~s 'number 3'<enter><copy-message>=Kept<enter>"
-                "<sync-mailbox><quit>")
-        self.run_in_terminal([neomutt, "-n", "-F", str(folder / "rc"), "-e", f'push "{keys}"'], folder)
+        self.mutt_keys(path, folder, "<search>~s 'number 2'<enter><flag-message>"
+                       "<search>~s 'number 1'<enter><delete-message>"
+                       f"<search>~s 'number 3'<enter><copy-message>{folder}/copied<enter>"
+                       "<search>~s 'number 3'<enter><copy-message>=Kept<enter>")
         check(b"Subject: number 3" in (folder / "copied").read_bytes(), "the mail that was copied here")
         equal(self.subjects(user), [("number 2", ["\\Flagged"]), ("number 3", [])], "INBOX")
         equal(self.names(user, "Kept"), ["number 3"], "the other mailbox")
+        # again with the cache: one is gone, one has other flags, one is new
+        with imap_transcript.log_in(self.instance, user) as client:
+            client.command("SELECT INBOX")
+            client.command(r"STORE 1 +FLAGS.SILENT (\Deleted)")
+            client.command("EXPUNGE")
+            client.command(r"STORE 1 +FLAGS.SILENT (\Flagged)")
+        self.instance.deliver(user, mail(4))
+        self.mutt_keys(path, folder, "<tag-pattern>~F<enter><tag-prefix><delete-message>"
+                       f"<search>~b 'Body 4'<enter><copy-message>{folder}/again<enter>")
+        check(b"Subject: number 4" in (folder / "again").read_bytes(), "the mail that was found")
+        equal(self.subjects(user), [("number 4", [])], "INBOX after the second session")
 
-    def run_in_terminal(self, command, folder):
-        """A program that wants a screen; its output is read and kept for the failure."""
+    def mutt_keys(self, path, folder, keys):
+        self.run_in_terminal([path, "-n", "-F", str(folder / "rc"), "-e", f'push "{keys}<sync-mailbox><quit>"'], folder)
+
+    def neomutt(self):
+        self.mutt("neomutt")
+
+    def mutt_itself(self):
+        self.mutt("mutt")
+
+    def aerc(self):
+        path = tool("aerc")
+        user, folder = self.begin("aerc")
+        (folder / ".config/aerc").mkdir(parents=True)
+        accounts = folder / ".config/aerc/accounts.conf"
+        accounts.write_text(f"[a]\nsource = imaps://{user.replace('@', '%40')}:{e2e.PASSWORD}@localhost:{self.instance.port('imaps')}\n"
+                            f"outgoing = /bin/true\nfrom = <{user}>\nenable-folders-sort = true\ncache-headers = true\n")
+        accounts.chmod(0o600)
+
+        def flagged():
+            return [subject for subject, flags in self.subjects(user) if "\\Flagged" in flags]
+        # each line is typed when the screen shows or the account has what it needs
+        self.run_in_terminal([path], folder, SSL_CERT_FILE=self.instance.facts["ca"], keys=[
+            (b"number 2", ":toggle-threads\r:sort subject\r:search -b Body\r:flag\r:mkdir Kept\r"), (flagged, ":move Kept\r"),
+            (lambda: self.names(user, "Kept"), ":quit\r")])
+        equal(len(self.names(user)), 2, "mails in INBOX")
+        check("\\Flagged" in self.subjects(user, "Kept")[0][1], "the flag of the mail that was moved")
+
+    def run_in_terminal(self, command, folder, keys=(), **environment):
+        """A program that wants a screen; its output is read and kept for the failure. Keys: what is to be on the screen or hold
+        before they are typed, and they."""
         pid, terminal = pty.fork()
         if pid == 0:
             os.chdir(folder)
-            os.execve(command[0], command, dict(os.environ, HOME=str(folder), TERM="xterm", LC_ALL="C.UTF-8", LINES="40", COLUMNS="120"))
-        seen, deadline = b"", time.monotonic() + 40
+            os.execve(command[0], command, dict(os.environ, HOME=str(folder), TERM="xterm", LC_ALL="C.UTF-8", LINES="40", COLUMNS="120",
+                                                **environment))
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        seen, deadline, keys = b"", time.monotonic() + 40, list(keys)
         while time.monotonic() < deadline:
-            ready, _, _ = select.select([terminal], [], [], 1)
+            ready, _, _ = select.select([terminal], [], [], 0.1 if keys else 1)
             try:
                 piece = os.read(terminal, 65536) if ready else b"-"
             except OSError:
@@ -246,11 +290,124 @@ set mark_old=no header_cache="" imap_check_subscribed=no from={user} abort_key=\
             if not piece:
                 break
             seen = (seen + piece if ready else seen)[-20000:]
+            if keys and (keys[0][0]() if callable(keys[0][0]) else keys[0][0] in seen):
+                os.write(terminal, keys.pop(0)[1].encode())
         else:
             e2e.kill(pid)
         os.close(terminal)
         status = os.waitpid(pid, 0)[1]
         equal(status, 0, f"{command[0]} ended with {e2e.short(seen[-1500:])}")
+
+    def thunderbird(self):
+        """In a virtual screen of its own; the password is typed into its dialogue, and what it keeps offline is looked at."""
+        e2e.long_only("a package of 70 MB")
+        commands = [tool(name) for name in ("xvfb-run", "dbus-run-session", "thunderbird", "xdotool")]
+        user, folder = self.begin("thunderbird")
+        (folder / "profile").mkdir()
+        server = {"hostname": "localhost", "realhostname": "localhost", "name": user, "port": self.instance.port("imap"), "type": "imap",
+                  "userName": user, "socketType": 0, "authMethod": 3, "login_at_startup": True, "check_new_mail": True, "use_condstore": True,
+                  "offline_download": True, "autosync_offline_stores": True}
+        settings = {"mail.accountmanager.accounts": "account1", "mail.accountmanager.defaultaccount": "account1",
+                    "mail.account.account1.identities": "id1", "mail.account.account1.server": "server1", "mail.identity.id1.useremail": user,
+                    "mail.identity.id1.valid": True, "mail.provider.enabled": False, "mail.shell.checkDefaultClient": False,
+                    "mail.spotlight.firstRunDone": True, "mailnews.start_page.enabled": False, "mail.rights.version": 1,
+                    "datareporting.policy.dataSubmissionEnabled": False, "app.update.enabled": False,
+                    "security.sandbox.content.level": 0, **{f"mail.server.server1.{name}": value for name, value in server.items()}}
+        (folder / "profile/prefs.js").write_text("".join(f"user_pref({json.dumps(name)}, {json.dumps(value)});\n"
+                                                         for name, value in settings.items()))
+        # no window manager is there to give the focus; a dialogue takes no keys in its first moment
+        script = ("(while sleep 0.5; do xdotool search --onlyvisible --name 'Enter your password' windowfocus key ctrl+a && "
+                  f"xdotool type {e2e.PASSWORD} && xdotool key Return; done) & exec {commands[2]} --profile {folder}/profile --no-remote")
+        with open(folder / "out", "wb") as out, subprocess.Popen(
+                [commands[0], "-a", "-s", "-screen 0 1280x900x24", commands[1], "--", "sh", "-c", script], stdout=out, stderr=out, cwd=folder,
+                env=dict(os.environ, HOME=str(folder), MOZ_DISABLE_CONTENT_SANDBOX="1", LC_ALL="C.UTF-8"), start_new_session=True) as client:
+            try:
+                self.thunderbird_keeps(folder, "Body 1", "Body 2", "Body 3")
+                self.instance.deliver(user, mail(4))
+                self.thunderbird_keeps(folder, "Body 4")
+            finally:
+                os.killpg(client.pid, signal.SIGTERM)
+
+    def thunderbird_keeps(self, folder, *bodies):
+        kept = folder / "profile/ImapMail/localhost/INBOX"
+        e2e.until(lambda: kept.exists() and all(body in kept.read_text() for body in bodies), f"{bodies} kept offline by Thunderbird", 60)
+
+    def imapfilter(self):
+        imapfilter = tool("imapfilter")
+        user, folder = self.begin("imapfilter")
+        (folder / "rc").write_text(f"""
+options.create = true
+account = IMAP {{ server = 'localhost', port = {self.instance.port("imaps")}, username = '{user}', password = '{e2e.PASSWORD}', ssl = 'auto' }}
+account.INBOX:contain_subject('number 1'):move_messages(account['Prüfung/Neu'])
+account.INBOX:contain_body('Body 2'):mark_flagged()
+found = account.INBOX:is_flagged() * account.INBOX:is_smaller(1000) + account.INBOX:match_header('Subject: .*3')
+found:add_flags({{'Found'}})
+account['Prüfung/Neu']:is_unseen():mark_seen()
+""")
+        self.run(imapfilter, "-c", "rc", "-t", self.instance.facts["ca"], folder=folder)
+        equal(self.subjects(user), [("number 2", ["Found", "\\Flagged"]), ("number 3", ["Found"])], "INBOX")
+        equal(self.subjects(user, "Pr&APw-fung/Neu"), [("number 1", ["\\Seen"])], "the mailbox that was made")
+
+    def interimap(self):
+        """Two accounts of this server kept alike, with QRESYNC."""
+        interimap = tool("interimap")
+        user, folder = self.begin("interimap")
+        other = self.instance.fresh_user()
+        (folder / "config").write_text(f"database = {folder}/state\n" + "".join(
+            f"[{side}]\ntype = imap\nhost = 127.0.0.1\nport = {self.instance.port('imap')}\nusername = {account}\n"
+            f"password = {e2e.PASSWORD}\nSTARTTLS = NO\nauth = LOGIN\n" for side, account in (("local", user), ("remote", other))))
+        command = (interimap, "--config", folder / "config")
+        folder.chmod(0o700)
+        self.run(*command, folder=folder)
+        equal(self.names(other), ["number 1", "number 2", "number 3"], "what came over")
+        with imap_transcript.log_in(self.instance, user) as client:
+            client.command("SELECT INBOX")
+            client.command(r"STORE 1 +FLAGS.SILENT (\Deleted)")
+            client.command("EXPUNGE")
+            client.command("CREATE Pr&APw-fung")
+        with imap_transcript.log_in(self.instance, other) as client:
+            client.command("SELECT INBOX")
+            client.command(r"STORE 3 +FLAGS.SILENT (\Flagged word)")
+        self.instance.deliver(other, mail(4))
+        self.run(*command, folder=folder)
+        both = [("number 2", []), ("number 3", ["\\Flagged", "word"]), ("number 4", [])]
+        equal((self.subjects(user), self.subjects(other)), (both, both), "after the changes on both sides")
+        equal(self.names(other, "Pr&APw-fung"), [], "the new mailbox")
+
+    def doveadm(self):
+        """Dovecot's synchroniser with its IMAP client, imapc."""
+        doveadm = tool("doveadm")
+        user, folder = self.begin("doveadm")
+        (folder / "dovecot.conf").write_text(f"""base_dir = {folder}/run
+log_path = /dev/stderr
+mail_location = mdbox:{folder}/mail
+mail_home = {folder}/mail
+imapc_host = 127.0.0.1
+imapc_port = {self.instance.port("imap")}
+imapc_user = {user}
+imapc_password = {e2e.PASSWORD}
+imapc_features = rfc822.size fetch-headers fetch-bodystructure search modseq
+namespace inbox {{
+ inbox = yes
+ separator = /
+}}
+""")
+        away = ("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups") if os.getuid() == 0 else ()
+        if away:  # it serves nobody as root
+            shutil.chown(folder, "nobody", "nogroup")
+        command = (*away, doveadm, "-c", folder / "dovecot.conf")
+        for number in (4, 5):
+            self.run(*command, "backup", "-R", "imapc:", folder=folder, USER=user)
+            got = self.run(*command, "fetch", "hdr.subject", "mailbox", "INBOX", folder=folder, USER=user)
+            equal(re.findall("number .", got), [f"number {n}" for n in range(1, number)], "the mails here")
+            self.instance.deliver(user, mail(number))
+        there = (*command, "-o", "mail_location=imapc:")
+        found = self.run(*there, "search", "mailbox", "INBOX", "body", "Body 4", folder=folder, USER=user)
+        equal(len(re.findall("(?m)^[0-9a-f]{32} 4$", found)), 1, "found there by its body")
+        self.run(*there, "flags", "add", "\\Flagged", "mailbox", "INBOX", "subject", "number 2", folder=folder, USER=user)
+        self.run(*there, "move", "Trash", "mailbox", "INBOX", "subject", "number 1", folder=folder, USER=user)
+        equal(self.subjects(user)[0], ("number 2", ["\\Flagged"]), "INBOX")
+        equal(self.names(user, "Trash"), ["number 1"], "Trash")
 
     def fetchmail(self):
         fetchmail = tool("fetchmail")
@@ -354,8 +511,10 @@ def main():
     with e2e.Instance(accounts=("user%d:20",)) as instance:
         tests = Tests(instance)
         tests_of_all = [("imaplib", tests.imaplib_clear), ("imaplib, STARTTLS", tests.imaplib_starttls), ("imaplib, TLS", tests.imaplib_tls),
-                        ("curl", tests.curl), ("mbsync", tests.mbsync), ("neomutt", tests.neomutt), ("fetchmail", tests.fetchmail),
-                        ("getmail", tests.getmail), ("offlineimap", tests.offlineimap), ("Mail::IMAPClient", tests.perl)]
+                        ("curl", tests.curl), ("mbsync", tests.mbsync), ("neomutt", tests.neomutt), ("mutt", tests.mutt_itself), ("aerc", tests.aerc),
+                        ("fetchmail", tests.fetchmail), ("getmail", tests.getmail), ("offlineimap", tests.offlineimap),
+                        ("imapfilter", tests.imapfilter), ("interimap", tests.interimap), ("doveadm", tests.doveadm),
+                        ("Mail::IMAPClient", tests.perl), ("Thunderbird", tests.thunderbird)]
         e2e.run([test for test in tests_of_all if not wanted or test[0] in wanted])
 
 

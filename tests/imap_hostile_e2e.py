@@ -14,6 +14,7 @@ from e2e import check, equal
 # Of a process that holds a line, its literals and an answer; with sanitizers a program alone takes some 100 MB.
 GROWTH_MAX_KB = 80 << 10
 PIECE = 1 << 20
+HELPERS = ("session", "good", "refused", "flood", "pair", "many_mails", "others_get_in")
 
 
 def resident_kb(pid):
@@ -184,12 +185,65 @@ class Tests:
             for number in range(count):
                 equal(client.response()[:len(f"T{number} OK")], f"T{number} OK", "answers in order")
 
+    def many_mails(self, client, count):
+        mail = "Subject: one of many\r\n\r\nx\r\n"
+        there = 500
+        self.good(client, "APPEND INBOX" + f" {{{len(mail)}+}}\r\n{mail}" * there)
+        while there < count:
+            self.good(client, f"COPY 1:{min(there, count - there)} INBOX")
+            there += min(there, count - there)
+
+    def others_get_in(self, client, command):
+        """While the command runs another session stores mails in its target: not all of them behind it."""
+        mail = "Subject: between\r\n\r\nx\r\n"
+        client.send(f"A9 {command} Trash\r\n".encode())
+        for _ in range(60):
+            self.good(client.watcher, f"APPEND Trash {{{len(mail)}+}}\r\n{mail}")
+        responses = []
+        while not responses or not responses[-1].startswith("A9 "):
+            responses.append(client.response())
+        check(responses[-1].startswith("A9 OK"), responses[-1])
+        code = next(one for one in responses if "[COPYUID " in one).split("[COPYUID ")[1].split("]")[0]
+        check("," in code.split()[2], f"{command} let nobody in: {code}")
+
+    @contextlib.contextmanager
+    def pair(self):
+        user = self.instance.fresh_user()
+        with imap_transcript.log_in(self.instance, user) as watcher, imap_transcript.log_in(self.instance, user) as client:
+            self.good(client, "SELECT INBOX")
+            client.watcher = watcher
+            yield client
+
+    def large_sets_let_others_in(self):
+        with self.pair() as client:
+            self.many_mails(client, 45000)
+            self.others_get_in(client, "MOVE 1:*")
+            self.good(client, "SELECT Trash")
+            self.good(client, "STORE 1:* +FLAGS.SILENT (\\Deleted)")
+            equal(sum(one.endswith(" EXPUNGE") for one in self.good(client, "EXPUNGE")), 45060, "what EXPUNGE told")
+
+    def very_large_copies_let_others_in(self):
+        e2e.long_only("more than a hundred thousand mails")
+        with self.pair() as client:
+            self.many_mails(client, 210000)
+            self.others_get_in(client, "COPY 1:*")
+
+    def a_very_large_copy_that_fails_leaves_nothing(self):
+        """RFC 9051 §6.4.7: the quota ends in its second part."""
+        e2e.long_only("more than a hundred thousand mails")
+        with self.pair() as client:
+            self.many_mails(client, 105000)
+            root = self.good(client, "GETQUOTAROOT INBOX")[0].split()[-1]
+            self.good(client, f"SETQUOTA {root} (MESSAGE 207000)")
+            self.refused(client, "COPY 1:* Trash", "NO [OVERQUOTA]")
+            equal(self.good(client, "STATUS Trash (MESSAGES)")[-1], "* STATUS Trash (MESSAGES 0)", "what the copy left")
+
 
 def main():
     wanted = sys.argv[1:]
     with e2e.Instance(accounts=("user%d:30",)) as instance:
         tests = Tests(instance)
-        names = [name for name, one in vars(Tests).items() if name[0] != "_" and name not in ("session", "good", "refused", "flood") and callable(one)]
+        names = [name for name, one in vars(Tests).items() if name[0] != "_" and name not in HELPERS and callable(one)]
         e2e.run([(name.replace("_", " "), getattr(tests, name)) for name in names if not wanted or name in wanted])
 
 

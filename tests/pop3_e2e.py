@@ -237,7 +237,7 @@ class Tests:
         user = self.user()
         with self.fresh() as client:
             client.send(f"STLS\r\nUSER {user}\r\nPASS {e2e.PASSWORD}\r\n".encode())
-            check(client.line().startswith("-ERR"), "a refusal")
+            check(client.line().startswith("-ERR nothing may be sent behind STLS"), "a refusal that says why")
             equal(client.rest(), b"", "bytes behind it")
 
     def stls_forgets(self):

@@ -22,7 +22,7 @@ class Tests:
 
     # ---- certificates and configuration -----------------------------------------------------------------
 
-    def certificate(self, name, *hosts):
+    def certificate(self, name, *hosts, days=30):
         """A new key, and a certificate of the instance's authority; returns its section of the configuration."""
         path = os.path.join(self.tls, name)
         with open(path + ".ext", "w", encoding="ascii") as file:
@@ -30,7 +30,7 @@ class Tests:
         for words in (("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={hosts[0]}",
                        "-keyout", path + ".key", "-out", path + ".csr"),
                       ("x509", "-req", "-in", path + ".csr", "-CA", os.path.join(self.tls, "ca.pem"), "-CAkey",
-                       os.path.join(self.tls, "ca.key"), "-CAcreateserial", "-days", "30", "-extfile", path + ".ext", "-out", path + ".pem")):
+                       os.path.join(self.tls, "ca.key"), "-CAcreateserial", "-days", str(days), "-extfile", path + ".ext", "-out", path + ".pem")):
             subprocess.run(("openssl", *words), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return self.section(name, path + ".pem", path + ".key")
 
@@ -168,6 +168,14 @@ class Tests:
             check("posthorn.conf:3: the closing quotation mark is missing" in told, f"{command} names line and reason: {told}")
         self.restore()
 
+    def expired_certificates(self):
+        """Told before they are used, and no mistake of the configuration."""
+        self.write(self.certificate("good", "localhost"), self.certificate("old", "old.test", days=-1))
+        checked = self.instance.ctl("check-config")
+        equal(checked.stderr, f'posthornctl: warning: certificate "old": {os.path.join(self.tls, "old.pem")} has expired\n', "the warning")
+        check("is right" in checked.stdout, checked.stdout)
+        self.restore()
+
     def reloads_under_load(self):
         """Nobody is turned away while programs change."""
         user = self.instance.fresh_user()
@@ -201,7 +209,7 @@ class Tests:
 def main():
     with e2e.Instance(accounts=("user%d:10",)) as instance:
         tests = Tests(instance)
-        names = ("new_certificates", "old_programs_end", "new_settings", "refused_configurations", "reloads_under_load")
+        names = ("new_certificates", "old_programs_end", "new_settings", "refused_configurations", "expired_certificates", "reloads_under_load")
         wanted = sys.argv[1:]
         e2e.run([(n.replace("_", " "), getattr(tests, n)) for n in names if not wanted or n.replace("_", " ") in wanted])
 

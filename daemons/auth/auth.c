@@ -66,10 +66,15 @@ void auth_directory_changed(struct auth *auth)
 	queue_directory_changed(auth);
 }
 
-static void end_token_of(struct connection *c, void *account)
+/* Sessions of POP3 and IMAP are with the account's mailbox process, which master tells; one that submits is with porter or an smtpd. */
+static void end_session_of(struct connection *c, void *account)
 {
-	if (c->account == *(uint64_t *)account)
-		connection_log_out(c);
+	if (c->account != *(uint64_t *)account)
+		return;
+	const struct msg_session_drop drop = { .porter = c->porter->peer.id };
+	if (c->has_token)
+		msg_session_drop_send(&c->porter->auth->daemon.master.channel, c->id, &drop, -1);
+	connection_log_out(c);
 }
 
 void auth_revoke(struct auth *auth, uint64_t account)
@@ -77,7 +82,7 @@ void auth_revoke(struct auth *auth, uint64_t account)
 	must(account != 0);
 	auth->revocations++;
 	recent_forget_account(auth->verified, account);
-	connection_each(auth, end_token_of, &account);
+	connection_each(auth, end_session_of, &account);
 	msg_account_drop_send(&auth->daemon.master.channel, 0, &(struct msg_account_drop){ .account = account }, -1);
 }
 

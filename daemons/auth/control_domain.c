@@ -3,6 +3,7 @@
 
 #include "directory_alias.h"
 #include "directory_domain.h"
+#include "directory_resolve.h"
 #include "file.h"
 #include "log.h"
 
@@ -65,12 +66,25 @@ static bool set_default(struct directory *d, struct str name, struct str value, 
 	       directory_setting_set(d, DIRECTORY_DEFAULT_DOMAIN, str_of(domain.name), fail);
 }
 
+/* A target of ours has to exist, as an alias's has; "" is none. */
+static bool leads_somewhere(struct directory *d, struct str key, struct str target, struct fail **fail)
+{
+	CLEANUP(directory_resolution_release) struct directory_resolution r;
+	directory_resolution_init(&r);
+	if (str_is_empty(target))
+		return true;
+	if (!directory_resolve(d, target, &r, fail))
+		return false;
+	return r.verdict != DIRECTORY_UNKNOWN_USER || fail_set(fail, FAIL_NOT_FOUND, "%.*s: its target %.*s does not exist; add it first",
+	                                                       STR_ARG(key), STR_ARG(target));
+}
+
 static bool set_one(struct directory *d, struct str name, struct str key, struct str value, struct fail **fail)
 {
 	if (str_equal(key, STR("catch-all")))
-		return directory_domain_set_catch_all(d, name, value, fail);
+		return directory_domain_set_catch_all(d, name, value, fail) && leads_somewhere(d, key, value, fail);
 	if (str_equal(key, STR("postmaster")))
-		return directory_domain_set_postmaster(d, name, value, fail);
+		return directory_domain_set_postmaster(d, name, value, fail) && leads_somewhere(d, key, value, fail);
 	if (str_equal(key, STR("default")))
 		return set_default(d, name, value, fail);
 	if (str_equal(key, STR("quota-bytes")) || str_equal(key, STR("quota-messages")))

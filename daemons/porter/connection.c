@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { READ_PIECE = 16384, SILENCE_BEFORE_LOGIN_MS = 60000, CLOSING_PATIENCE_MS = 10000 };
+enum { READ_PIECE = 16384, READS_AT_ONCE = 2, SILENCE_BEFORE_LOGIN_MS = 60000, CLOSING_PATIENCE_MS = 10000 };
 
 static void on_ready(void *owner, uint32_t events);
 
@@ -88,6 +88,7 @@ void connection_end(struct connection *c)
 	c->phase = PHASE_GONE;
 	pump_stop(c);
 	loop_stop_timer(porter->daemon.loop, &c->timer);
+	loop_stop_timer(porter->daemon.loop, &c->turn);
 	loop_unwatch(porter->daemon.loop, &c->watch);
 	if (c->tls && !c->tls_handshake)
 		tls_shutdown(c->tls);
@@ -173,7 +174,7 @@ static void watch_what_matters(struct connection *c)
 	if (c->tls_handshake)
 		events = c->tls_wants_write ? EPOLLOUT : EPOLLIN;
 	else {
-		if (c->phase == PHASE_DIALOGUE || c->phase == PHASE_GREETING)
+		if (c->phase == PHASE_GREETING || connection_takes_input(c))
 			events |= EPOLLIN;
 		if (c->output.length)
 			events |= EPOLLOUT;
@@ -205,6 +206,8 @@ void connection_flush(struct connection *c)
 void connection_close_after_output(struct connection *c)
 {
 	char dropped[READ_PIECE];
+	if (c->phase == PHASE_GONE)
+		return;
 	c->phase = PHASE_CLOSING;
 	c->waits_for = WAITS_FOR_NOTHING;
 	connection_set_timer(c, CLOSING_PATIENCE_MS, connection_on_silence);
@@ -263,25 +266,57 @@ void connection_take_descriptor(struct connection *c, int descriptor)
 	loop_watch(c->porter->daemon.loop, &c->watch, descriptor, 0, on_ready, c);
 }
 
-/* All input that is there is read and taken; a dialogue that waits for a word from elsewhere stops it. */
+bool connection_takes_input(const struct connection *c)
+{
+	return c->phase == PHASE_DIALOGUE && !c->tls_handshake && c->output.length < OUTPUT_PAUSE;
+}
+
+/* One piece of input, as connection_read tells it. */
+static ssize_t read_piece(struct connection *c)
+{
+	size_t room = c->input.limit - c->input.length;
+	must(room > 0); /* a dialogue leaves less than its longest line */
+	char *at = buf_reserve(&c->input, room < READ_PIECE ? room : READ_PIECE);
+	ssize_t got = connection_read(c, at, room < READ_PIECE ? room : READ_PIECE);
+	if (got > 0)
+		buf_claim(&c->input, (size_t)got);
+	return got;
+}
+
+static void read_and_take(struct connection *c);
+
+static void take_turn(void *owner)
+{
+	read_and_take(owner);
+}
+
+/* The input that is there is read and taken; a dialogue that waits for a word from elsewhere stops it, and so do many unread answers. */
 static void read_and_take(struct connection *c)
 {
-	while (c->phase == PHASE_DIALOGUE && !c->tls_handshake) {
+	ssize_t got = 1;
+	int left = READS_AT_ONCE;
+	for (; left > 0 && got > 0 && connection_takes_input(c); left--) {
 		if (c->input.length)
 			c->dialogue->input(c);
-		if (c->phase != PHASE_DIALOGUE || c->tls_handshake)
-			break;
-		size_t room = c->input.limit - c->input.length;
-		must(room > 0); /* a dialogue leaves less than its longest line */
-		char *at = buf_reserve(&c->input, room < READ_PIECE ? room : READ_PIECE);
-		ssize_t got = connection_read(c, at, room < READ_PIECE ? room : READ_PIECE);
-		if (got == 0)
-			connection_end(c);
-		if (got <= 0)
-			break;
-		buf_claim(&c->input, (size_t)got);
+		if (c->output.length >= OUTPUT_PAUSE)
+			connection_flush(c);
+		else if (connection_takes_input(c))
+			got = read_piece(c);
 	}
+	/* Who sends no more may still read. */
+	if (got == 0)
+		connection_close_after_output(c);
+	else
+		connection_flush(c);
+	/* Lines may wait in the buffer, which no event tells of. */
+	if (got > 0 && connection_takes_input(c))
+		loop_start_timer(c->porter->daemon.loop, &c->turn, 0, take_turn, c);
+}
+
+static void flush_and_read(struct connection *c)
+{
 	connection_flush(c);
+	read_and_take(c);
 }
 
 void connection_resume(struct connection *c)
@@ -304,8 +339,8 @@ static void on_ready(void *owner, uint32_t events)
 		pump_client_ready(c);
 	else if (c->phase == PHASE_GREETING && events & EPOLLIN)
 		c->dialogue->input(c); /* it spoke before the greeting */
-	else if (c->phase == PHASE_DIALOGUE && events & (EPOLLIN | EPOLLHUP))
-		read_and_take(c);
+	else if (c->phase == PHASE_DIALOGUE)
+		flush_and_read(c);
 	else if (events & (EPOLLHUP | EPOLLERR))
 		connection_end(c);
 	else

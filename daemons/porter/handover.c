@@ -11,11 +11,15 @@
 
 enum { INNER_SILENCE_MS = 30000 };
 
-/* The descriptor to give away: the socket itself, or for TLS one end of a pair; *kept gets the other end. -1: none left. */
+/* The descriptor to give away: the socket itself, or for TLS one end of a pair; *kept gets the other end. -1: none left, or answers that
+ * the client does not read, which would be lost with the socket. */
 static int descriptor_for_session(struct connection *c, int *kept)
 {
 	int pair[2];
 	*kept = -1;
+	connection_flush(c);
+	if (c->phase == PHASE_GONE || (!c->tls && c->output.length))
+		return -1;
 	if (!c->tls)
 		return dup(c->descriptor);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
@@ -78,7 +82,6 @@ bool handover_to_smtpd(struct connection *c)
 	if (descriptor < 0)
 		return false;
 	c->flags &= ~(unsigned)SESSION_POOL_WAIT;
-	connection_flush(c);
 	send_session(c, &porter->pool, descriptor);
 	if (porter->pool.broken || porter->pool.full) {
 		close(kept);
@@ -120,8 +123,12 @@ void handover_ended(struct connection *c)
 
 void handover_drop(struct connection *c)
 {
-	if (c->phase != PHASE_HANDED)
+	if (c->phase == PHASE_DIALOGUE) {
+		c->dialogue->farewell(c, FAIL_DENIED);
+		connection_close_after_output(c);
+	} else if (c->phase != PHASE_HANDED) {
 		connection_end(c);
+	}
 }
 
 /* What the other process wrote last, and what it did not read, must not be lost. */

@@ -332,7 +332,8 @@ static bool may_go_on(struct connection *c, const struct imap_parser *p, enum im
 	struct str shown = command->info ? str_of(command->info->name) : str_first(rest, str_find_char(rest, ' '));
 	enum imap_text text = check == IMAP_COMMAND_UNKNOWN && shown.length == 0 ? IMAP_SAY_NO_COMMAND : texts[check];
 	say_values(c, command->tag, "BAD", "", text, &(struct imap_values){ .text = shown });
-	count_error(c);
+	if (check != IMAP_COMMAND_WRONG_STATE)
+		count_error(c);
 	return false;
 }
 
@@ -419,7 +420,7 @@ static void take_collected(struct connection *c, enum imap_collected what)
 
 static void imap_input(struct connection *c)
 {
-	while (c->phase == PHASE_DIALOGUE && !c->tls_handshake && c->input.length) {
+	while (connection_takes_input(c) && c->input.length) {
 		struct str rest = buf_str(&c->input);
 		enum imap_collected what = imap_collect(&c->imap->collector, &rest);
 		buf_consume(&c->input, c->input.length - rest.length);

@@ -122,6 +122,8 @@ static void auth_ended(struct ipc_peer *peer, const char *why)
 	}
 	while (map_next(porter->connections, &position, NULL, &value)) {
 		struct connection *c = value;
+		/* Whose turn it is to answer a challenge is told then. */
+		c->exchange_lost = c->phase == PHASE_DIALOGUE && c->authenticating;
 		if (c->phase != PHASE_WAITING || c->waits_for != WAITS_FOR_AUTH)
 			continue;
 		c->authenticating = false;
@@ -171,10 +173,13 @@ void link_closed(struct connection *c)
 /* True when auth can be asked; else the dialogue has been told. */
 static bool begin_waiting(struct connection *c)
 {
+	bool lost = c->exchange_lost;
 	c->phase = PHASE_WAITING;
 	c->waits_for = WAITS_FOR_AUTH;
-	if (c->porter->has_auth)
+	c->exchange_lost = false;
+	if (c->porter->has_auth && !lost)
 		return true;
+	c->authenticating = false;
 	c->dialogue->refused(c, AUTH_REASON_TEMPORARY, STR("the log-in service restarts"));
 	return false;
 }
@@ -203,6 +208,7 @@ void link_auth_step(struct connection *c, struct str response)
 void link_auth_cancel(struct connection *c)
 {
 	c->authenticating = false;
+	c->exchange_lost = false;
 	if (c->porter->has_auth)
 		msg_auth_cancel_send(&c->porter->auth.channel, c->id, &(struct msg_auth_cancel){}, -1);
 }

@@ -66,7 +66,7 @@ static void answer_capa(struct connection *c, const struct pop3_situation *situa
 static void start_tls(struct connection *c)
 {
 	if (c->input.length) {
-		say_err(c, POP3_NO_CODE, POP3_SAY_NOT_ALLOWED);
+		say_err(c, POP3_NO_CODE, POP3_SAY_PIPELINED_TLS);
 		connection_close_after_output(c);
 		return;
 	}
@@ -230,7 +230,7 @@ static void refuse_long_line(struct connection *c)
 
 static void pop3_input(struct connection *c)
 {
-	while (c->phase == PHASE_DIALOGUE && !c->tls_handshake) {
+	while (connection_takes_input(c)) {
 		CLEANUP(buf_release) struct buf line = BUF_WITH_LIMIT(LIMIT_POP3_AUTH_LINE_MAX);
 		if (next_line(c, &line)) {
 			if (c->discarding || line.overflowed)

@@ -17,6 +17,8 @@
  *  2. What was read before TLS began is never used after it (RFC 3207 §4.2, RFC 2595 §4): STARTTLS with bytes
  *     behind it closes the connection.
  *  3. porter never names an account: it relays what auth answered.
+ *  4. A client costs the others a bounded time: nothing is taken from one that does not read its answers, and one that never pauses
+ *     has its turn like all others.
  */
 #ifndef POSTHORN_PORTER_PORTER_H
 #define POSTHORN_PORTER_PORTER_H
@@ -31,6 +33,7 @@
 enum {
 	INPUT_MAX = 65536,         /* more than the longest line and the largest leftover */
 	OUTPUT_MAX = 1 << 20,
+	OUTPUT_PAUSE = 1 << 18,    /* more than this unread: no more is taken from the client, whose next answer still fits */
 	PUMP_PIECE = 65536,
 	GREETING_PATIENCE_MS = 5000, /* how long a client waits for auth to come back */
 };
@@ -78,6 +81,7 @@ struct connection {
 	bool tls_wants_write;       /* what the handshake waits for */
 	struct watch watch;
 	struct timer timer;         /* pregreet wait, silence, length of the log-in dialogue */
+	struct timer turn;          /* others have theirs first */
 	struct buf input;
 	struct buf output;
 	char peer[64], local[64];
@@ -95,6 +99,7 @@ struct connection {
 	unsigned errors;
 	unsigned transactions;
 	bool authenticating;        /* within AUTH: lines are responses */
+	bool exchange_lost;         /* with the auth that began it */
 	uint64_t chunk_left;        /* octets of a refused BDAT that are still to come: they are no commands */
 	struct ipc_id token;
 	char account[LIMIT_ADDRESS_MAX + 1];
@@ -148,6 +153,9 @@ void connection_take_descriptor(struct connection *c, int descriptor);
 
 /* Sends what it can of the output and arranges for the rest. */
 void connection_flush(struct connection *c);
+
+/* May the dialogue go on with the next line? Not while it waits for a word, has ended, begins TLS, or is not read. */
+bool connection_takes_input(const struct connection *c);
 
 /* Between 1 and size octets; 0: ended; -1: nothing now. */
 ssize_t connection_read(struct connection *c, char *room, size_t size);

@@ -306,7 +306,7 @@ static void smtp_input(struct connection *c)
 		refuse_early_talker(c);
 		return;
 	}
-	while (c->phase == PHASE_DIALOGUE && !c->tls_handshake) {
+	while (connection_takes_input(c)) {
 		skip_chunk(c);
 		struct str input = buf_str(&c->input), line;
 		/* RFC 4954 §4: AUTH lines are longer than others. */
@@ -344,6 +344,8 @@ static void smtp_farewell(struct connection *c, enum fail_kind kind)
 		smtp_reply_printf(&c->output, 421, "4.4.2", "%s Silent for too long", config_of(c)->hostname);
 	else if (kind == FAIL_LIMIT)
 		smtp_reply_printf(&c->output, 421, "4.7.0", "%s Too many connections from your address", config_of(c)->hostname);
+	else if (kind == FAIL_DENIED)
+		smtp_reply_printf(&c->output, 421, "4.7.0", "%s This session has been ended", config_of(c)->hostname);
 	else
 		smtp_reply_printf(&c->output, 421, "4.3.2", "%s Shutting down, try again later", config_of(c)->hostname);
 }

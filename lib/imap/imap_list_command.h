@@ -28,7 +28,7 @@ enum imap_list_return {
 
 struct imap_list_pattern {
 	struct str text;
-	bool levels; /* it ends with "%": levels of the hierarchy match that are no mailboxes (RFC 3501 §6.3.8) */
+	bool levels; /* it ends with "%": for LSUB names match that only have subscribed ones below them (RFC 3501 §6.3.9) */
 };
 
 struct imap_list_command {

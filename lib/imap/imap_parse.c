@@ -26,6 +26,13 @@ static bool fail_by_limit(struct imap_parser *p, const char *expected)
 	return imap_parse_fail(p, expected);
 }
 
+static bool fail_by_name(struct imap_parser *p)
+{
+	if (!p->failed)
+		p->bad_name = true;
+	return imap_parse_fail(p, "a mailbox name in modified UTF-7");
+}
+
 bool imap_parse_end(struct imap_parser *p)
 {
 	if (!p->failed && p->at < p->text.length)
@@ -306,7 +313,7 @@ static struct str decode_name(struct imap_parser *p, struct str name)
 		return name;
 	if (imap_mutf7_decode(&decoded, name))
 		return arena_copy(p->arena, buf_str(&decoded));
-	imap_parse_fail(p, "a mailbox name in modified UTF-7");
+	fail_by_name(p);
 	return (struct str){};
 }
 
@@ -334,7 +341,7 @@ struct str imap_parse_mailbox(struct imap_parser *p)
 	if (name.length > LIMIT_MAILBOX_NAME_MAX)
 		fail_by_limit(p, "a shorter mailbox name");
 	else if (!p->utf8 && !text_is_ascii(written))
-		imap_parse_fail(p, "a mailbox name in modified UTF-7");
+		fail_by_name(p);
 	else if (!text_is_utf8(name) || has_control(name))
 		imap_parse_fail(p, "a mailbox name");
 	if (p->failed)

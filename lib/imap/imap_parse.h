@@ -5,7 +5,8 @@
  * Each function takes one element. The first misfit is remembered with its place and what was expected there; from then on
  * every function does nothing and gives an empty value, so a handler parses all its arguments and looks once, with
  * imap_parse_end. Values are views of the text where that is possible, else copies in the arena; they die with them.
- * Depth, counts and lengths are bounded by limits.h (LIMIT_IMAP_…); a misfit by limit sets too_much.
+ * Depth, counts and lengths are bounded by limits.h (LIMIT_IMAP_…); a misfit by limit sets too_much. A mailbox name that is
+ * well written as a string, but in an encoding that no name has, sets bad_name: that is no client at odds with the grammar.
  */
 #ifndef POSTHORN_IMAP_PARSE_H
 #define POSTHORN_IMAP_PARSE_H
@@ -22,6 +23,7 @@ struct imap_parser {
 	bool utf8;             /* RFC 9051 or UTF8=ACCEPT is enabled: quoted strings may hold UTF-8, names are UTF-8 */
 	bool failed;
 	bool too_much;         /* it failed by a limit, not by its form */
+	bool bad_name;         /* it failed by a mailbox name that is not in modified UTF-7, RFC 3501 §5.1.3 */
 	size_t failed_at;
 	const char *expected;  /* "a number", for the text of BAD */
 };

@@ -11,6 +11,7 @@ static void check_parser(const struct imap_parser *p)
 	must(p->at <= p->text.length && p->failed_at <= p->text.length);
 	must(!p->failed || p->expected);
 	must(!p->too_much || p->failed);
+	must(!p->bad_name || (p->failed && !p->too_much && !p->utf8));
 }
 
 static void check_string_again(struct arena *arena, struct str s)

@@ -91,7 +91,7 @@ static void push(struct builder *b, enum frame_kind kind, uint32_t group, size_t
 
 /* ---- keys ---- */
 
-enum argument { NOTHING, A_STRING, A_DATE, A_SIZE, A_PERIOD, A_KEYWORD, AN_ATOM, A_SET };
+enum argument { NOTHING, A_STRING, A_DATE, A_SIZE, A_NUMBER, A_KEYWORD, AN_ATOM, A_SET };
 
 struct key {
 	const char *word;
@@ -122,7 +122,7 @@ static const struct key keys[] = {
 	{ "KEYWORD", IMAP_KEY_KEYWORD, A_KEYWORD, false, 0, NULL },
 	{ "LARGER", IMAP_KEY_LARGER, A_SIZE, false, 0, NULL },
 	NO_FLAG(OLD, RECENT),
-	{ "OLDER", IMAP_KEY_OLDER, A_PERIOD, false, 0, NULL },
+	{ "OLDER", IMAP_KEY_OLDER, A_NUMBER, false, 0, NULL },
 	{ "ON", IMAP_KEY_ON, A_DATE, false, 0, NULL },
 	FLAG(RECENT, RECENT),
 	{ "SAVEDATESUPPORTED", IMAP_KEY_AND, NOTHING, false, 0, NULL }, /* RFC 8514 §4.3: it is, in every mailbox */
@@ -140,13 +140,15 @@ static const struct key keys[] = {
 	{ "THREADID", IMAP_KEY_THREADID, AN_ATOM, false, 0, NULL },
 	FIELD(TO, "To"),
 	{ "UID", IMAP_KEY_UIDS, A_SET, false, 0, NULL },
+	{ "UIDAFTER", IMAP_KEY_UID_AFTER, A_NUMBER, false, 0, NULL },
+	{ "UIDBEFORE", IMAP_KEY_UID_BEFORE, A_NUMBER, false, 0, NULL },
 	NO_FLAG(UNANSWERED, ANSWERED),
 	NO_FLAG(UNDELETED, DELETED),
 	NO_FLAG(UNDRAFT, DRAFT),
 	NO_FLAG(UNFLAGGED, FLAGGED),
 	{ "UNKEYWORD", IMAP_KEY_KEYWORD, A_KEYWORD, true, 0, NULL },
 	NO_FLAG(UNSEEN, SEEN),
-	{ "YOUNGER", IMAP_KEY_YOUNGER, A_PERIOD, false, 0, NULL },
+	{ "YOUNGER", IMAP_KEY_YOUNGER, A_NUMBER, false, 0, NULL },
 };
 
 static void parse_argument(struct imap_parser *p, enum argument argument, struct imap_search_node *node)
@@ -165,7 +167,7 @@ static void parse_argument(struct imap_parser *p, enum argument argument, struct
 	case A_SIZE:
 		node->number = (int64_t)imap_parse_number(p, INT64_MAX);
 		break;
-	case A_PERIOD:
+	case A_NUMBER:
 		node->number = (int64_t)imap_parse_nz_number(p, UINT32_MAX);
 		break;
 	case A_KEYWORD:
@@ -429,14 +431,15 @@ void imap_parse_sort_search(struct imap_parser *p, const struct imap_search_filt
 
 /* ---- return options ---- */
 
-/* UPDATE (…): RFC 5465 §7 */
+/* UPDATE (…): RFC 5465 §7 has it with a space, §8 without. */
 static void parse_update(struct imap_parser *p, struct imap_search_return *options)
 {
 	struct imap_fetch_items items;
-	size_t begin = p->at + 1;
-	if (p->failed || p->at + 1 >= p->text.length || p->text.data[p->at] != ' ' || p->text.data[p->at + 1] != '(')
+	struct str rest = str_from_index(p->text, p->at);
+	if (p->failed || !(str_starts_nocase(rest, STR(" (")) || str_starts_nocase(rest, STR("("))))
 		return;
-	imap_parse_space(p);
+	imap_parse_skip(p, ' ');
+	size_t begin = p->at;
 	imap_parse_fetch_items(p, &items);
 	options->update_items = p->failed ? (struct str){} : str_from(p->text.data + begin, p->at - begin);
 }

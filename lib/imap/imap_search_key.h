@@ -3,8 +3,8 @@
  * the return options in front of it.
  *
  * Keys also of WITHIN (RFC 5032), MODSEQ (RFC 7162 §3.1.5), EMAILID and THREADID (RFC 8474), SAVEDBEFORE, SAVEDON,
- * SAVEDSINCE and SAVEDATESUPPORTED (RFC 8514), FILTER (RFC 5466) and "$" (RFC 5182). Return options of RFC 4731,
- * 5182, 5267 and 9394.
+ * SAVEDSINCE and SAVEDATESUPPORTED (RFC 8514), FILTER (RFC 5466), UIDAFTER and UIDBEFORE (RFC 9738 §3.2) and "$" (RFC
+ * 5182). Return options of RFC 4731, 5182, 5267 and 9394.
  *
  * Parsing takes no recursion: nesting is bounded by LIMIT_IMAP_SEARCH_DEPTH_MAX, keys by LIMIT_IMAP_SEARCH_KEYS_MAX;
  * a chain of NOTs or ORs of any length is one node. NOT is a property of a node; OLD, NEW, SEEN … are made of simpler
@@ -37,6 +37,8 @@ enum imap_search_op {
 	IMAP_KEY_OLDER,      /* number: seconds */
 	IMAP_KEY_YOUNGER,
 	IMAP_KEY_MODSEQ,     /* number */
+	IMAP_KEY_UID_AFTER,  /* number */
+	IMAP_KEY_UID_BEFORE, /* number */
 	IMAP_KEY_EMAILID,    /* text */
 	IMAP_KEY_THREADID,   /* text */
 	IMAP_KEY_HEADER,     /* name, text; FROM, TO, CC, BCC and SUBJECT, too */

@@ -14,8 +14,8 @@ static void show(struct buf *out, const struct imap_search_program *program, uin
 {
 	static const char *const names[] = {
 		"and", "or", "seq", "uid", "flag", "keyword", "before", "on", "since", "sentbefore", "senton", "sentsince",
-		"savedbefore", "savedon", "savedsince", "larger", "smaller", "older", "younger", "modseq", "emailid",
-		"threadid", "header", "body", "text",
+		"savedbefore", "savedon", "savedsince", "larger", "smaller", "older", "younger", "modseq", "uid-after",
+		"uid-before", "emailid", "threadid", "header", "body", "text",
 	};
 	const struct imap_search_node *node = &program->nodes[number];
 	buf_printf(out, "%s%s(", node->negated ? "!" : "", names[node->op]);
@@ -93,6 +93,7 @@ static void keys(void **state)
 		 "and(sentbefore(0) senton(1) sentsince(0))" },
 		{ "SAVEDBEFORE 1-Jan-1970 SAVEDON 1-Jan-1970 SAVEDSINCE 1-Jan-1970 SAVEDATESUPPORTED",
 		  "and(savedbefore(0) savedon(0) savedsince(0) and())" },
+		{ "UIDAFTER 5 NOT UIDBEFORE 4294967295", "and(uid-after(5) !uid-before(4294967295))" },
 		{ "LARGER 0 SMALLER 5 OLDER 1 YOUNGER 4294967295", "and(larger(0) smaller(5) older(1) younger(4294967295))" },
 		{ "MODSEQ 620162338 MODSEQ \"/flags/\\\\draft\" all 0", "and(modseq(620162338) modseq(0))" },
 		{ "EMAILID M1 THREADID T2", "and(emailid(M1) threadid(T2))" },
@@ -130,6 +131,8 @@ static void bad_keys(void **state)
 		{ "BEFORE 31-Foo-2000", "bad 10 " },
 		{ "LARGER -1", "bad 7 " },
 		{ "OLDER 0", "bad 6 " },
+		{ "UIDAFTER 0", "bad 9 " },
+		{ "UIDBEFORE *", "bad 10 " },
 		{ "HEADER From", "bad 11 " },
 		{ "MODSEQ \"/flagz/x\" all 1", "bad 17 " },
 		{ "MODSEQ \"/flags/x\" none 1", "bad 18 " },
@@ -225,6 +228,7 @@ static void return_options(void **state)
 		{ "RETURN (FOO) ALL", false, 0 },
 		{ "RETURN ALL", false, 0 },
 		{ "RETURN (ALL)", false, 0 },
+		{ "RETURN (UPDATE(UID FLAGS) ALL) ALL", true, IMAP_RETURN_UPDATE | IMAP_RETURN_ALL },
 		{ "RETURN (UPDATE (FOO)) ALL", false, 0 },
 	};
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {

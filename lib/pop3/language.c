@@ -31,6 +31,8 @@ static const char *const texts[POP3_TEXT_COUNT][POP3_LANGUAGE_COUNT] = {
 	[POP3_SAY_BYE_LEFT] = TEXT("Posthorn POP3 server signing off ({messages} left)",
 		"il server POP3 Posthorn saluta (rimane: {messages})", "server POP3 Posthorn sa lúči (zostáva: {messages})"),
 	[POP3_SAY_BEGIN_TLS] = TEXT("begin TLS negotiation", "iniziare la negoziazione TLS", "začnite dohodu TLS"),
+	[POP3_SAY_PIPELINED_TLS] = TEXT("nothing may be sent behind STLS before its answer, closing",
+		"nulla può seguire STLS prima della sua risposta, chiusura", "za STLS nesmie nič nasledovať pred odpoveďou naň, končíme"),
 	[POP3_SAY_UTF8_ON] = TEXT("UTF-8 mode is on", "la modalità UTF-8 è attiva", "režim UTF-8 je zapnutý"),
 	[POP3_SAY_LANGUAGE_CHANGED] = TEXT("the language is English now", "la lingua ora è l'italiano",
 		"jazykom je odteraz slovenčina"),

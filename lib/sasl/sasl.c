@@ -137,7 +137,8 @@ struct sasl_exchange *sasl_exchange_new(struct sasl *s, const struct mechanism *
 	x->directory = directory;
 	buf_init(&x->exporter, SASL_MESSAGE_MAX);
 	buf_init(&x->unique, SASL_MESSAGE_MAX);
-	if (facts->tls) {
+	/* GNU SASL fails a client that knows a binding and does not use it: it would say "y" (RFC 5802 §6), and cannot. */
+	if (facts->tls && (directory || mechanism->traits & BINDS)) {
 		text_base64_encode(&x->exporter, facts->tls_exporter);
 		text_base64_encode(&x->unique, facts->tls_unique);
 	}

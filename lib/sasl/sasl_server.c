@@ -160,6 +160,9 @@ enum sasl_result sasl_server_scram(struct sasl_exchange *x, struct str input, bo
 	/* RFC 5802 §7: "p" belongs to -PLUS alone; GNU SASL takes it elsewhere with an empty binding. */
 	if (!x->asked && input.data[0] == 'p' && !(x->mechanism->traits & BINDS))
 		return sasl_fail(x, "channel binding without a -PLUS mechanism");
+	/* RFC 5802 §5.1: an extension that the client must be sure of; GNU SASL looks for it in one place only. */
+	if (str_find(input, STR(",m=")) < input.length)
+		return sasl_fail(x, "a mandatory extension that is not known");
 	int code = sasl_session_step(x, input, output);
 	if (code == GSASL_NEEDS_MORE)
 		return SASL_MORE;

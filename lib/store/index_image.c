@@ -132,7 +132,8 @@ static void remember_changes(struct index_image *image, const struct index_delta
 		size_t drop = image->changes.count - keep;
 		if (drop)
 			image->changes_floor = image->changes.items[drop - 1].modseq;
-		memmove(image->changes.items, image->changes.items + drop, keep * sizeof image->changes.items[0]);
+		if (keep)
+			memmove(image->changes.items, image->changes.items + drop, keep * sizeof image->changes.items[0]);
 		image->changes.count = keep;
 	}
 	if (count > CHANGES_MAX)

@@ -29,6 +29,13 @@ struct imap_state_kept {
 	struct imap_context *contexts; /* registrations of CONTEXT (RFC 5267) by tag. imap_context.c */
 };
 
+/* Messages that a command put into a mailbox: no news to its client (RFC 5465 §5). */
+struct imap_own {
+	uint64_t mailbox;            /* 0: none */
+	uint32_t first_uid, last_uid;
+	uint64_t before, modseq;     /* HIGHESTMODSEQ of the mailbox before, and of the change */
+};
+
 struct imap_session {
 	struct session *session;
 	struct stream *stream;
@@ -45,8 +52,9 @@ struct imap_session {
 	uint64_t plain_octets;        /* written before it began */
 	struct store_listener listener;
 	void (*after_answer)(struct imap_session *s); /* run once the tagged answer was sent; NULL: nothing */
-	unsigned errors;
+	unsigned errors;              /* bad commands since the last good one */
 	int64_t spoke_ms;             /* when imap_still_working spoke last; 0: not yet for this command */
+	struct imap_own own;          /* by the command at hand */
 	bool keeps_numbers;           /* the command at hand has message numbers though it is a UID form (UID SEARCH 1:3) */
 	bool over;
 };
@@ -78,6 +86,14 @@ bool imap_may_expunge(const struct imap_session *s);
 /* CONDSTORE from now on, because of a command that implies it (RFC 7162 §3.1); the first time in a selected mailbox
  * "* OK [HIGHESTMODSEQ n]" is written. */
 void imap_enable_condstore(struct imap_session *s);
+
+/* The command at hand put messages into a mailbox, whose HIGHESTMODSEQ was `before`, by one transaction: stored->to from
+ * `first` on. */
+void imap_note_own(struct imap_session *s, uint64_t mailbox, uint64_t before, const struct store_uids *stored,
+                   size_t first);
+
+/* Whether a message of the selected mailbox is one that the command at hand put there. */
+bool imap_is_own(const struct imap_session *s, uint32_t uid);
 
 /* Tells what others changed; false when the session is over because the mailbox is gone. */
 bool imap_tell_changes(struct imap_session *s, bool may_expunge);

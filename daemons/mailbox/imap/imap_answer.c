@@ -45,6 +45,7 @@ static void answer(struct imap_session *s, const char *condition, const char *co
 
 void imap_ok(struct imap_session *s, const char *code, enum imap_text text, const struct imap_values *values)
 {
+	s->errors = 0;
 	answer(s, "OK", code, text, values);
 }
 
@@ -73,6 +74,8 @@ void imap_bad_syntax(struct imap_session *s)
 	const struct imap_values values = { .number = s->parser.failed_at + 1, .text = str_of(s->parser.expected) };
 	if (s->parser.too_much)
 		imap_no(s, "LIMIT", IMAP_SAY_TOO_MUCH, &values);
+	else if (s->parser.bad_name) /* mbsync takes NO for this mailbox, but BAD for the end of all */
+		imap_no(s, "CANNOT", IMAP_SAY_EXPECTED, &values);
 	else
 		imap_bad(s, "", IMAP_SAY_EXPECTED, &values);
 }

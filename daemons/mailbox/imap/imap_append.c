@@ -316,6 +316,7 @@ static bool deliver(struct append *a, struct store_txn *txn, struct append_messa
 	if (!store_deliver(txn, &delivery, &placed))
 		return false;
 	*array_add(&stored->to) = placed.uid;
+	stored->modseq = placed.modseq;
 	stored->to_uidvalidity = placed.uidvalidity;
 	return true;
 }
@@ -333,12 +334,18 @@ static bool remove_replaced(struct append *a, struct store_txn *txn)
 static bool store(struct append *a, struct store_uids *stored)
 {
 	CLEANUP(store_rollback) struct store_txn *txn = store_begin(a->session->session->account->store);
+	uint64_t before = 0;
 	/* it may have been deleted, or renamed, meanwhile */
 	if (store_mailbox_find(txn, a->name, &a->mailbox) && a->replaced && !remove_replaced(a, txn))
 		return fail_set(&a->fail, FAIL_NOT_FOUND, "the message to replace was expunged");
+	if (!store_txn_failed(txn))
+		before = store_mailbox_modseq(txn, a->mailbox);
 	for (size_t i = 0; i < a->messages.count && !store_txn_failed(txn); i++)
 		deliver(a, txn, &a->messages.items[i], stored);
-	return store_commit(&txn, &a->fail);
+	if (!store_commit(&txn, &a->fail))
+		return false;
+	imap_note_own(a->session, a->mailbox, before, stored, 0);
+	return true;
 }
 
 /* ---- answering ---- */
@@ -374,7 +381,9 @@ static void answer(struct append *a, const struct store_uids *stored)
 		return;
 	}
 	imap_untagged_ok(s, buf_text(&code), IMAP_SAY_DONE, NULL);
-	if (imap_tell_changes(s, true))
+	/* RFC 8508 §3.2: the new message is there before the old one goes, where numbers make a difference */
+	bool over = !imap_view_says_vanished(s) && !imap_tell_changes(s, false);
+	if (!over && imap_tell_changes(s, true))
 		imap_ok_removed(s, true, 0);
 }
 

@@ -14,7 +14,7 @@ struct imap_context {
 	struct arena *arena;   /* of all that is text here */
 	struct imap_search_program program;
 	struct imap_sort_criteria criteria;
-	struct imap_numbers *sets; /* what NUMBERS and UIDS stood for when the command came, in the order of the nodes */
+	struct imap_numbers *sets; /* of imap_search_set_stays, as of the moment of the command, in the order of the nodes */
 	size_t set_count;
 	struct str items;      /* FETCH items of UPDATE (…), RFC 5465 §7 */
 	uint64_t modseq;       /* evaluated as of this */
@@ -89,16 +89,11 @@ static bool parse_criteria(struct imap_session *s, struct imap_context *c, struc
 	return imap_parse_end(&p);
 }
 
-static bool has_set(const struct imap_search_node *node)
-{
-	return node->op == IMAP_KEY_NUMBERS || node->op == IMAP_KEY_UIDS;
-}
-
 static void copy_sets(struct imap_context *c, const struct imap_search_run *run)
 {
 	c->sets = mem_alloc((run->program.count + 1) * sizeof *c->sets);
 	for (size_t i = 0; i < run->program.count; i++) {
-		if (!has_set(&run->program.nodes[i]))
+		if (!imap_search_set_stays(&run->program.nodes[i]))
 			continue;
 		const struct imap_numbers *set = &run->sets[i];
 		for (size_t r = 0; r < set->ranges.count; r++)
@@ -111,7 +106,7 @@ static bool same_sets(const struct imap_context *c)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < c->program.count; i++)
-		count += has_set(&c->program.nodes[i]);
+		count += imap_search_set_stays(&c->program.nodes[i]);
 	return count == c->set_count;
 }
 
@@ -355,7 +350,7 @@ static void tell_items(struct imap_session *s, const struct imap_context *c, con
 {
 	struct imap_numbers uids = {};
 	for (size_t i = 0; c->items.length && i < added->list.count; i++)
-		if (added->list.items[i] > known)
+		if (added->list.items[i] > known && !imap_is_own(s, added->list.items[i]))
 			imap_numbers_append(&uids, added->list.items[i]);
 	if (uids.ranges.count)
 		imap_fetch_new(s, c->items, &uids);

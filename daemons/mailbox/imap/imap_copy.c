@@ -2,6 +2,10 @@
 
 #include "imap_expunge.h"
 #include "imap_limit.h"
+#include "log.h"
+
+/* Within it COPY is all or nothing even if the system stops half way; what is larger must not shut everybody else out. */
+enum { COPY_PART_MAX = 100000 };
 
 bool imap_find_target(struct imap_session *s, struct str name, uint64_t *id)
 {
@@ -38,27 +42,61 @@ static void add_copyuid(struct buf *code, const struct store_uids *copied)
 	add_set(code, copied->to.items, copied->to.count);
 }
 
-/* All or nothing (RFC 9051 §6.4.7). A message that somebody expunged, and the client was not told so, can't be meant by its
- * number (RFC 2180 §4.4.1): *gone. */
+/* A message that somebody expunged, and the client was not told so, can't be meant by its number (RFC 2180 §4.4.1): *gone. */
+static bool transfer_part(struct imap_session *s, const struct imap_numbers *part, uint64_t to, struct store_uids *copied, bool *gone,
+                          struct fail **fail)
+{
+	struct store_selection selection = imap_view_selection(s, part);
+	size_t before = copied->uids.count;
+	CLEANUP(store_rollback) struct store_txn *txn = store_begin(s->session->account->store);
+	uint64_t modseq_before = store_mailbox_modseq(txn, to);
+	bool done = s->command.verb == IMAP_MOVE ? store_move(txn, &selection, to, copied) : store_copy(txn, &selection, to, copied);
+	*gone = done && !s->command.uid && copied->uids.count - before < imap_view_count(s, part);
+	if (!*gone && store_commit(&txn, fail)) {
+		imap_note_own(s, to, modseq_before, copied, before);
+		return true;
+	}
+	copied->uids.count = copied->to.count = before;
+	return false;
+}
+
+static void take_back(struct imap_session *s, uint64_t to, struct store_uids *copied)
+{
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	CLEANUP(imap_numbers_release) struct imap_numbers copies = {};
+	for (size_t i = 0; i < copied->to.count; i++)
+		imap_numbers_append(&copies, copied->to.items[i]);
+	struct store_selection selection = imap_view_selection(s, &copies);
+	selection.mailbox = to;
+	struct store_txn *txn = store_begin(s->session->account->store);
+	store_expunge(txn, &selection, true, NULL);
+	if (!store_commit(&txn, &fail))
+		log_event(LOG_ERROR, s->session->connection, "imap-copies-stay", LOG_TEXT("account", str_of(s->session->address)),
+		          LOG_NUMBER("copies", copied->to.count), LOG_TEXT("why", str_of(fail_text(fail))));
+	copied->uids.count = copied->to.count = 0;
+}
+
+/* COPY all or none (RFC 9051 §6.4.7), MOVE each message or not (RFC 6851 §3.3). copied: what stays. False: see gone and fail. */
 static bool transfer(struct imap_session *s, const struct imap_numbers *uids, uint64_t to, struct store_uids *copied, bool *gone,
                      struct fail **fail)
 {
-	struct store_selection selection = imap_view_selection(s, uids);
-	CLEANUP(store_rollback) struct store_txn *txn = store_begin(s->session->account->store);
-	bool done = s->command.verb == IMAP_MOVE ? store_move(txn, &selection, to, copied) : store_copy(txn, &selection, to, copied);
-	*gone = done && !s->command.uid && copied->uids.count < imap_view_count(s, uids);
-	return *gone || store_commit(&txn, fail);
+	CLEANUP(imap_numbers_release) struct imap_numbers part = {};
+	struct imap_parts parts = { .uids = uids };
+	bool copies = s->command.verb == IMAP_COPY, more = true, done = true;
+	while (more && done) {
+		more = imap_view_next_part(s, &parts, copies ? COPY_PART_MAX : IMAP_PART_MAX, &part);
+		done = transfer_part(s, &part, to, copied, gone, fail);
+	}
+	if (!done && copies && copied->to.count)
+		take_back(s, to, copied);
+	return done;
 }
 
 /* RFC 6851 §3.3, §4.3: where they went is told before they go. */
-static bool answer_move(struct imap_session *s, struct buf *code, uint32_t lowest, struct fail **fail)
+static bool tell_moved(struct imap_session *s, struct buf *code, struct fail **fail)
 {
-	if (code->length)
-		imap_untagged_ok(s, buf_text(code), IMAP_SAY_DONE, NULL);
-	if (!imap_view_update(s, true, fail))
-		return false;
-	imap_ok_removed(s, code->length, lowest);
-	return true;
+	imap_untagged_ok(s, buf_text(code), IMAP_SAY_DONE, NULL);
+	return imap_view_update(s, true, fail);
 }
 
 /* RFC 9738 §3.1: COPY of too many copies none; MOVE takes the last ones. */
@@ -77,19 +115,19 @@ static bool carry_out(struct imap_session *s, const struct imap_numbers *uids, u
 {
 	CLEANUP(buf_release) struct buf code = BUF_WITH_LIMIT(LIMIT_IMAP_TAGGED_MAX / 2);
 	CLEANUP(store_uids_release) struct store_uids copied = {};
-	bool gone = false;
-	if (!transfer(s, uids, to, &copied, &gone, fail))
-		return false;
-	if (gone) {
-		imap_no(s, "EXPUNGEISSUED", IMAP_SAY_EXPUNGED, NULL);
-		return true;
-	}
+	bool moves = s->command.verb == IMAP_MOVE, gone = false;
+	bool done = transfer(s, uids, to, &copied, &gone, fail);
 	if (copied.uids.count)
 		add_copyuid(&code, &copied);
-	if (s->command.verb == IMAP_MOVE)
-		return answer_move(s, &code, lowest, fail);
-	imap_ok(s, buf_text(&code), IMAP_SAY_DONE, NULL);
-	return true;
+	if (moves && code.length && !tell_moved(s, &code, fail))
+		return false;
+	if (gone)
+		imap_no(s, "EXPUNGEISSUED", IMAP_SAY_EXPUNGED, NULL);
+	else if (done && moves)
+		imap_ok_removed(s, code.length, lowest);
+	else if (done)
+		imap_ok(s, buf_text(&code), IMAP_SAY_DONE, NULL);
+	return done || gone;
 }
 
 static void copy_or_move(struct imap_session *s)

@@ -42,21 +42,37 @@ static bool cut_deleted(struct imap_session *s, struct imap_numbers *uids, uint3
 	return true;
 }
 
+static bool expunge_part(struct imap_session *s, const struct imap_numbers *part, struct store_uids *expunged, struct fail **fail)
+{
+	struct store_selection selection = imap_view_selection(s, part);
+	struct store_txn *txn = store_begin(s->session->account->store);
+	store_expunge(txn, &selection, false, expunged);
+	return store_commit(&txn, fail);
+}
+
+bool imap_expunge_deleted(struct imap_session *s, const struct imap_numbers *uids, struct store_uids *expunged, struct fail **fail)
+{
+	CLEANUP(imap_numbers_release) struct imap_numbers part = {};
+	struct imap_parts parts = { .uids = uids };
+	bool more = true, done = true;
+	while (more && done) {
+		more = imap_view_next_part(s, &parts, IMAP_PART_MAX, &part);
+		done = expunge_part(s, &part, expunged, fail);
+	}
+	return done;
+}
+
 static bool expunge(struct imap_session *s, struct imap_numbers *uids, struct fail **fail)
 {
-	struct store_uids expunged = {};
+	CLEANUP(store_uids_release) struct store_uids expunged = {};
 	uint32_t lowest = 0;
 	/* nothing cuts EXPUNGE itself */
 	if (s->command.uid && !cut_deleted(s, uids, &lowest, fail))
 		return false;
-	struct store_selection selection = imap_view_selection(s, uids);
-	struct store_txn *txn = store_begin(s->session->account->store);
-	store_expunge(txn, &selection, false, &expunged);
-	bool done = store_commit(&txn, fail) && imap_view_update(s, true, fail);
-	if (done)
-		imap_ok_removed(s, expunged.uids.count, lowest);
-	store_uids_release(&expunged);
-	return done;
+	if (!imap_expunge_deleted(s, uids, &expunged, fail) || !imap_view_update(s, true, fail))
+		return false;
+	imap_ok_removed(s, expunged.uids.count, lowest);
+	return true;
 }
 
 void imap_expunge(struct imap_session *s)

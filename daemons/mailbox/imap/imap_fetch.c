@@ -254,6 +254,8 @@ bool imap_fetch_new(struct imap_session *s, struct str items, const struct imap_
 	for (size_t i = 0; i < uids->ranges.count; i++)
 		imap_numbers_append_range(&f.uids, uids->ranges.items[i].first, uids->ranges.items[i].last);
 	f.adds_uid = !asks_for(&f, IMAP_FETCH_UID) && !imap_is_enabled(s, IMAP_ENABLE_UIDONLY);
+	/* RFC 7162 §3.1: in whatever the client did not ask for at this moment */
+	f.adds_modseq = imap_is_enabled(s, IMAP_ENABLE_CONDSTORE) && !asks_for(&f, IMAP_FETCH_MODSEQ);
 	if (asks_for(&f, IMAP_FETCH_THREADID) && !assign_threads(s, &fail))
 		return false;
 	imap_fetch_walk_begin(&f, s);

@@ -20,12 +20,6 @@ static bool is_uidonly(const struct imap_fetch_walk *f)
 	return imap_is_enabled(f->s, IMAP_ENABLE_UIDONLY);
 }
 
-/* RFC 9586 §3.3: with UIDONLY the UID stands in front already. */
-static bool is_told_already(const struct imap_fetch_walk *f, const struct imap_fetch_item *item)
-{
-	return item->kind == IMAP_FETCH_UID && f->items.count > 1 && is_uidonly(f);
-}
-
 static void begin_message(struct imap_fetch_walk *f, const struct imap_row *row)
 {
 	struct buf *out = &f->s->out;
@@ -74,21 +68,28 @@ static bool write_item(struct imap_fetch_walk *f, size_t i, const struct imap_ro
 	return false;
 }
 
-/* Its \Seen was set by this command: the text of its flags was made for that. */
-static bool adds_flags(const struct imap_fetch_walk *f, const struct imap_row *row)
+static bool asks_for_flags(const struct imap_fetch_walk *f)
 {
-	return row->flags.length && !(f->items.kinds & 1u << IMAP_FETCH_FLAGS);
+	return f->items.kinds & 1u << IMAP_FETCH_FLAGS;
 }
 
-/* RFC 7162 §3.2.4: flags that nobody asked for come with UID and MODSEQ once CONDSTORE is enabled. */
+static bool made_seen(const struct imap_fetch_walk *f, const struct store_row *row)
+{
+	return f->items.sets_seen && row->modseq == f->s->view.own_modseq;
+}
+
+/* RFC 7162 §3.1, §3.2.4: where this command set \Seen, the flags come with UID and MODSEQ once CONDSTORE is enabled,
+ * whether they were asked for or not. */
 static void write_flags(struct imap_fetch_walk *f, const struct imap_row *row, bool first)
 {
 	static const struct imap_fetch_item modseq = { .kind = IMAP_FETCH_MODSEQ }, uid = { .kind = IMAP_FETCH_UID };
 	struct buf *out = &f->s->out;
 	bool condstore = imap_is_enabled(f->s, IMAP_ENABLE_CONDSTORE);
-	if (!first)
-		buf_add_char(out, ' ');
-	buf_add_str(out, row->flags);
+	if (!asks_for_flags(f)) {
+		if (!first)
+			buf_add_char(out, ' ');
+		buf_add_str(out, row->flags);
+	}
 	if (condstore && !f->adds_modseq && !(f->items.kinds & 1u << IMAP_FETCH_MODSEQ)) {
 		buf_add_char(out, ' ');
 		imap_item_write(&f->output, &modseq, NULL, row, &f->mail);
@@ -124,11 +125,11 @@ static void write_message(struct imap_fetch_walk *f, const struct imap_row *row)
 	begin_message(f, row);
 	write_added(f, row, &any);
 	for (size_t i = 0; i < f->items.count && !f->broken; i++)
-		if (!is_told_already(f, &f->items.list[i]) && write_item(f, i, row, !any))
+		if (write_item(f, i, row, !any))
 			any = told = true;
 	if (f->broken)
 		return;
-	if (adds_flags(f, row)) {
+	if (made_seen(f, &row->row)) {
 		write_flags(f, row, !any);
 		told = true;
 	}
@@ -180,7 +181,7 @@ static void place_flags(struct imap_fetch_walk *f)
 
 static bool wants_flags(const struct imap_fetch_walk *f, const struct store_row *row)
 {
-	return f->items.kinds & 1u << IMAP_FETCH_FLAGS || (f->items.sets_seen && row->modseq == f->s->view.own_modseq);
+	return asks_for_flags(f) || made_seen(f, row);
 }
 
 static void add_row(struct imap_fetch_walk *f, const struct store_row *row, uint32_t number)

@@ -54,6 +54,29 @@ void imap_parse_flag_list(struct imap_session *s, struct imap_flags *flags)
 		imap_parse_flag_into(s, flags);
 }
 
+static bool is_known(const struct store_mailboxes *known, struct str name)
+{
+	for (size_t i = 0; i < known->names.count; i++)
+		if (str_equal_nocase(str_of(known->names.items[i]), name))
+			return true;
+	return false;
+}
+
+bool imap_flags_keep_known(struct imap_session *s, struct imap_flags *flags, struct fail **fail)
+{
+	CLEANUP(store_mailboxes_release) struct store_mailboxes known = {};
+	size_t kept = 0;
+	if (flags->keyword_count == 0)
+		return true;
+	if (!store_read_keywords(s->reader, &known, fail))
+		return false;
+	for (size_t i = 0; i < flags->keyword_count; i++)
+		if (is_known(&known, flags->keywords[i]))
+			flags->keywords[kept++] = flags->keywords[i];
+	flags->keyword_count = kept;
+	return true;
+}
+
 static int compare_numbers(const void *a, const void *b)
 {
 	return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;

@@ -125,14 +125,14 @@ static void mark(struct imap_tree *tree, const struct imap_list_command *command
 	}
 }
 
-/* RFC 5258 §3.3; a level of the hierarchy that is no mailbox: RFC 3501 §6.3.8 */
-static bool is_listed(const struct imap_node *node, const struct imap_list_command *command, struct match found)
+/* RFC 5258 §3.3; what was deleted, or never made, is still the name of a level above mailboxes: RFC 9051 §6.3.5 */
+static bool is_listed(const struct imap_node *node, const struct imap_list_command *command)
 {
 	if (node->met)
 		return true;
 	if (command->select & IMAP_SELECT_RECURSIVE)
 		return node->met_below_unmatched;
-	return !command->select && !node->mailbox && found.levels && node->has_children;
+	return !(command->select & ~(unsigned)IMAP_SELECT_REMOTE) && node->has_children;
 }
 
 static void write_more(struct imap_session *s, struct store_reader *reader, const struct imap_node *node,
@@ -168,8 +168,7 @@ static void list_all(struct imap_session *s, struct store_reader *reader, struct
 	mark(tree, command, command->select, command->select & IMAP_SELECT_RECURSIVE);
 	for (size_t i = 0; i < tree->nodes.count && imap_send_some(s); i++) {
 		const struct imap_node *node = &tree->nodes.items[i];
-		struct match found = match(command, node->name);
-		if (found.name && is_listed(node, command, found))
+		if (match(command, node->name).name && is_listed(node, command))
 			list_node(s, reader, node, command);
 	}
 }

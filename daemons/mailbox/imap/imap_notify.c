@@ -120,13 +120,20 @@ int imap_notify_descriptor(const struct imap_session *s)
 	return s->kept.notify ? s->kept.notify->listener.event : -1;
 }
 
+/* What such a command removes is its answer, no event. */
+static bool removes_messages(const struct imap_session *s)
+{
+	enum imap_verb verb = s->command.verb;
+	return s->command.info && (verb == IMAP_EXPUNGE || verb == IMAP_MOVE || verb == IMAP_REPLACE);
+}
+
 unsigned imap_notify_selected(const struct imap_session *s)
 {
 	const struct imap_notify *n = s->kept.notify;
 	if (!n)
 		return IMAP_TELL_NEW | IMAP_TELL_EXPUNGE | IMAP_TELL_FLAGS;
 	unsigned tell = n->selected & IMAP_EVENT_MESSAGE_NEW ? IMAP_TELL_NEW : 0;
-	tell |= n->selected & IMAP_EVENT_MESSAGE_EXPUNGE ? IMAP_TELL_EXPUNGE : 0;
+	tell |= n->selected & IMAP_EVENT_MESSAGE_EXPUNGE || removes_messages(s) ? IMAP_TELL_EXPUNGE : 0;
 	return tell | (n->selected & IMAP_EVENT_FLAG_CHANGE ? IMAP_TELL_FLAGS : 0);
 }
 
@@ -294,11 +301,23 @@ static bool is_selected(const struct imap_session *s, const struct store_mailbox
 	return s->view.index && s->kept.view.mailbox == mailbox->id;
 }
 
+/* All that happened in the mailbox was done by the command at hand. §5 */
+static bool is_own_change(const struct imap_session *s, const struct store_mailbox *was, const struct store_mailbox *is)
+{
+	return s->own.mailbox == is->id && was->highestmodseq == s->own.before && is->highestmodseq == s->own.modseq;
+}
+
 static void tell_counters_of(struct news *news, struct imap_node *was, struct imap_node *is)
 {
-	if (!was || !is || is_selected(news->s, is->mailbox))
+	static const struct store_mailbox empty = { .uidnext = 1 };
+	if (!is || is_selected(news->s, is->mailbox) || (was && is_own_change(news->s, was->mailbox, is->mailbox)))
 		return;
-	unsigned items = status_items(news, events_of(news->n, is), was->mailbox, is->mailbox);
+	/* a mailbox that is made and filled at once has news as any other; the mere making is an event of its name */
+	if (!was && is->mailbox->uidnext == empty.uidnext)
+		return;
+	unsigned items = status_items(news, events_of(news->n, is), was ? was->mailbox : &empty, is->mailbox);
+	if (items && !was)
+		items |= IMAP_STATUS_UIDVALIDITY;
 	if (items)
 		imap_status_write(news->s, news->reader, is->mailbox, items);
 }
@@ -400,31 +419,47 @@ static void tell_others(struct imap_session *s)
 	n->known = now;
 }
 
-/* MessageNew's items, after the EXISTS (§5.2). */
-static void tell_new_messages(struct imap_session *s, uint32_t known)
+/* MessageNew's items, after the EXISTS (§5.2), which the command at hand may have told already. */
+static void tell_new_messages(struct imap_session *s)
 {
 	struct imap_numbers added = {};
 	const char *items = s->kept.notify->items;
-	if (!items || !s->view.index || known == UINT32_MAX)
+	uint32_t uid = s->view.noticed, last = s->view.index ? uidmap_last(&s->view.uids) : 0;
+	s->view.noticed = last;
+	if (!items)
 		return;
-	for (uint32_t uid = known; (uid = uidmap_next(&s->view.uids, uid + 1));)
-		imap_numbers_append(&added, uid);
+	while (uid < last && (uid = uidmap_next(&s->view.uids, uid + 1)))
+		if (!imap_is_own(s, uid))
+			imap_numbers_append(&added, uid);
 	if (added.ranges.count)
 		imap_fetch_new(s, str_of(items), &added);
 	imap_numbers_release(&added);
 }
 
+/* Whether something happened since the last time; false after NOTIFY NONE. */
+static bool was_woken(const struct imap_notify *n)
+{
+	eventfd_t times;
+	return n->listener.event >= 0 && eventfd_read(n->listener.event, &times) == 0;
+}
+
+void imap_notify_catch_up(struct imap_session *s)
+{
+	const struct imap_notify *n = s->kept.notify;
+	if (!n || !n->all_events || !was_woken(n))
+		return;
+	tell_others(s);
+	store_reader_release(&s->reader);
+}
+
 bool imap_notify_tell(struct imap_session *s, bool may_expunge)
 {
 	struct imap_notify *n = s->kept.notify;
-	uint32_t known = s->view.index ? uidmap_last(&s->view.uids) : UINT32_MAX;
-	eventfd_t woken;
-	if (n->listener.event >= 0)
-		eventfd_read(n->listener.event, &woken);
+	was_woken(n);
 	bool between_commands = !s->command.info;
 	if (!imap_tell_changes(s, may_expunge && !(between_commands && n->delayed)))
 		return false;
-	tell_new_messages(s, known);
+	tell_new_messages(s);
 	if (n->all_events)
 		tell_others(s);
 	if (between_commands)
@@ -524,6 +559,7 @@ void imap_notify(struct imap_session *s)
 	}
 	imap_notify_free(&s->kept.notify);
 	s->kept.notify = n;
+	s->view.noticed = s->view.index ? uidmap_last(&s->view.uids) : 0;
 	if (command.status)
 		write_status(s);
 	imap_ok(s, "", IMAP_SAY_DONE, NULL);

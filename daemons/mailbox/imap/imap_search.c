@@ -160,7 +160,9 @@ static void write_partial(struct imap_search_run *run, const struct imap_partial
 	struct imap_session *s = run->s;
 	const char *sign = partial->from_end ? "-" : "";
 	struct imap_search_found part = part_of(found, partial);
-	buf_printf(&s->out, " PARTIAL (%s%u:%s%u ", sign, partial->first, sign, partial->last);
+	uint32_t one = partial->turned ? partial->last : partial->first;
+	uint32_t other = partial->turned ? partial->first : partial->last;
+	buf_printf(&s->out, " PARTIAL (%s%u:%s%u ", sign, one, sign, other);
 	if (part.count)
 		imap_search_write_set(run, part.positions, part.count);
 	else
@@ -252,14 +254,13 @@ bool imap_search_answer(struct imap_search_run *run, const struct imap_search_re
 	return true;
 }
 
-/* * SEARCH 2 3 6 (MODSEQ 7): RFC 3501 §7.2.5, RFC 7162 §3.1.5 */
-static bool answer_plainly(struct imap_search_run *run, const struct imap_search_found *found, struct fail **fail)
+bool imap_search_answer_plainly(struct imap_search_run *run, const struct imap_search_found *found, struct fail **fail)
 {
 	struct imap_session *s = run->s;
 	uint64_t modseq = 0;
 	if (run->program.uses_modseq && !highest_modseq(run, found->positions, found->count, &modseq, fail))
 		return false;
-	buf_add_str(&s->out, STR("* SEARCH"));
+	buf_printf(&s->out, "* %s", s->command.info->name);
 	for (size_t i = 0; i < found->count; i++) {
 		buf_add_char(&s->out, ' ');
 		buf_add_u64(&s->out, imap_search_number(run, found->positions[i]));
@@ -289,7 +290,8 @@ static bool find_and_answer(struct imap_search_run *run, const struct imap_searc
 	if (!imap_search_evaluate(run, NULL, &hits, fail))
 		return false;
 	struct imap_search_found found = list_found(&hits);
-	bool ok = options->given ? imap_search_answer(run, options, &found, fail) : answer_plainly(run, &found, fail);
+	bool ok = options->given ? imap_search_answer(run, options, &found, fail)
+	                         : imap_search_answer_plainly(run, &found, fail);
 	if (ok && options->options & IMAP_RETURN_UPDATE)
 		imap_context_add(run, options, criteria, NULL, &found);
 	free(found.positions);

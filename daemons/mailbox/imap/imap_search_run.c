@@ -117,6 +117,11 @@ bool imap_search_begin(struct imap_search_run *run, struct imap_session *s, cons
 	return true;
 }
 
+bool imap_search_set_stays(const struct imap_search_node *node)
+{
+	return node->op == IMAP_KEY_NUMBERS || (node->op == IMAP_KEY_UIDS && node->sequence.saved);
+}
+
 void imap_search_begin_again(struct imap_search_run *run, struct imap_session *s,
                              const struct imap_search_program *program,
                              struct arena *arena, const struct imap_numbers *sets, size_t set_count)
@@ -125,7 +130,9 @@ void imap_search_begin_again(struct imap_search_run *run, struct imap_session *s
 	begin(run, s, program, arena);
 	run->silent = true;
 	for (size_t i = 0; i < program->count; i++) {
-		if (!has_set(program->nodes[i].op))
+		if (program->nodes[i].op == IMAP_KEY_UIDS && !program->nodes[i].sequence.saved)
+			imap_sequence_resolve(&program->nodes[i].sequence, uidmap_last(&s->view.uids), &run->sets[i]);
+		if (!imap_search_set_stays(&program->nodes[i]))
 			continue;
 		must(next < set_count);
 		const struct imap_numbers *set = &sets[next++];
@@ -261,6 +268,10 @@ static bool row_matches(struct row_key *k, const struct store_row *row)
 		return k->run->now - store_date_seconds(row->received) <= number;
 	case IMAP_KEY_MODSEQ:
 		return row->modseq >= (uint64_t)number;
+	case IMAP_KEY_UID_AFTER:
+		return row->uid > number;
+	case IMAP_KEY_UID_BEFORE:
+		return row->uid < number;
 	case IMAP_KEY_EMAILID:
 		return row->message == (uint64_t)number;
 	case IMAP_KEY_NUMBERS:

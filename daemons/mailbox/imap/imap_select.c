@@ -1,5 +1,6 @@
 #include "imap_select.h"
 
+#include "imap_expunge.h"
 #include "imap_mailboxes.h"
 #include "imap_qresync.h"
 #include "imap_session.h"
@@ -127,16 +128,15 @@ void imap_examine(struct imap_session *s)
 /* All that has \Deleted, which nobody is told of: RFC 9051 §6.4.1. */
 static bool expunge_silently(struct imap_session *s, struct fail **fail)
 {
-	const struct store_selection all = { s->kept.view.mailbox, &(struct store_range){ 1, UINT32_MAX }, 1 };
+	CLEANUP(imap_numbers_release) struct imap_numbers all = {};
 	struct store_index_state state;
 	if (!imap_reader(s) || !store_index_refresh(s->view.index, s->reader, fail))
 		return false;
 	store_index_state(s->view.index, &state);
 	if (state.deleted == 0)
 		return true;
-	CLEANUP(store_rollback) struct store_txn *txn = store_begin(s->session->account->store);
-	store_expunge(txn, &all, false, NULL);
-	return store_commit(&txn, fail);
+	imap_numbers_append_range(&all, 1, UINT32_MAX);
+	return imap_expunge_deleted(s, &all, NULL, fail);
 }
 
 void imap_close(struct imap_session *s)

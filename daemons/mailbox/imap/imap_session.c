@@ -112,6 +112,8 @@ static void refuse_command(struct imap_session *s, enum imap_command_check check
 		imap_bad(s, "", IMAP_SAY_NO_UID_FORM, &name);
 	else
 		imap_bad(s, "", IMAP_SAY_NO_ARGUMENTS, &name);
+	/* a command, though of another state, is no noise */
+	s->errors -= check == IMAP_COMMAND_WRONG_STATE;
 }
 
 /* What the table's traits forbid. */
@@ -130,6 +132,26 @@ static bool is_allowed(struct imap_session *s)
 bool imap_may_expunge(const struct imap_session *s)
 {
 	return !(s->command.info->traits & IMAP_NO_EXPUNGE) || (s->command.uid && !s->keeps_numbers);
+}
+
+/* The UIDs of one transaction follow one another; those of several, if nobody else came in between. If somebody did, only
+ * the last transaction is taken as the command's own. */
+void imap_note_own(struct imap_session *s, uint64_t mailbox, uint64_t before, const struct store_uids *stored,
+                   size_t first)
+{
+	struct imap_own *own = &s->own;
+	bool goes_on = own->mailbox == mailbox && own->modseq == before;
+	if (first == stored->to.count)
+		return;
+	if (!goes_on)
+		*own = (struct imap_own){ mailbox, stored->to.items[first], 0, before, 0 };
+	own->last_uid = stored->to.items[stored->to.count - 1];
+	own->modseq = stored->modseq;
+}
+
+bool imap_is_own(const struct imap_session *s, uint32_t uid)
+{
+	return s->own.mailbox && s->own.mailbox == s->kept.view.mailbox && uid >= s->own.first_uid && uid <= s->own.last_uid;
 }
 
 bool imap_tell_changes(struct imap_session *s, bool may_expunge)
@@ -169,6 +191,7 @@ static void carry_out(struct imap_session *s)
 		return;
 	struct store_usage before;
 	store_usage(s->session->account->store, &before);
+	imap_notify_catch_up(s);
 	imap_carry_out(s);
 	note_usage(s, &before);
 	if (!s->over && s->kept.notify)
@@ -213,6 +236,7 @@ static void end_command(struct imap_session *s)
 		s->after_answer(s);
 	s->after_answer = NULL;
 	s->view.own_modseq = 0;
+	s->own = (struct imap_own){};
 	s->keeps_numbers = false;
 	s->spoke_ms = 0;
 	s->command = (struct imap_command){};

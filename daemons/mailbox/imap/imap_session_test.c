@@ -133,6 +133,49 @@ static void test_at_once(void **state)
 	buf_release(&second);
 }
 
+/* ---- NOTIFY, RFC 5465 §5.8 ---- */
+
+/* Mailboxes below one another, as many as one name may have levels, so that few names are many mailboxes. */
+static void make_mailboxes(struct session_kit *kit, unsigned count)
+{
+	struct store_txn *txn = store_begin(kit->account.store);
+	for (unsigned made = 0; made < count; made += LIMIT_MAILBOX_DEPTH_MAX) {
+		struct buf name = BUF_WITH_LIMIT(LIMIT_MAILBOX_NAME_MAX);
+		uint64_t id;
+		buf_printf(&name, "%u", made);
+		for (unsigned level = 1; level < LIMIT_MAILBOX_DEPTH_MAX; level++)
+			buf_add_str(&name, STR("/x"));
+		assert_true(store_mailbox_create(txn, buf_str(&name), STORE_USE_NONE, &id));
+		buf_release(&name);
+	}
+	assert_true(store_commit(&txn, NULL));
+}
+
+static void test_notification_overflow(void **state)
+{
+	struct session_kit *kit = *state;
+	struct session_kit_client a, b;
+	struct buf out = BUF_WITH_LIMIT(ANSWER_MAX);
+	session_kit_connect(kit, &a);
+	session_kit_connect(kit, &b);
+	session_kit_response(&a);
+	session_kit_response(&b);
+	assert_has(session_kit_command(&a, &out, "SELECT INBOX"), "OK [READ-WRITE]");
+	assert_has(session_kit_command(&a, &out, "NOTIFY SET (selected (MessageNew MessageExpunge)) (personal (MailboxName))"), "OK NOTIFY");
+	make_mailboxes(kit, LIMIT_IMAP_NOTIFY_MAILBOXES_MAX);
+	assert_has(session_kit_response(&a), "* OK [NOTIFICATIONOVERFLOW] ");
+	/* as if NOTIFY NONE had been given: not even the selected mailbox is told */
+	session_kit_deliver(kit, mail);
+	assert_has(session_kit_command(&b, &out, "CREATE more"), "OK ");
+	assert_true(str_starts(session_kit_command(&a, &out, "NOOP"), STR("OK ")));
+	assert_has(session_kit_command(&a, &out, "NOTIFY SET (personal (MailboxName))"), "NO [NOTIFICATIONOVERFLOW] ");
+	/* what costs little goes on */
+	assert_has(session_kit_command(&a, &out, "NOTIFY SET (selected (MessageNew MessageExpunge))"), "* 1 EXISTS\n");
+	session_kit_hang_up(&a);
+	session_kit_hang_up(&b);
+	buf_release(&out);
+}
+
 /* RFC 9585 §3: a long command says that it lives, and how far it is; not before it has been silent for a while. */
 static void test_progress(void **state)
 {
@@ -166,6 +209,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_two_views, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_notification_overflow, setup, teardown),
 		cmocka_unit_test(test_progress),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

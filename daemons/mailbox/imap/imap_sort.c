@@ -251,18 +251,6 @@ bool imap_sort_found(struct imap_search_run *run, const struct imap_sort_criteri
 
 /* ---- SORT ---- */
 
-static void answer_plainly(struct imap_search_run *run, const struct imap_search_found *found)
-{
-	struct imap_session *s = run->s;
-	buf_add_str(&s->out, STR("* SORT"));
-	for (size_t i = 0; i < found->count; i++) {
-		buf_add_char(&s->out, ' ');
-		buf_add_u64(&s->out, imap_search_number(run, found->positions[i]));
-		imap_send_some(s);
-	}
-	buf_add_str(&s->out, STR("\r\n"));
-}
-
 struct sort_command {
 	struct imap_search_return options;
 	struct imap_sort_criteria criteria;
@@ -291,7 +279,7 @@ static bool sort_and_answer(struct imap_search_run *run, const struct sort_comma
 	if (ok && c->options.given)
 		ok = imap_search_answer(run, &c->options, &found, fail);
 	else if (ok)
-		answer_plainly(run, &found);
+		ok = imap_search_answer_plainly(run, &found, fail);
 	if (ok && c->options.options & IMAP_RETURN_UPDATE)
 		imap_context_add(run, &c->options, c->keys, &c->criteria, &found);
 	free(found.positions);

@@ -91,6 +91,8 @@ static struct store_txn *begin(struct imap_session *s, bool silent, struct fail 
 
 static bool change_flags(struct imap_session *s, struct store_command *c, struct fail **fail)
 {
+	if (c->change.how == STORE_FLAGS_REMOVE && !imap_flags_keep_known(s, &c->flags, fail))
+		return false;
 	CLEANUP(store_rollback) struct store_txn *txn = begin(s, c->silent, fail);
 	if (!txn)
 		return false;

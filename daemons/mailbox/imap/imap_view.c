@@ -104,6 +104,7 @@ bool imap_view_open(struct imap_session *s, struct str name, bool read_only, str
 		.told_modseq = view->counters.modseq, .told_removals = view->counters.removals, .complete_modseq = view->counters.modseq,
 	};
 	view->name = str_copy(name);
+	view->noticed = uidmap_last(&view->uids);
 	learn_recent(s, view->counters.uidnext);
 	return true;
 }
@@ -418,6 +419,25 @@ uint32_t imap_view_count(struct imap_session *s, const struct imap_numbers *uids
 	for (size_t i = 0; i < uids->ranges.count; i++)
 		count += uidmap_rank(&s->view.uids, uids->ranges.items[i].last) - uidmap_rank(&s->view.uids, uids->ranges.items[i].first - 1);
 	return count;
+}
+
+bool imap_view_next_part(struct imap_session *s, struct imap_parts *parts, uint32_t most, struct imap_numbers *part)
+{
+	struct uidmap *known = &s->view.uids;
+	size_t count = parts->uids->ranges.count;
+	part->ranges.count = 0;
+	while (most && parts->range < count) {
+		struct imap_range range = parts->uids->ranges.items[parts->range];
+		range.first = parts->next > range.first ? (uint32_t)parts->next : range.first;
+		uint32_t before = uidmap_rank(known, range.first - 1), within = uidmap_rank(known, range.last) - before;
+		bool whole = within <= most;
+		range.last = whole ? range.last : uidmap_uid(known, before + most);
+		imap_numbers_append_range(part, range.first, range.last);
+		most -= whole ? within : most;
+		parts->next = (uint64_t)range.last + 1;
+		parts->range += whole;
+	}
+	return parts->range < count;
 }
 
 uint32_t imap_view_number(struct imap_session *s, uint32_t uid)

@@ -36,6 +36,7 @@ struct imap_view {
 	struct store_mailboxes keywords; /* names of the account's keywords, as far as they were read */
 	size_t known_keywords;     /* so many of them were told in FLAGS */
 	uint64_t own_modseq;       /* of the change that the command at hand made and told itself; 0: none */
+	uint32_t noticed;          /* NOTIFY's items were told of messages up to this UID, or were not to be told */
 	uint32_t announced_after;  /* largest UID that was known before the last update */
 };
 
@@ -69,6 +70,18 @@ uint32_t imap_view_number(struct imap_session *s, uint32_t uid);
 
 /* The ranges as the store wants them; they live in the command's arena. */
 struct store_selection imap_view_selection(struct imap_session *s, const struct imap_numbers *uids);
+
+enum { IMAP_PART_MAX = 20000 };
+
+/* A set in parts, for transactions that keep other writers waiting no longer than one part takes; zeroed but for uids. */
+struct imap_parts {
+	const struct imap_numbers *uids;
+	size_t range;
+	uint64_t next; /* UID */
+};
+
+/* The next part, of at most so many messages that the client knows; empty when the set is. False: it is the last. */
+bool imap_view_next_part(struct imap_session *s, struct imap_parts *parts, uint32_t most, struct imap_numbers *part);
 
 /* Writes "* n FETCH (" or, under UIDONLY, "* uid UIDFETCH (" (RFC 9586 §3.3); UID stands first where it is asked for. */
 void imap_view_begin_fetch(struct imap_session *s, uint32_t uid, bool with_uid);
