@@ -349,10 +349,10 @@ static bool insert_applied(struct store_txn *txn, const struct store_origin *ori
 	return txn_run(txn, query);
 }
 
-/* After a rebuild the applied rows are lost, but the ids are not: then they say so. */
+/* After a rebuild the applied rows are lost, but the ids of what was in the segments are not: then they say so. */
 static bool find_rebuilt(struct store_txn *txn, const struct store_origin *origin, uint64_t *message)
 {
-	if (!txn->store->recovering)
+	if (!txn->store->rebuilt)
 		return false;
 	struct store_id id = id_of_origin(origin);
 	sqlite3_stmt *query = txn_query(txn, "SELECT message FROM rebuilt WHERE stable = ?");

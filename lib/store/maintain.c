@@ -197,6 +197,21 @@ static enum job_result move_bodies(struct store *store, const struct store_care 
 	return JOB_FAILED;
 }
 
+/* One that was there at the open: what a failed commit leaves behind later may yet get its row back by a crash. */
+static enum job_result collect_orphan(struct store *store, const struct store_care *care, struct fail **fail)
+{
+	(void)care;
+	struct orphan_contents contents;
+	if (!store->orphans.list.count || store->backups)
+		return JOB_IDLE;
+	uint64_t number = store->orphans.list.items[--store->orphans.list.count];
+	if (!orphan_read(store, &store->writer, number, &contents, fail))
+		return JOB_FAILED;
+	if (!contents.only_here && !segments_unlink(&store->segments, number, fail))
+		return JOB_FAILED;
+	return JOB_DONE;
+}
+
 /* An account that gets little mail would else never seal, and so never recompress. */
 static enum job_result seal_old_tail(struct store *store, const struct store_care *care, struct fail **fail)
 {
@@ -313,7 +328,7 @@ static enum job_result checkpoint_wal(struct store *store, const struct store_ca
 bool store_maintain(struct store *store, const struct store_care *care, bool *more, struct fail **fail)
 {
 	static enum job_result (*const jobs[])(struct store *, const struct store_care *, struct fail **) = {
-		purge_mailboxes, assign_threads,   cover_by_pages, collect_dead,    seal_old_tail,
+		purge_mailboxes, assign_threads,   cover_by_pages, collect_dead,    collect_orphan, seal_old_tail,
 		move_bodies,     prune_tombstones, write_recent,   append_metadata, checkpoint_wal,
 	};
 	enum job_result result = JOB_IDLE;

@@ -348,26 +348,31 @@ bool store_read_columns(struct store_reader *reader, uint64_t message, struct st
 
 /* ---- bodies ---- */
 
+struct body_place body_place_of(sqlite3_stmt *query)
+{
+	struct body_place place = { .segment = column_u64(query, 0),
+		                        .offset = column_u64(query, 1),
+		                        .header = (uint32_t)column_u64(query, 2),
+		                        .stored = column_u64(query, 3),
+		                        .size = column_u64(query, 4),
+		                        .check = column_u64(query, 5),
+		                        .codec = (enum segment_codec)column_u64(query, 6) };
+	struct str id = column_bytes(query, 7);
+	if (id.length == sizeof place.id.bytes)
+		memcpy(place.id.bytes, id.data, id.length);
+	return place;
+}
+
 bool body_find(struct database *db, uint64_t message, struct body_place *place, struct fail **fail)
 {
-	sqlite3_stmt *query = database_query(db, "SELECT segment, start, header, stored, size, checksum, codec, stable"
-	                                         " FROM body WHERE message = ?");
+	sqlite3_stmt *query = database_query(db, "SELECT " BODY_PLACE " FROM body WHERE message = ?");
 	bind_u64(query, 1, message);
 	enum database_step step = database_step(db, query, fail);
 	if (step == DATABASE_DONE)
 		fail_set(fail, FAIL_NOT_FOUND, "message %llu is gone", (unsigned long long)message);
 	if (step != DATABASE_ROW)
 		return false;
-	*place = (struct body_place){ .segment = column_u64(query, 0),
-		                          .offset = column_u64(query, 1),
-		                          .header = (uint32_t)column_u64(query, 2),
-		                          .stored = column_u64(query, 3),
-		                          .size = column_u64(query, 4),
-		                          .check = column_u64(query, 5),
-		                          .codec = (enum segment_codec)column_u64(query, 6) };
-	struct str id = column_bytes(query, 7);
-	if (id.length == sizeof place->id.bytes)
-		memcpy(place->id.bytes, id.data, id.length);
+	*place = body_place_of(query);
 	database_done(query);
 	return true;
 }

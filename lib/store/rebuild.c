@@ -4,7 +4,6 @@
 #include "store_internal.h"
 #include "text_store.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,7 +38,7 @@ struct rebuild {
 	ARRAY(struct gap) gaps;
 	ARRAY(char *) names;
 	struct map *name_index; /* name → index + 1 */
-	ARRAY(uint64_t) segments;
+	struct segment_numbers segments;
 	struct segment_file *file; /* being scanned */
 	uint32_t uidvalidity;      /* highest seen */
 	uint64_t message_next;
@@ -121,37 +120,6 @@ static void on_gap(void *context, uint64_t offset, uint64_t length)
 	*array_add(&r->gaps) = (struct gap){ r->file->number, offset, length };
 }
 
-static int compare_numbers(const void *a, const void *b)
-{
-	uint64_t left = *(const uint64_t *)a;
-	uint64_t right = *(const uint64_t *)b;
-	return left < right ? -1 : left > right;
-}
-
-static bool list_segments(struct rebuild *r, struct fail **fail)
-{
-	int copy = openat(r->store->segments.directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *directory = copy < 0 ? NULL : fdopendir(copy);
-	if (!directory) {
-		if (copy >= 0)
-			close(copy);
-		return fail_set_errno(fail, FAIL_IO, "list seg");
-	}
-	for (struct dirent *entry; (entry = readdir(directory));) {
-		uint64_t number = 0;
-		char name[24];
-		if (!str_to_u64(str_of(entry->d_name), INT64_MAX, &number))
-			continue;
-		segments_name(number, name);
-		if (number && strcmp(name, entry->d_name) == 0)
-			*array_add(&r->segments) = number;
-	}
-	closedir(directory);
-	if (r->segments.count)
-		qsort(r->segments.items, r->segments.count, sizeof r->segments.items[0], compare_numbers);
-	return true;
-}
-
 /* A lost `version` lost the key; each segment has it too. */
 static bool scan_all(struct rebuild *r, bool key_is_new, struct fail **fail)
 {
@@ -159,8 +127,8 @@ static bool scan_all(struct rebuild *r, bool key_is_new, struct fail **fail)
 	struct segment_key key = store->segments.key;
 	struct salvage salvage = { .record = on_record, .gap = on_gap, .context = r };
 	bool ok = true;
-	for (size_t i = 0; ok && i < r->segments.count; i++) {
-		r->file = segments_use(&store->segments, r->segments.items[i], fail);
+	for (size_t i = 0; ok && i < r->segments.list.count; i++) {
+		r->file = segments_use(&store->segments, r->segments.list.items[i], fail);
 		ok = r->file && salvage_scan(r->file, &key, &salvage, fail);
 		segments_unuse(&store->segments, r->file);
 	}
@@ -245,8 +213,8 @@ static void insert_annotations(struct rebuild *r)
 
 static bool insert_segments(struct rebuild *r)
 {
-	for (size_t i = 0; txn_ok(r->txn) && i < r->segments.count; i++) {
-		struct segment_file *file = segments_use(&r->store->segments, r->segments.items[i], &r->txn->fail);
+	for (size_t i = 0; txn_ok(r->txn) && i < r->segments.list.count; i++) {
+		struct segment_file *file = segments_use(&r->store->segments, r->segments.list.items[i], &r->txn->fail);
 		char start[SEGMENT_START_SIZE + SEGMENT_FRAME_SIZE];
 		uint64_t size = file ? segment_file_size(file) : 0;
 		uint64_t number = 0;
@@ -256,7 +224,7 @@ static bool insert_segments(struct rebuild *r)
 			segment_start_decode(str_from(start, sizeof start), &number, &codec, &key);
 		sqlite3_stmt *query = txn_query(r->txn, "INSERT INTO segment(number, codec, state, size, dead, since)"
 		                                        " VALUES(?, ?, 1, ?, 0, ?)");
-		bind_u64(query, 1, r->segments.items[i]);
+		bind_u64(query, 1, r->segments.list.items[i]);
 		bind_u64(query, 2, codec);
 		bind_u64(query, 3, size);
 		bind_i64(query, 4, r->txn->now);
@@ -347,6 +315,15 @@ static bool number_is_taken(struct rebuild *r, uint64_t message)
 	return txn_number(r->txn, query);
 }
 
+/* message 0: it is dead, and a replay must not bring it back. */
+static void note_rebuilt(struct rebuild *r, const struct store_id *id, uint64_t message)
+{
+	sqlite3_stmt *query = txn_query(r->txn, "INSERT OR IGNORE INTO rebuilt(stable, message) VALUES(?, ?)");
+	bind_bytes(query, 1, str_from((const char *)id->bytes, sizeof id->bytes));
+	bind_u64(query, 2, message);
+	txn_run(r->txn, query);
+}
+
 static void insert_message(struct rebuild *r, const struct found *found)
 {
 	size_t count = 0;
@@ -363,10 +340,7 @@ static void insert_message(struct rebuild *r, const struct found *found)
 		insert_known(r, message, found, places, count);
 	else
 		insert_as_delivered(r, message, found);
-	sqlite3_stmt *query = txn_query(r->txn, "INSERT OR IGNORE INTO rebuilt(stable, message) VALUES(?, ?)");
-	bind_bytes(query, 1, str_from((const char *)found->place.id.bytes, sizeof found->place.id.bytes));
-	bind_u64(query, 2, message);
-	txn_run(r->txn, query);
+	note_rebuilt(r, &found->place.id, message);
 	r->result->messages++;
 	r->rows++;
 }
@@ -455,8 +429,10 @@ static bool is_dead(struct rebuild *r, const struct found *found)
 static bool insert_one_of(struct rebuild *r, struct found *copies, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (is_dead(r, &copies[i]))
-			return true;
+		if (is_dead(r, &copies[i])) {
+			note_rebuilt(r, &copies[i].place.id, 0);
+			return txn_ok(r->txn);
+		}
 		struct segment_file *file = segments_use(&r->store->segments, copies[i].place.segment, NULL);
 		bool whole = file && read_mail(r, file, &copies[i].place);
 		segments_unuse(&r->store->segments, file);
@@ -550,7 +526,7 @@ static void release(struct rebuild *r)
 	for (size_t i = 0; i < r->names.count; i++)
 		free(r->names.items[i]);
 	array_release(&r->names);
-	array_release(&r->segments);
+	segment_numbers_release(&r->segments);
 	map_free(r->name_index);
 	buf_release(&r->mail);
 	store_free(r->store);
@@ -560,7 +536,7 @@ static bool run(struct rebuild *r, const struct store_options *options, struct f
 {
 	bool key_is_new = faccessat(r->store->directory, "version", F_OK, 0) < 0;
 	if (!store_open_files(r->store, true, fail) || !version_write(&r->store->version, false, fail) ||
-	    !list_segments(r, fail) || !scan_all(r, key_is_new, fail) || !move_away(r->store, fail))
+	    !segments_list(&r->store->segments, &r->segments, fail) || !scan_all(r, key_is_new, fail) || !move_away(r->store, fail))
 		return false;
 	struct store_options fresh = *options;
 	if (r->uidvalidity < r->metadata.uidvalidity)

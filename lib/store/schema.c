@@ -58,7 +58,7 @@ static const char schema[] =
 	"CREATE TABLE thread(message INTEGER PRIMARY KEY, thread INTEGER NOT NULL);"
 	"CREATE TABLE thread_reference(hash INTEGER PRIMARY KEY, thread INTEGER NOT NULL);"
 
-	/* what a rebuild found, until the journal has been replayed once: it must not deliver that again */
+	/* what a rebuild found: the journal must not deliver that again, and nothing tells when it can't any more */
 	"CREATE TABLE rebuilt(stable BLOB PRIMARY KEY, message INTEGER NOT NULL) WITHOUT ROWID;";
 
 /* From the version that is its index to the next. Pages are made by and by: no mailbox has any yet. */

@@ -2,9 +2,12 @@
 
 #include "limits.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -46,6 +49,42 @@ void segments_release(struct segments *s)
 void segments_name(uint64_t number, char name[24])
 {
 	snprintf(name, 24, "%04llu", (unsigned long long)number);
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+	uint64_t left = *(const uint64_t *)a;
+	uint64_t right = *(const uint64_t *)b;
+	return left < right ? -1 : left > right;
+}
+
+bool segments_list(const struct segments *s, struct segment_numbers *numbers, struct fail **fail)
+{
+	int copy = openat(s->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+	if (!directory) {
+		if (copy >= 0)
+			close(copy);
+		return fail_set_errno(fail, FAIL_IO, "list seg");
+	}
+	for (struct dirent *entry; (entry = readdir(directory));) {
+		uint64_t number = 0;
+		char name[24];
+		if (!str_to_u64(str_of(entry->d_name), INT64_MAX, &number))
+			continue;
+		segments_name(number, name);
+		if (number && strcmp(name, entry->d_name) == 0)
+			*array_add(&numbers->list) = number;
+	}
+	closedir(directory);
+	if (numbers->list.count)
+		qsort(numbers->list.items, numbers->list.count, sizeof numbers->list.items[0], compare_numbers);
+	return true;
+}
+
+void segment_numbers_release(struct segment_numbers *numbers)
+{
+	array_release(&numbers->list);
 }
 
 /* Both with the lock held. */

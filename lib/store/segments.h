@@ -44,9 +44,18 @@ struct segments {
 	uint64_t failed_number; /* 0: none */
 };
 
+/* Numbers of files, ascending. */
+struct segment_numbers {
+	ARRAY(uint64_t) list;
+};
+
 /* Opens or makes seg/ in directory. */
 bool segments_init(struct segments *s, int directory, const struct segment_key *key, struct fail **fail);
 void segments_release(struct segments *s);
+
+/* The files that there are, added to numbers. */
+bool segments_list(const struct segments *s, struct segment_numbers *numbers, struct fail **fail);
+void segment_numbers_release(struct segment_numbers *numbers);
 
 /* A handle with one use, or NULL: FAIL_NOT_FOUND when there is no such file. */
 struct segment_file *segments_use(struct segments *s, uint64_t number, struct fail **fail);

@@ -2,7 +2,6 @@
 
 #include "clock.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,20 +17,11 @@ enum {
 
 /* ---- open ---- */
 
+/* What can't be listed counts as mail. */
 static bool has_segments(struct store *store)
 {
-	int copy = openat(store->segments.directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *directory = copy < 0 ? NULL : fdopendir(copy);
-	if (!directory) {
-		if (copy >= 0)
-			close(copy);
-		return true;
-	}
-	bool found = false;
-	for (struct dirent *entry; !found && (entry = readdir(directory));)
-		found = char_is_digit(entry->d_name[0]);
-	closedir(directory);
-	return found;
+	CLEANUP(segment_numbers_release) struct segment_numbers numbers = {};
+	return !segments_list(&store->segments, &numbers, NULL) || numbers.list.count;
 }
 
 /* An account without meta.db, or with one that a crash left without tables, is new only if it has no mail either. */
@@ -147,13 +137,15 @@ bool tails_load(struct store *store, struct fail **fail)
 	return tail_load(store, &store->tail, SEGMENT_RAW, fail) && tail_load(store, &store->archive, SEGMENT_ZSTD, fail);
 }
 
-/* The rescue of an earlier life may not have come to its end. */
-static bool find_abandoned(struct store *store, struct fail **fail)
+/* The rescue of an earlier life may not have come to its end; and whether the account was ever rebuilt. */
+static bool look_back(struct store *store, struct fail **fail)
 {
-	sqlite3_stmt *query = database_query(&store->writer, "SELECT count(*) FROM segment WHERE state = 2");
+	sqlite3_stmt *query = database_query(&store->writer, "SELECT EXISTS(SELECT 1 FROM segment WHERE state = 2),"
+	                                                     " EXISTS(SELECT 1 FROM rebuilt)");
 	if (database_step(&store->writer, query, fail) != DATABASE_ROW)
 		return false;
 	store->suspect = column_u64(query, 0);
+	store->rebuilt = column_u64(query, 1);
 	database_done(query);
 	return true;
 }
@@ -180,6 +172,7 @@ void store_free(struct store *store)
 	buf_release(&store->header);
 	array_release(&store->txn.created);
 	array_release(&store->move.messages);
+	segment_numbers_release(&store->orphans);
 	free(store->path);
 	free(store);
 }
@@ -212,7 +205,8 @@ static bool open_parts(struct store *store, const struct store_options *options,
 {
 	return store_open_files(store, options->create, fail) &&
 	       store_open_database(store, options, may_create(store, options->create), fail) &&
-	       store_load_counters(store, fail) && tails_load(store, fail) && find_abandoned(store, fail);
+	       store_load_counters(store, fail) && tails_load(store, fail) && look_back(store, fail) &&
+	       orphans_find(store, &store->writer, &store->orphans, fail);
 }
 
 struct store *store_open(int account_directory, const struct store_options *options, struct fail **fail)
@@ -261,10 +255,8 @@ bool store_leave_gap(struct store_txn *txn)
 bool store_finish_recovery(struct store *store, struct fail **fail)
 {
 	CLEANUP(store_rollback) struct store_txn *txn = store_begin(store);
-	if (store->recovering) {
+	if (store->recovering)
 		store_leave_gap(txn);
-		txn_run(txn, txn_query(txn, "DELETE FROM rebuilt"));
-	}
 	if (!store_commit(&txn, fail))
 		return false;
 	pthread_mutex_lock(&store->writer_lock);

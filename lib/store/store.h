@@ -23,7 +23,8 @@
  *  9  `version` says "clean" only when all that was ever committed is durable: the word goes,
  *     durably, before the first commit after an open and comes back, durably, in store_close.
  * 10  A segment file is unlinked only after the commit that left nothing in it is durable, and
- *     never while an applied row says that the journal may rewrite something in it.
+ *     never while an applied row says that the journal may rewrite something in it. One that no row names
+ *     goes only when all that is in it can be read elsewhere (orphan.c).
  * 11  Every body can be found with the segments alone; one damaged record hides no other.
  * 12  Message rows are immutable. What changes is in placement and mailbox rows only.
  * 13  Counters (messages, unseen, deleted, bytes) equal what counting placements gives, in

@@ -190,6 +190,46 @@ static bool check_bodies(struct checking *c)
 	return step == DATABASE_DONE;
 }
 
+/* A file is made before its row is committed: only between transactions each has one. */
+static bool find_orphans(struct checking *c, struct segment_numbers *orphans)
+{
+	struct store *store = c->reader->store;
+	pthread_mutex_lock(&store->writer_lock);
+	bool ok = orphans_find(store, &c->reader->database, orphans, c->fail);
+	pthread_mutex_unlock(&store->writer_lock);
+	return ok;
+}
+
+static bool check_orphan(struct checking *c, uint64_t number)
+{
+	struct orphan_contents contents;
+	struct fail *why = NULL;
+	char text[160];
+	if (!orphan_read(c->reader->store, &c->reader->database, number, &contents, &why)) {
+		/* care took it meanwhile */
+		bool gone = why->kind == FAIL_NOT_FOUND || fail_set(c->fail, why->kind, "%s", why->text);
+		fail_free(&why);
+		return gone;
+	}
+	if (contents.only_here)
+		snprintf(text, sizeof text, "segment %llu is named by no row; %llu of its %llu mails are nowhere else: rebuild has them",
+		         (unsigned long long)number, (unsigned long long)contents.only_here, (unsigned long long)contents.mails);
+	else
+		snprintf(text, sizeof text, "segment %llu is named by no row and of no use: it goes when the account has been opened anew",
+		         (unsigned long long)number);
+	tell(c, FAIL_CORRUPT, text);
+	return true;
+}
+
+static bool check_orphans(struct checking *c)
+{
+	CLEANUP(segment_numbers_release) struct segment_numbers orphans = {};
+	bool ok = find_orphans(c, &orphans);
+	for (size_t i = 0; ok && i < orphans.list.count; i++)
+		ok = check_orphan(c, orphans.list.items[i]);
+	return ok;
+}
+
 bool store_check(struct store *store, const struct store_report *report, uint64_t *damages, struct fail **fail)
 {
 	*damages = 0;
@@ -202,5 +242,5 @@ bool store_check(struct store *store, const struct store_report *report, uint64_
 	for (size_t i = 0; i < COUNT_OF(rules); i++)
 		if (!check_rule(&c, rules[i]))
 			return false;
-	return check_uid_pages(&c) && check_bodies(&c);
+	return check_uid_pages(&c) && check_bodies(&c) && check_orphans(&c);
 }

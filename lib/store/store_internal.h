@@ -105,6 +105,7 @@ struct store {
 	uint64_t journal_row; /* row of journal_uuid, 0: none cached */
 	uint8_t journal_uuid[16];
 	struct buf header;    /* record headers are made here */
+	bool rebuilt;         /* its applied rows begin with a rebuild: the table of that name has what was there before */
 	bool suspect;         /* there is an abandoned segment: nothing is durable before the rescue */
 	struct segment_move { /* compaction or recompression that goes on from step to step */
 		uint64_t segment; /* 0: none */
@@ -112,6 +113,7 @@ struct store {
 		ARRAY(uint64_t) messages;
 		size_t next;
 	} move;
+	struct segment_numbers orphans; /* files that no row named at the open, and nobody has looked at since */
 	unsigned backups;        /* under way: no segment goes */
 	int64_t checkpoint_time; /* of the last metadata checkpoint; 0: one is due */
 	int wal_pages;
@@ -265,6 +267,10 @@ void reader_free(struct store_reader *reader);
 /* A new reader may map the database file, and does not. */
 bool bulk_prepare(struct store_reader *reader, struct fail **fail);
 
+/* The columns of body that are a place, and the place in a row that begins with them. */
+#define BODY_PLACE "segment, start, header, stored, size, checksum, codec, stable"
+struct body_place body_place_of(sqlite3_stmt *query);
+
 bool body_find(struct database *db, uint64_t message, struct body_place *place, struct fail **fail);
 
 /* The place of a body and a use of its file; NULL: FAIL_NOT_FOUND, or FAIL_CORRUPT when the file is lost. */
@@ -287,6 +293,18 @@ bool store_rescue(struct store *store, struct fail **fail);
 
 /* Unlinks the files of segments that hold nothing. */
 bool unlink_gone(struct store *store, struct fail **fail);
+
+/* ---- orphan.c ---- */
+
+/* Files that no row names, added to orphans: from a crash between a file and its commit, or under a meta.db that is older. */
+bool orphans_find(struct store *store, struct database *db, struct segment_numbers *orphans, struct fail **fail);
+
+/* How many mails are in the file of an orphan, and how many of them cannot be read anywhere else in the account. */
+struct orphan_contents {
+	uint64_t mails, only_here;
+};
+bool orphan_read(struct store *store, struct database *db, uint64_t number, struct orphan_contents *contents,
+                 struct fail **fail);
 
 /* ---- checkpoint.c ---- */
 
