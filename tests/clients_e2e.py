@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Real clients: alice submits a mail to bob, bob fetches and deletes it.
 
-Python's smtplib and poplib, curl, swaks, msmtp and mpop, with and without TLS and with each kind of log-in.
+Python's smtplib and poplib, curl, swaks, msmtp, mpop, fetchmail and getmail, with and without TLS and with each kind of log-in.
 A tool that is not installed is a skip by its name.
 """
 import os
@@ -192,6 +192,46 @@ class Tests:
         self.is_the_last(text[text.index(b"\n") + 1:].replace(b"\n>From", b"\nFrom"))
         self.is_empty()
 
+    # ---- fetchmail, getmail: they remember by UIDL what they have -----------------------------------------------
+
+    def fetchmail(self, protocol, service):
+        fetchmail = tool("fetchmail")
+        self.waiting()
+        got, name = os.path.join(self.folder, f"fetched-{protocol}-{service}"), f"fetchmailrc-{protocol}-{service}"
+        tls = "sslproto ''" if protocol == "APOP" else f"sslproto 'TLS1.2+' sslcertck sslcertfile {self.instance.facts['ca']}"
+        for keep, status in (("keep", 0), ("keep", 1), ("nokeep fetchall", 0)):  # 1: nothing is new
+            config = self.file(name, f"poll localhost protocol {protocol} port {self.instance.port(service)} uidl no dns user {self.bob} "
+                               f"password {e2e.PASSWORD} {'ssl' if service == 'pop3s' else ''} {tls} {keep} mda 'cat > {got}'\n")
+            done = subprocess.run([fetchmail, "--nosyslog", "-f", config, "-i", got + "-ids", "--pidfile", got + "-pid"], stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, timeout=60, check=False)
+            equal(done.returncode, status, f"fetchmail, {keep}: {done.stdout.decode()}")
+            if status == 0:
+                with open(got, "rb") as file:
+                    self.is_the_last(file.read())
+                os.unlink(got)
+        self.is_empty()
+
+    def getmail(self, service):
+        getmail = tool("getmail")
+        self.waiting()
+        directory = os.path.join(self.folder, f"getmail-{service}")
+        for name in ("", "cur", "new", "tmp"):
+            os.makedirs(os.path.join(directory, name))
+            if os.getuid() == 0:  # it delivers as anybody but root
+                shutil.chown(os.path.join(directory, name), "nobody", "nogroup")
+        retriever = "SimplePOP3SSLRetriever" if service == "pop3s" else "SimplePOP3Retriever"
+        trust = f"ca_certs = {self.instance.facts['ca']}\n" if service == "pop3s" else ""
+        for delete, messages in (("false", 1), ("false", 0), ("true", 0)):
+            config = self.file(f"getmailrc-{service}", f"[retriever]\ntype = {retriever}\nserver = localhost\nport = {self.instance.port(service)}\n"
+                               f"username = {self.bob}\npassword = {e2e.PASSWORD}\n{trust}[destination]\ntype = Maildir\npath = {directory}/\n"
+                               f"{'user = nobody' if os.getuid() == 0 else ''}\n[options]\nread_all = false\ndelete = {delete}\n")
+            text = self.run(getmail, "--getmaildir", self.folder, "--rcfile", config).decode()
+            check(f"{messages} messages" in text, text)
+        new, = os.listdir(os.path.join(directory, "new"))
+        with open(os.path.join(directory, "new", new), "rb") as file:
+            self.is_the_last(file.read())
+        self.is_empty()
+
 
 def curl_knows(mechanism):
     """The SCRAM mechanisms are there only with libgsasl."""
@@ -227,6 +267,10 @@ def cases(t):
     for mechanism in ("user", "apop", "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", "on"):
         yield f"mpop, pop3, {mechanism}", lambda m=mechanism: t.mpop("pop3", m)
     yield "mpop, pop3s", lambda: t.mpop("pop3s", "user")
+    for protocol, service in (("POP3", "pop3"), ("POP3", "pop3s"), ("APOP", "pop3")):
+        yield f"fetchmail, {service}, {protocol}", lambda p=protocol, s=service: t.fetchmail(p, s)
+    for service in ("pop3", "pop3s"):
+        yield f"getmail, {service}", lambda s=service: t.getmail(s)
 
 
 def main():
