@@ -14,7 +14,7 @@ from smtp_sink import OFFERS, Sink
 
 HOST = f"mail.{e2e.DOMAIN}"
 ZONE = "\n".join(f"{name}.test MX 10 mx.{name}.test\nmx.{name}.test A 127.0.0.{last}" for name, last in
-                 (("away", 71), ("plain", 72), ("stranger", 73), ("later", 74)))
+                 (("away", 71), ("plain", 72), ("stranger", 73), ("later", 74), ("timely", 75)))
 BODY = b"Subject: the subject\r\nMessage-ID: <original@client.test>\r\n\r\nthe body\r\n"
 
 
@@ -195,6 +195,29 @@ class Tests:
         check("Deliver-By-Date" in report.message, report.message)
         self.settled(name)
 
+    def deliver_by_notified(self):
+        """By-mode N: who is late is told of and tried on; a host that knows no times is told to report delays, and its taking it is told of."""
+        user, name = self.submit(["later-bob@later.test", "later-eve@later.test NOTIFY=FAILURE"], parameters="BY=1;N")
+        report, = self.reports(user)
+        one, = report.recipients
+        equal((one["Final-Recipient"], one["Action"], one["Status"]), ("rfc822;later-bob@later.test", "delayed", "4.4.7"), "late")
+        check(name in self.instance.ctl("queue", "list").stdout, "it is tried on")
+        self.instance.ctl("queue", "delete", name)
+        user, _ = self.submit(["yes-timed@away.test", "yes-never@away.test NOTIFY=NEVER", "yes-fails@away.test NOTIFY=FAILURE"], parameters="BY=60;N")
+        report, = self.reports(user)
+        told = {r["Final-Recipient"]: r["Action"] for r in report.recipients}
+        equal(told, {"rfc822;yes-timed@away.test": "relayed", "rfc822;yes-fails@away.test": "relayed"}, "who is told of")
+        mail, = (m for m in self.sinks["away"].mails if "yes-timed@away.test" in m.recipients)
+        equal(mail.recipient_parameters, ["NOTIFY=FAILURE,DELAY", "NOTIFY=NEVER", "NOTIFY=FAILURE,DELAY"], "what the host is asked for")
+
+    def deliver_by_traced(self):
+        user, _ = self.submit(["yes-traced@timely.test", "yes-quiet@timely.test NOTIFY=NEVER"], parameters="BY=60;RT")
+        report, = self.reports(user)
+        equal([(r["Final-Recipient"], r["Action"]) for r in report.recipients], [("rfc822;yes-traced@timely.test", "relayed")], "told of")
+        mail, = self.sinks["timely"].mails
+        check(any(p.startswith("BY=") and p.endswith(";RT") for p in mail.parameters.split()), mail.parameters)
+        check("NOTIFY" not in mail.recipient_parameters[0], mail.recipient_parameters)
+
     def held(self):
         user, friend = self.instance.fresh_user(), self.instance.fresh_user()
         before = time.time()
@@ -316,14 +339,16 @@ def with_world(settings, use):
         plain = Sink("127.0.0.72", away.port, offers=[o for o in OFFERS if o != "DSN"])
         stranger, later = Sink("127.0.0.73", away.port), Sink("127.0.0.74", away.port, {"RCPT": refusal})
         arguments = [a for s in (f"relay_port={away.port}", *settings) for a in ("--set", s)]
-        with plain, stranger, later, e2e.Instance("--dns", server.address, *arguments) as instance:
-            use(instance, {"away": away, "plain": plain, "stranger": stranger, "later": later})
+        timely = Sink("127.0.0.75", away.port, offers=(*OFFERS, "DELIVERBY"))
+        with plain, stranger, later, timely, e2e.Instance("--dns", server.address, *arguments) as instance:
+            use(instance, {"away": away, "plain": plain, "stranger": stranger, "later": later, "timely": timely})
 
 
 def main():
     tests = [("failures in one report", "failed_together"), ("whole or header", "what_is_returned"), ("nobody wants it", "nobody_wants_it"),
              ("UTF-8", "utf8"), ("success", "success"), ("passed on", "passed_on"), ("expanded", "expanded"), ("delayed", "delayed"),
-             ("DELIVERBY", "deliver_by"), ("FUTURERELEASE", "held"), ("REQUIRETLS", "require_tls"), ("SRS", "forwarding"),
+             ("DELIVERBY", "deliver_by"), ("DELIVERBY: told of", "deliver_by_notified"), ("DELIVERBY: traced", "deliver_by_traced"),
+             ("FUTURERELEASE", "held"), ("REQUIRETLS", "require_tls"), ("SRS", "forwarding"),
              ("forwarded in vain", "forwarded_in_vain"), ("users keep their sender", "sent_by_users"), ("loop", "loop")]
     others = [("double bounces", ("double_bounces=yes",), double_bounces),
               ("sending limits", ("account_messages_per_hour=3", "sender_recipients_per_day=5"), limits)]

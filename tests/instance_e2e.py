@@ -249,9 +249,34 @@ class Tests:
                 check(f"\n{field}" in mail, f"no {field} in {mail}")
 
     def sendmail_exit_codes(self):
-        for status, words in ((67, [f"nobody@{e2e.DOMAIN}"]), (64, []), (64, ["-x"]), (65, ["a@b..test"]), (75, ["-C", "/no/such", "a"])):
+        for status, words in ((67, [f"nobody@{e2e.DOMAIN}"]), (64, []), (64, ["-x"]), (64, ["-N", "always", "a"]), (64, ["-N", "never,failure", "a"]),
+                              (64, ["-R", "half", "a"]), (65, ["a@b..test"]), (65, ["a b@@"]), (75, ["-C", "/no/such", "a"])):
             result = call(self.program("sendmail"), *words, input="x\n", env=self.environment)
             equal(result.returncode, status, f"status of {words} ({result.stderr})")
+
+    def sendmail_asks_for_reports(self):
+        """As mutt does it: when to report (-N), with how much of the mail (-R), under which id (-V)."""
+        words = ("-N", "success,failure", "-R", "hdrs", "-V", "id+1", "-f", f"user1@{e2e.DOMAIN}", f"alice@{e2e.DOMAIN}")
+        result = call(self.program("sendmail"), *words, input="Subject: reported\n\nkept to ourselves\n", env=self.environment)
+        equal(result.returncode, 0, result.stderr)
+        wait_until(lambda: self.mails(f"user1@{e2e.DOMAIN}"), "the report")
+        report, = self.mails(f"user1@{e2e.DOMAIN}")
+        for text in ("multipart/report", "Action: delivered", "Original-Envelope-Id: id+1", "text/rfc822-headers"):
+            check(text.lower() in report.lower(), f"no {text} in {report}")
+        check("kept to ourselves" not in report, report)
+        result = call(self.program("sendmail"), "-N", "never", "-f", f"user1@{e2e.DOMAIN}", f"alice@{e2e.DOMAIN}", input="x\n", env=self.environment)
+        equal(result.returncode, 0, result.stderr)
+
+    def sendmail_takes_what_old_programs_say(self):
+        """Queue runs, the making of alias files, and options that change nothing here."""
+        newaliases = os.path.join(self.folder, "newaliases")
+        os.symlink(self.program("sendmail"), newaliases)
+        for words in ((newaliases,), (self.program("sendmail"), "-bi"), (self.program("sendmail"), "-q"), (self.program("sendmail"), "-q15m")):
+            result = call(*words, env=self.environment)
+            equal((result.returncode, result.stdout, result.stderr), (0, "", ""), f"what {words[1:]} says")
+        words = ("-v", "-n", "-U", "-G", "-L", "cron", "-h", "3", "-O", "DeliveryMode=b", "-FCronDaemon", "-i", "-B8BITMIME", "-oem")
+        result = call(self.program("sendmail"), *words, "--", f"user2@{e2e.DOMAIN}", input="x\n", env=self.environment)
+        equal((result.returncode, result.stdout, result.stderr), (0, "", ""), "what a mail with them says")
 
     def sendmail_speaks_smtp(self):
         result = call(self.program("sendmail"), "-bs", input="EHLO here.test\r\nQUIT\r\n", env=self.environment)

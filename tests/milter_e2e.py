@@ -29,7 +29,7 @@ class Milter:
     """A filter on a port of loopback or a path. answers: command → what is sent instead of CONTINUE (bytes; None: nothing; or a function of the
     packet's data). Everything that came is in seen: (command, data)."""
 
-    def __init__(self, path=None, protocol=0, actions=0x33):
+    def __init__(self, path=None, protocol=0, actions=0xff):
         self.path, self.protocol, self.actions = path, protocol, actions
         self.answers, self.seen, self.connections = {}, [], 0
         self.lock = threading.Lock()
@@ -287,6 +287,72 @@ class Tests:
             check(stored.endswith(b"\r\n\r\n" + body), "the body is whole")
             equal(stored.count(b"X-Big: x"), int(b"X-Other" in change), "the large field")
 
+    def transact(self, recipients, mail=MAIL, service="smtp", sender="a@elsewhere.test", user=None):
+        """All replies to the content, and its queue id."""
+        with self.instance.smtp(service, user=user) as client:
+            client.envelope(sender, recipients)
+            replies = client.data(mail, len(recipients) if service == "lmtp" else 1)
+        found = [e2e.QUEUED.search(reply) for reply in replies]
+        return replies, next((f[1] for f in found if f), None)
+
+    def recipients_changed(self):
+        """Added and deleted, for small mail and for mail in a file; who is nobody here, or elsewhere, is not added."""
+        for body in (b"small\r\n", b"line of a large body\r\n" * 100_000):
+            first, second, third, fourth = (self.instance.fresh_user() for _ in range(4))
+            changes = (packet(b"+", f"<{third}>".encode() + b"\0") + packet(b"2", fourth.encode() + b"\0NOTIFY=NEVER\0") +
+                       packet(b"+", b"<nobody@%s>\0" % e2e.DOMAIN.encode()) + packet(b"+", b"<x@elsewhere.test>\0") + packet(b"+", b"rubbish\0") +
+                       packet(b"-", f"<{first}>".encode() + b"\0") + packet(b"-", b"<stranger@elsewhere.test>\0") +
+                       packet(b"+", f"<{second}>".encode() + b"\0"))
+            self.milter.set(E=changes + packet(b"c"))
+            _, name = self.transact([first, second], b"Subject: one\r\n\r\n" + body)
+            self.instance.wait_all_delivered({name: 3})
+            for user in (second, third, fourth):
+                mail, = self.instance.mails(user)
+                check(mail.endswith(b"\r\n\r\n" + body), f"{user}: another message")
+            equal(self.instance.mails(first), [], "who was deleted")
+
+    def recipients_and_header_changed(self):
+        """Both in one message, and again in the next transaction of the session."""
+        first, second = self.instance.fresh_user(), self.instance.fresh_user()
+        self.milter.set(E=packet(b"+", f"<{second}>".encode() + b"\0") + header(b"h", b"X-Added", b"yes") + packet(b"b", b"new\r\n") + packet(b"c"))
+        with self.instance.smtp() as client:
+            for _ in range(2):
+                client.envelope("a@elsewhere.test", [first])
+                check(client.data(MAIL)[0].startswith("250"), "it was refused")
+        for user in (first, second):
+            e2e.until(lambda u=user: len(self.instance.mails(u)) == 2, f"two mails of {user}")
+            check(all(b"X-Added: yes\r\n\r\nnew\r\n" in mail for mail in self.instance.mails(user)), "the other changes")
+
+    def nobody_left(self):
+        user = self.instance.fresh_user()
+        self.milter.set(E=packet(b"-", f"<{user}>".encode() + b"\0") + packet(b"c"))
+        replies, name = self.transact([user])
+        check(replies[0].startswith("250") and name is None, f"all recipients deleted: {replies}")
+        equal(self.instance.mails(user), [], "mails")
+
+    def recipients_of_lmtp(self):
+        """An answer for each that the client named, whatever became of it."""
+        first, second, third = (self.instance.fresh_user() for _ in range(3))
+        self.milter.set(E=packet(b"-", f"<{first}>".encode() + b"\0") + packet(b"+", f"<{third}>".encode() + b"\0") + packet(b"c"))
+        replies, name = self.transact([first, second], service="lmtp")
+        equal([reply[:3] for reply in replies], ["250", "250"], "replies")
+        self.instance.wait_all_delivered({name: 2})
+        equal([len(self.instance.mails(u)) for u in (first, second, third)], [0, 1, 1], "mails")
+
+    def sender_changed(self):
+        user, other = self.instance.fresh_user(), self.instance.fresh_user()
+        self.milter.set(E=packet(b"e", b"<b@new.test>\0ENVID=x RET=HDRS\0") + packet(b"c"))
+        _, stored = self.send()
+        check(b"b@new.test" in stored.split(b"\r\n")[0], stored.split(b"\r\n")[0])
+        self.milter.set(E=packet(b"e", b"<>\0") + packet(b"c"))
+        check(self.send()[1].startswith(b"Return-Path: <>\r\n"), "the null sender")
+        self.milter.set(E=packet(b"e", b"<b@new.test>\0") + packet(b"c"))
+        mail = f"From: {user}\r\nSubject: x\r\n\r\nhello\r\n".encode()
+        _, name = self.transact([other], mail, service="submission", sender=user, user=user)
+        self.instance.wait_all_delivered({name: 1})
+        stored, = self.instance.mails(other)
+        check(stored.startswith(f"Return-Path: <{user}>".encode()), "a user's sender stays one that he may use")
+
     def submission(self):
         """What we add at submission is shown; LMTP is a milter's business too."""
         user = self.instance.fresh_user()
@@ -421,7 +487,10 @@ def main():
                  ("refusals", tests.refusals), ("a refused connection", tests.refused_connection_stays), ("one recipient", tests.one_recipient),
                  ("ACCEPT", tests.accepted), ("DISCARD", tests.discarded), ("QUARANTINE", tests.quarantined), ("SKIP", tests.skipped),
                  ("changes of the header", tests.headers), ("one value, one field", tests.no_smuggling), ("replaced bodies", tests.bodies),
-                 ("header of a large message", tests.large_headers), ("submission and LMTP", tests.submission),
+                 ("header of a large message", tests.large_headers),
+                 ("changed recipients", tests.recipients_changed), ("changed recipients and header", tests.recipients_and_header_changed),
+                 ("no recipient left", tests.nobody_left), ("changed recipients of LMTP", tests.recipients_of_lmtp),
+                 ("changed sender", tests.sender_changed), ("submission and LMTP", tests.submission),
                  ("broken protocol", tests.broken), ("half of the changes", tests.half_changed), ("progress", tests.progress),
                  ("a filter that is away", defaults), ("a Unix socket", unix_socket), ("rspamd", rspamd)])
 

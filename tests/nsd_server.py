@@ -17,14 +17,14 @@ $TTL 60
 """
 
 
-def free_port():
+def free_port(host):
     """For UDP and TCP."""
     while True:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, socket.socket() as stream:
-            datagrams.bind(("127.0.0.1", 0))
+            datagrams.bind((host, 0))
             port = datagrams.getsockname()[1]
             try:
-                stream.bind(("127.0.0.1", port))
+                stream.bind((host, port))
                 return port
             except OSError:
                 continue
@@ -32,16 +32,16 @@ def free_port():
 
 class NsdServer:
     """zones: name → lines of a zone file, without SOA and NS. signed: names of those that are signed; anchor is then a file with their
-    keys, as dns_trust_anchor wants it."""
+    keys, as dns_trust_anchor wants it. forged: what is replaced in the signed zones when they are signed."""
 
-    def __init__(self, zones, signed=()):
+    def __init__(self, zones, signed=(), forged=None, host="127.0.0.1"):
         for tool in ["nsd"] + (["ldns-keygen", "ldns-signzone"] if signed else []):
             if not shutil.which(tool):
                 e2e.skip(f"there is no {tool}")
-        self.zones, self.signed, self.process = zones, signed, None
+        self.zones, self.signed, self.forged, self.process = zones, signed, forged or {}, None
         self.folder = tempfile.mkdtemp(prefix="posthorn-nsd-")
-        self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
+        self.host, self.port = host, free_port(host)
+        self.address = f"{host}:{self.port}"
         self.anchor = os.path.join(self.folder, "anchor")
         self.keys = {name: self.make_key(name) for name in signed}
 
@@ -63,12 +63,22 @@ class NsdServer:
         if name in self.signed:
             subprocess.run(["ldns-signzone", "-f", file + ".signed", file, self.keys[name]], cwd=self.folder, check=True)
             file += ".signed"
+            self.forge(file)
         return f'zone:\n  name: "{name}"\n  zonefile: "{file}"\n'
+
+    def forge(self, file):
+        with open(file, encoding="utf-8") as zone:
+            text = zone.read()
+        for old, new in self.forged.items():
+            e2e.check(old in text, f"{old} is not in the zone")
+            text = text.replace(old, new)
+        with open(file, "w", encoding="utf-8") as zone:
+            zone.write(text)
 
     def start(self):
         zones = "".join(self.write_zone(name, text) for name, text in self.zones.items())
         with open(self.path("nsd.conf"), "w", encoding="utf-8") as out:
-            out.write(f'server:\n  ip-address: 127.0.0.1\n  port: {self.port}\n  username: ""\n  chroot: ""\n  server-count: 1\n'
+            out.write(f'server:\n  ip-address: {self.host}\n  port: {self.port}\n  username: ""\n  chroot: ""\n  server-count: 1\n'
                       f'  pidfile: "{self.path("pid")}"\n  database: ""\n  xfrdfile: "{self.path("xfrd")}"\n  zonelistfile: "{self.path("list")}"\n'
                       f'  xfrdir: "{self.folder}"\n  zonesdir: "{self.folder}"\n  cookie-secret-file: ""\n  logfile: "{self.path("log")}"\nremote-control:\n  control-enable: no\n{zones}')
         self.process = subprocess.Popen(["nsd", "-d", "-c", self.path("nsd.conf")])
@@ -81,7 +91,7 @@ class NsdServer:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
             asker.settimeout(0.2)
             try:
-                asker.sendto(question, ("127.0.0.1", self.port))
+                asker.sendto(question, (self.host, self.port))
                 return asker.recv(4096)[:2] == b"\x12\x34"
             except OSError:
                 return False

@@ -110,6 +110,24 @@ class Tests:
         self.wait_for(self.good, subject)
         equal(self.copies(self.good, gone_subject), 0, "copies of what was deleted")
 
+    def by_domain_and_sender(self):
+        """One command for all that waits for a domain, or is from a sender; a mail's other recipients stay."""
+        self.instance.ctl("queue", "hold")
+        names = [self.submit(recipients, account)[0] for recipients, account in
+                 ((["x@good.test", "y@dead.test"], "user0"), (["x@dead.test"], "user0"), (["x@good.test"], "user1"))]
+        both, dead, other = names
+        self.instance.ctl("queue", "hold", "--domain", "GOOD.test")
+        self.instance.ctl("queue", "release")
+        equal([{row["state"] for row in self.listed(name)} == {"held"} for name in names], [True, False, True], "held")
+        self.instance.ctl("queue", "delete", "--domain", "dead.test")
+        self.wait_gone(dead)
+        equal([row["recipient"] for row in self.listed(both)], ["x@good.test"], "who is left")
+        self.instance.ctl("queue", "delete", "--sender", f"user1@{e2e.DOMAIN}")
+        self.wait_gone(other)
+        self.instance.ctl("queue", "release", "--sender", f"USER0@{e2e.DOMAIN}")
+        self.wait_gone(both)
+        check(self.instance.ctl("queue", "retry", "--domain", "good.test", check=False).returncode != 0, "nothing is there")
+
     # ---- kill -9 ----
 
     def answers(self):
@@ -141,6 +159,50 @@ class Tests:
         self.wait_for(self.good, after)
         return self.copies(self.good, subject)
 
+    def held_meanwhile(self, recipients):
+        """Submits a mail that goes only when the client has its answer."""
+        self.instance.ctl("queue", "hold")
+        name, subject = self.submit(recipients)
+        self.instance.ctl("queue", "release")
+        return name, subject
+
+    def two_destinations(self, step, kill, revive):
+        """Copies at each of two hosts of one mail, when kill is called at this step of one of them."""
+        killed = []
+
+        def kill_now(_session, _line):
+            if not killed:
+                killed.append(step)
+                kill()
+        self.good.actions[step] = kill_now
+        try:
+            name, subject = self.held_meanwhile(["x@good.test", "x@later.test"])
+            until(lambda: killed, f"the kill at {step}")
+            revive()
+            for server in (self.good, self.later):
+                self.wait_for(server, subject)
+            until(self.answers, "queue again")
+            self.wait_gone(name)
+        finally:
+            self.good.actions.pop(step, None)
+        return self.copies(self.good, subject), self.copies(self.later, subject)
+
+    def resolver_killed(self):
+        """It has no part in what is under way: everything comes once."""
+        copies = {step: self.two_destinations(step, lambda: self.kill("resolver"), lambda: None) for step in STEPS}
+        equal(copies, {step: (1, 1) for step in STEPS}, "copies")
+
+    def master_killed(self):
+        """All end with it. What the next one finds goes on; twice only what had no answer that relay could tell of."""
+        for step in STEPS if e2e.LONG else ("RCPT", "END"):
+            good, later = self.two_destinations(step, lambda: e2e.kill(self.instance.master()), self.start_again)
+            check(good == 1 or (good == 2 and step in ("END", "QUIT")), f"{good} copies where it was killed at {step}")
+            check(later <= 2, f"{later} copies at the other host, killed at {step}")
+
+    def start_again(self):
+        until(lambda: not e2e.session_members(self.instance.master()), "the end of all programs")
+        self.instance.start()
+
     def queue_killed(self):
         """relay goes on, and tells the next queue: never twice."""
         equal({step: self.killed_at(step, ["queue"]) for step in STEPS}, {step: 1 for step in STEPS}, "copies")
@@ -156,7 +218,8 @@ class Tests:
 
 
 def main():
-    names = ("retried", "dead_beside_living", "comes_back", "held_released_deleted", "queue_killed", "relay_killed", "both_killed")
+    names = ("retried", "dead_beside_living", "comes_back", "held_released_deleted", "by_domain_and_sender", "queue_killed", "relay_killed", "both_killed",
+             "resolver_killed", "master_killed")
     with Sink("127.67.0.1", 0, offers=OFFERS) as good, Sink("127.67.0.2", good.port) as later, dns_server.DnsServer(ZONE) as dns:
         settings = (f"relay_port={good.port}", *SETTINGS)
         with e2e.Instance("--dns", dns.address, *(word for s in settings for word in ("--set", s))) as instance:

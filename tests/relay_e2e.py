@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Mail to other hosts through the whole system: a user submits, queue schedules, relay brings it to servers that do as they are told."""
 import json
+import os
 import re
+import tempfile
 import threading
 import time
 
@@ -139,6 +141,31 @@ class Tests:
         equal(len(self.arrived(server, "orphan")), 1, "copies")
 
 
+    def unix_socket(self):
+        """A transport to a neighbour by LMTP: master connects, relay has no such sockets."""
+        self.submit(["x@near.test", "y@near.test"], mail("near"))
+        got, = self.wait_for(self.servers["near"], "near")
+        equal((got.recipients, got.session.lines[0][:4]), (["x@near.test", "y@near.test"], "LHLO"), "by LMTP")
+
+
+def smarthost():
+    """Another Posthorn brings it on, after a log-in; with a wrong password the mail waits."""
+    with e2e.Instance() as other:
+        for password, arrives in ((e2e.PASSWORD, True), ("wrong", False)):
+            path = os.path.join(other.directory, "password-" + password)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(password + "\n")
+            os.chmod(path, 0o644)
+            settings = [f"smarthost=127.0.0.1:{other.port('submission')}", f"smarthost_user=user0@{e2e.DOMAIN}", f"smarthost_password_file={path}",
+                        "smarthost_tls=must", "retry_first_seconds=600"]
+            with e2e.Instance(*(word for s in settings for word in ("--set", s))) as instance:
+                tests = Tests(instance, {})
+                name = tests.submit(["nobody@elsewhere.test"], mail("smart"))
+                until(lambda t=tests, n=name: t.attempts(n), "an attempt")
+                line = tests.attempts(name)[0]
+                check(("outcome=relayed" in line or "outcome=delivered" in line) == arrives and "TLSv1.3" in line, line)
+
+
 def main():
     servers = {"good": Sink("127.66.0.1", 0)}
     servers["good"].__enter__()
@@ -148,13 +175,18 @@ def main():
     servers["slow"] = Sink("127.66.0.4", port, {"CONNECT": SILENT})
     for name in ("mixed", "later", "slow"):
         servers[name].__enter__()
-    with dns_server.DnsServer(ZONE) as dns:
-        settings = [f"relay_port={port}", "relay_timeout_percent=5", "sender_checks="]
+    with dns_server.DnsServer(ZONE) as dns, tempfile.TemporaryDirectory(prefix="posthorn-relay-") as folder:
+        os.chmod(folder, 0o755)
+        path = os.path.join(folder, "lmtp.sock")
+        servers["near"] = Sink(path, 0, lmtp=True)
+        servers["near"].__enter__()
+        os.chmod(path, 0o777)
+        settings = [f"relay_port={port}", f"transport=near.test=lmtp:unix:{path}", "relay_timeout_percent=5", "sender_checks="]
         with e2e.Instance("--dns", dns.address, *(word for s in settings for word in ("--set", s))) as instance:
             tests = Tests(instance, servers)
             names = ("delivered", "local_and_remote", "next_host", "bounced", "deferred_and_retried", "slow_delays_nobody", "killed_relay",
-                     "killed_queue")
-            e2e.run([(name.replace("_", " "), getattr(tests, name)) for name in names])
+                     "killed_queue", "unix_socket")
+            e2e.run([(name.replace("_", " "), getattr(tests, name)) for name in names] + [("another Posthorn as smarthost", smarthost)])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Mail to other hosts over TLS: DANE with signed zones of Debian's nsd, MTA-STS with policy servers, REQUIRETLS, TLS-Required, and reports."""
+import contextlib
 import email
 import gzip
 import hashlib
@@ -17,8 +18,8 @@ from e2e import check, equal
 from smtp_sink import OFFERS, Sink
 
 # Domains by what is special about them; each has an MX host "mail" with an address of its own.
-SIGNED = ("good", "wrong", "clear", "odd", "anchor", "ask", "free", "strict")
-PLAIN = ("ignored", "enforced", "forged", "unnamed", "trial", "silent", "promise", "watched")
+SIGNED = ("good", "wrong", "clear", "odd", "anchor", "ask", "free", "strict", "alias", "fallen", "outward", "tampered", "moved")
+PLAIN = ("ignored", "enforced", "forged", "unnamed", "trial", "silent", "promise", "watched", "distrusted", "garbled", "huge", "elsewhere", "brief")
 ADDRESS = {name: f"127.0.1.{i + 1}" for i, name in enumerate(SIGNED + PLAIN)}
 WEB = "127.0.2.1"
 REPORTS_TO = f"user39@{e2e.DOMAIN}"
@@ -60,12 +61,12 @@ def key_digest(chain):
 
 
 class Web:
-    """The policies of MTA-STS by domain; None is 404."""
+    """The policies of MTA-STS by domain; None is 404, an address of the web is where the policy is said to be."""
 
     def __init__(self, authority, policies):
         outer = self
         self.policies, self.asked, self.posted = policies, [], []
-        names = [f"mta-sts.{name}" for name in policies] + ["web.plain.test"]
+        names = [f"mta-sts.{name}" for name in policies if name != "distrusted.plain.test"] + ["web.plain.test"]
         contexts = {name: authority.context(name) for name in names}
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -73,11 +74,15 @@ class Web:
                 domain = self.headers["Host"].removeprefix("mta-sts.")
                 outer.asked.append(domain)
                 page = outer.policies.get(domain) if self.path == "/.well-known/mta-sts.txt" else None
-                self.send_response(200 if page else 404)
+                moved = page and page.startswith("https:")
+                self.send_response(301 if moved else 200 if page else 404)
+                if moved:
+                    self.send_header("Location", page)
                 self.send_header("Content-Type", "text/plain")
                 self.send_header("Content-Length", len(page or ""))
                 self.end_headers()
-                self.wfile.write((page or "").encode())
+                with contextlib.suppress(OSError):  # of a page that is too long for who asked
+                    self.wfile.write((page or "").encode())
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -100,8 +105,8 @@ class Web:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
-def policy(mode, host):
-    return f"version: STSv1\r\nmode: {mode}\r\nmx: {host}\r\nmax_age: 604800\r\n"
+def policy(mode, host, max_age=604800):
+    return f"version: STSv1\r\nmode: {mode}\r\nmx: {host}\r\nmax_age: {max_age}\r\n"
 
 
 class World:
@@ -111,7 +116,9 @@ class World:
             "enforced.plain.test": policy("enforce", "mail.enforced.plain.test"), "forged.plain.test": policy("enforce", "*.forged.plain.test"),
             "unnamed.plain.test": policy("enforce", "other.unnamed.plain.test"), "trial.plain.test": policy("testing", "other.trial.plain.test"),
             "silent.plain.test": None, "promise.plain.test": policy("enforce", "mail.promise.plain.test"),
-            "watched.plain.test": policy("testing", "mail.watched.plain.test"),
+            "watched.plain.test": policy("testing", "mail.watched.plain.test"), "distrusted.plain.test": policy("enforce", "no.distrusted.plain.test"),
+            "garbled.plain.test": "version: STSv1\r\nmode: perhaps\r\n", "huge.plain.test": policy("enforce", "no.huge.plain.test\r\n" * 500000),
+            "elsewhere.plain.test": "https://mta-sts.unnamed.plain.test/.well-known/mta-sts.txt", "brief.plain.test": policy("enforce", "no.brief.plain.test", 1),
         })
         self.sinks, self.digests = {}, {}
         port = 0
@@ -125,22 +132,29 @@ class World:
             if context:
                 self.digests[name] = key_digest(self.authority.path("elsewhere.test.pem" if wrong else host + ".pem"))
         self.port = port
-        self.dns = nsd_server.NsdServer({"signed.test": self.signed(), "plain.test": self.plain()}, signed=("signed.test",)).start()
+        self.dns = nsd_server.NsdServer({"signed.test": self.signed(), "plain.test": self.plain()}, signed=("signed.test",),
+                                         forged={"22" * 32: self.digests["tampered"], "mail.moved.signed.test.\n": "mail.free.signed.test.\n"}).start()
 
     def hosts(self, names):
-        return [f"{name} MX 10 mail.{name}\nmail.{name} A {ADDRESS[name]}" for name in names]
+        places = {"alias": "CNAME host.alias", "fallen": "CNAME host.fallen", "outward": "CNAME host.outward.plain.test."}
+        return [f"{name} MX 10 mail.{name}\nmail.{name} {places.get(name, 'A ' + ADDRESS[name])}" for name in names]
 
     def signed(self):
         authority = key_digest(self.authority.path("ca.pem"))
         records = {"good": f"3 1 1 {self.digests['good']}", "wrong": f"3 1 1 {'00' * 32}", "clear": f"3 1 1 {'00' * 32}",
                    "odd": f"0 1 1 {'00' * 32}", "anchor": f"2 1 1 {authority}", "ask": f"3 1 1 {self.digests['ask']}",
-                   "free": f"3 1 1 {'00' * 32}", "strict": f"3 1 1 {'00' * 32}"}
+                   "free": f"3 1 1 {'00' * 32}", "strict": f"3 1 1 {'00' * 32}", "alias": f"3 1 1 {'00' * 32}",
+                   "fallen": f"3 1 1 {self.digests['fallen']}", "outward": f"3 1 1 {self.digests['outward']}",
+                   "tampered": f"3 1 1 {'22' * 32}"}
         lines = [f'_smtp._tls.{name} TXT "v=TLSRPTv1; rua=mailto:{REPORTS_TO}"' for name in ("good", "wrong", "clear")]
+        lines += [f"host.{name} A {ADDRESS[name]}" for name in ("alias", "fallen")]
+        lines.append(f"_{self.port}._tcp.host.alias TLSA 3 1 1 {self.digests['alias']}")
         return "\n".join(self.hosts(SIGNED) + lines + [f"_{self.port}._tcp.mail.{name} TLSA {record}" for name, record in records.items()])
 
     def plain(self):
         lines = self.hosts(PLAIN) + [f"_{self.port}._tcp.mail.ignored TLSA 3 1 1 {'00' * 32}"]
-        lines.append(f"web A {WEB}")
+        lines += [f"web A {WEB}", f"host.outward A {ADDRESS['outward']}"]
+        lines += [f'_smtp._tls.{name} TXT "v=TLSRPTv1; rua=mailto:{REPORTS_TO}"' for name in ("silent", "distrusted", "garbled")]
         for name in ("watched", "forged"):
             page = f"https://web.plain.test:{self.web.port}"
             lines.append(f'_smtp._tls.{name} TXT "v=TLSRPTv1; rua={page}/broken,{page}/tlsrpt"')
@@ -210,6 +224,18 @@ def dane_without_starttls():
     must_wait("clear", "STARTTLS")
 
 
+def dane_at_aliases():
+    """RFC 7672 §2.2.3: at the name that an alias leads to, then at its own; also where it leads to what is not signed."""
+    for name in ("alias", "fallen", "outward"):
+        must_arrive(name, "dane")
+
+
+def dane_forged():
+    """What the signatures do not fit is neither taken nor passed over: no TLSA records that are not to be had, RFC 7672 §2.1.2."""
+    must_wait("tampered", "does not say whether the host has TLSA records")
+    must_wait("moved", "fails DNSSEC")
+
+
 def dane_unusable():
     must_arrive("odd", "opportunistic")
 
@@ -239,7 +265,16 @@ def sts_testing():
 
 
 def sts_without_policy():
-    must_arrive("silent", "opportunistic")
+    for name in ("silent", "distrusted", "garbled", "huge", "elsewhere"):
+        must_arrive(name, "opportunistic")
+
+
+def sts_expires():
+    """A policy holds as long as it said (RFC 8461 §5.1), and no longer when it cannot be fetched again."""
+    name = send("brief")
+    check("does not name this host" in attempt_of(name), attempt_of(name))
+    world.web.policies["brief.plain.test"] = None
+    e2e.until(lambda: instance.ctl("queue", "retry", name, check=False) and world.sinks["brief"].mails, "delivery without the policy")
 
 
 def sts_is_remembered():
@@ -267,25 +302,28 @@ def require_tls_not_kept():
 
 
 def reported(report):
-    """Domain → (kind of policy, successes, results of failures)."""
+    """Domain → (kind of policy, successes, results of failures of all policies, policy)."""
     check(report["date-range"]["start-datetime"].endswith("T00:00:00Z"), report)
     facts = {}
     for p in report["policies"]:
         failures = {f["result-type"]: f for f in p.get("failure-details", [])}
-        facts[p["policy"]["policy-domain"]] = (p["policy"]["policy-type"], p["summary"]["total-successful-session-count"], failures, p["policy"])
+        domain = p["policy"]["policy-domain"]
+        if domain in facts:
+            failures |= facts[domain][2]
+        facts[domain] = (p["policy"]["policy-type"], p["summary"]["total-successful-session-count"], failures, p["policy"])
     return facts
 
 
 def reports():
     must_arrive("watched", "opportunistic")
-    for name in ("good", "wrong", "clear", "forged"):
+    for name in ("good", "wrong", "clear", "forged", "silent", "distrusted", "garbled"):
         attempt_of(send(name, header="X-Again: 1\r\n")) if not mentioned(name) else None
     instance.ctl("tlsrpt", "send")
     mails = []
 
     def arrived():
         mails[:] = [email.message_from_bytes(mail) for mail in instance.mails(REPORTS_TO)]
-        return len(mails) >= 3 and len([p for p in world.web.posted if p[0] == "/tlsrpt"]) >= 2
+        return len(mails) >= 6 and len([p for p in world.web.posted if p[0] == "/tlsrpt"]) >= 2
     e2e.until(arrived, "the reports")
     facts = {}
     for mail in mails:
@@ -303,6 +341,8 @@ def reports():
     check(applied["policy-string"][0].lower() == f"3 1 1 {world.digests['good']}", applied)
     check("certificate-not-trusted" in facts["wrong.signed.test"][2], facts["wrong.signed.test"])
     check("starttls-not-supported" in facts["clear.signed.test"][2], facts["clear.signed.test"])
+    for name, result in (("silent", "sts-policy-fetch-error"), ("distrusted", "sts-webpki-invalid"), ("garbled", "sts-policy-invalid")):
+        check(result in facts[f"{name}.plain.test"][2], facts[f"{name}.plain.test"])
     for name in ("watched", "forged"):
         kind, _, failures, applied = facts[f"{name}.plain.test"]
         equal(kind, "sts", name)
@@ -323,6 +363,8 @@ def main():
         ("DANE: a trust anchor of a TLSA record is taken", dane_by_anchor),
         ("DANE: another key is not", dane_wrong_key),
         ("DANE: no TLS, no mail", dane_without_starttls),
+        ("DANE: aliases", dane_at_aliases),
+        ("DANE: forged records hold the mail back", dane_forged),
         ("DANE: records that can't be used demand TLS and no more", dane_unusable),
         ("DANE: records without DNSSEC count for nothing", unsigned_records_count_for_nothing),
         ("TLS-Required: No sets policies aside", tls_optional),
@@ -331,6 +373,7 @@ def main():
         ("MTA-STS: a host that is not named is not used", sts_wrong_host),
         ("MTA-STS: testing changes nothing", sts_testing),
         ("MTA-STS: a record without policy changes nothing", sts_without_policy),
+        ("MTA-STS: a policy ends with its time", sts_expires),
         ("MTA-STS: policies outlive relay", sts_is_remembered),
         ("REQUIRETLS is handed on", require_tls),
         ("REQUIRETLS: what can't be promised comes back", require_tls_not_kept),

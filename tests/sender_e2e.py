@@ -216,6 +216,10 @@ class Hosts:
         with self.instance("dnsbl=bl.test", "dnswl=white.test") as tests:
             text, _ = tests.results("a@lax.test", mail)
             check("dnswl=pass dns.zone=white.test policy.ip=127.0.3.1" in text and "x-dnsbl" not in text, text)
+        for lists, threshold, good, is_listed in (("bl.test*2,narrow.test", 3, "none.test", True), ("bl.test*2,none.test*9", 3, "none.test", False),
+                                                  ("bl.test*2,narrow.test", 3, "white.test*1", False), ("bl.test*2,narrow.test*2", 3, "white.test*1", True)):
+            with self.instance("dnsbl=" + lists, f"dnsbl_threshold={threshold}", "dnswl=" + good) as tests:
+                equal(self.refusal(tests).startswith("550"), is_listed, f"{lists} {threshold} {good}")
         with e2e.Instance("--dns", self.server.address, "--set", "dnsbl=bl.test", accounts=("user%d:2",)) as instance:
             check(self.refusal(Tests(instance, None)).startswith("250"), "an exempt network")
 

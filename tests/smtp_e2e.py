@@ -766,6 +766,20 @@ class Tests:
                 client.send(b"QUIT\r\n" + b"NOOP\r\n" * 1000)
                 client.expect("221")
 
+    def pool_stays(self):
+        """The processes that a crowd needed are there for the next one that comes at once."""
+        def crowd():
+            clients = [self.instance.smtp("lmtp") for _ in range(20)]
+            for client in clients:
+                client.say(f"MAIL FROM:<{SENDER}>", "250")
+            serving = set(self.instance.pids("smtpd", "world"))
+            for client in clients:
+                client.say("QUIT", "221")
+            return serving
+        first, second = crowd(), crowd()
+        check(len(first) >= 20, f"20 transactions in {len(first)} processes")
+        check(len(first & second) >= 15, f"of {len(first)} processes {len(first & second)} are left")
+
 
 def memory_of(pids):
     """Private memory in KiB."""

@@ -7,6 +7,8 @@ answer to the content), QUIT. An action is a reply, or one of CLOSE, SILENT, END
 these; a list is used up one by one, the last one stays. What has no action is done as it should be.
 """
 import base64
+import hashlib
+import hmac
 import socket
 import ssl
 import threading
@@ -129,9 +131,33 @@ class Session:
         if words[1].upper() == "PLAIN":
             text = words[2] if len(words) > 2 else self.challenge("")
             self.login = tuple(base64.b64decode(text).decode().split("\0")[1:])
+        elif words[1].upper() == "SCRAM-SHA-256":
+            if not self.scram(base64.b64decode(words[2]).decode()):
+                self.send(b"535 5.7.8 wrong\r\n")
+                return
         else:
             self.login = tuple(base64.b64decode(self.challenge(q)).decode() for q in ("User Name", "Password"))
         self.step("AUTH")
+
+    def scram(self, first):
+        """RFC 5802, with the sink's own password; False when the client's is another one."""
+        bare = first.split(",", 2)[2]
+        user, nonce = (part[2:] for part in bare.split(",")[:2])
+        salted = hashlib.pbkdf2_hmac("sha256", self.sink.password.encode(), b"salt", 4096)
+        def mac(key, text):
+            return hmac.digest(key, text, "sha256")
+        server_first = f"r={nonce}sink,s={base64.b64encode(b'salt').decode()},i=4096"
+        final = base64.b64decode(self.challenge(server_first)).decode()
+        without_proof, _, proof = final.rpartition(",p=")
+        signed = ",".join((bare, server_first, without_proof)).encode()
+        client_key = mac(salted, b"Client Key")
+        signature = mac(hashlib.sha256(client_key).digest(), signed)
+        if bytes(a ^ b for a, b in zip(client_key, signature)) != base64.b64decode(proof):
+            return False
+        self.login = (user, self.sink.password)
+        if self.sink.proves:
+            self.challenge("v=" + base64.b64encode(mac(mac(salted, b"Server Key"), signed)).decode())
+        return True
 
     def challenge(self, text):
         self.send(b"334 " + base64.b64encode(text.encode()) + b"\r\n")
@@ -221,9 +247,11 @@ class Session:
 
 
 class Sink:
-    """context: an ssl context makes it offer STARTTLS, or begin with TLS with tls_first."""
+    """address: an IP address, or the path of a Unix socket. context: an ssl context makes it offer STARTTLS, or begin with TLS with tls_first."""
 
-    def __init__(self, address, port, actions=None, offers=OFFERS, context=None, tls_first=False, lmtp=False, keep_before_answer=False):
+    def __init__(self, address, port, actions=None, offers=OFFERS, context=None, tls_first=False, lmtp=False, keep_before_answer=False,
+                 password="s3cret word", proves=True):
+        self.password, self.proves = password, proves
         self.address, self.port, self.actions = address, port, dict(actions or {})
         self.context, self.tls_first, self.lmtp, self.keep_before_answer = context, tls_first, lmtp, keep_before_answer
         self.offers = tuple(offers) + (("STARTTLS",) if context and not tls_first else ())
@@ -239,9 +267,14 @@ class Sink:
             return action
 
     def __enter__(self):
-        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
-        self.listener = socket.create_server((self.address, self.port), family=family, backlog=512)
-        self.port = self.listener.getsockname()[1]
+        if self.address.startswith("/"):
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(self.address)
+            self.listener.listen(512)
+        else:
+            family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+            self.listener = socket.create_server((self.address, self.port), family=family, backlog=512)
+            self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
         return self
 
@@ -254,7 +287,8 @@ class Sink:
             threading.Thread(target=self.serve, args=(connection, peer), daemon=True).start()
 
     def serve(self, connection, peer):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not self.address.startswith("/"):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         session = Session(self, connection, peer)
         with self.lock:
             self.sessions.append(session)

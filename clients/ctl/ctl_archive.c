@@ -213,7 +213,7 @@ static bool restore(struct ctl_work *work, struct fail **fail)
 	if (!work->call->all)
 		return restore_one(work, fail);
 	const char *folder = work->call->arguments[0];
-	return list_backups(folder, &addresses, fail) && ctl_restore_directory(work, folder, fail) &&
+	return list_backups(folder, &addresses, fail) && ctl_restore_rest(work, folder, fail) &&
 	       each_account(work, &addresses, restore_one, fail);
 }
 

@@ -105,16 +105,26 @@ static void take_nothing(void *owner, struct str row)
 	(void)row;
 }
 
-static bool backup_directory(const struct ctl_work *work, const char *folder, struct fail **fail)
+/* One request with a file, to who has no account. Takes ownership of descriptor. */
+static bool ask_with_file(const struct ctl_work *work, enum ctl_peer peer, struct str words, int descriptor, struct fail **fail)
 {
-	CLEANUP(mem_free) char *path = mem_printf("%s/directory.db", folder);
-	CLEANUP(new_file_release) struct new_file file = { .descriptor = -1 };
 	CLEANUP(ipc_channel_release) struct ipc_channel channel = { .descriptor = -1 };
-	if (!new_file_begin(&file, path, fail) || !ctl_connect(work->runtime_directory, CTL_AUTH, &channel, fail))
+	const struct ctl_request request = { .words = words, .descriptor = descriptor };
+	if (ctl_connect(work->runtime_directory, peer, &channel, fail))
+		return ctl_ask(&channel, &request, take_nothing, NULL, fail);
+	close(descriptor);
+	return false;
+}
+
+static bool backup_from(const struct ctl_work *work, enum ctl_peer peer, struct str words, const char *folder, const char *name,
+                        struct fail **fail)
+{
+	CLEANUP(mem_free) char *path = mem_printf("%s/%s", folder, name);
+	CLEANUP(new_file_release) struct new_file file = { .descriptor = -1 };
+	if (!new_file_begin(&file, path, fail))
 		return false;
-	const struct ctl_request request = { .words = str_from("backup", 7), .descriptor = copy_of(file.descriptor, fail) };
-	return request.descriptor >= 0 && ctl_ask(&channel, &request, take_nothing, NULL, fail) &&
-		   new_file_end(&file, fail);
+	int copy = copy_of(file.descriptor, fail);
+	return copy >= 0 && ask_with_file(work, peer, words, copy, fail) && new_file_end(&file, fail);
 }
 
 static char *config_path(const struct ctl_call *call)
@@ -133,31 +143,53 @@ static bool backup_config(const struct ctl_work *work, const char *folder, struc
 	       file_write_at(file.descriptor, text.data, text.length, 0, fail) && new_file_end(&file, fail);
 }
 
+static const char directory_name[] = "directory.db", keys_name[] = "queue.keys";
+
 bool ctl_backup_rest(struct ctl_work *work, const char *folder, struct fail **fail)
 {
-	return backup_directory(work, folder, fail) && backup_config(work, folder, fail);
+	static const char keys_words[] = "dkim\0backup";
+	return backup_from(work, CTL_AUTH, str_from("backup", 7), folder, directory_name, fail) &&
+	       backup_from(work, CTL_QUEUE, str_from(keys_words, sizeof keys_words), folder, keys_name, fail) &&
+	       backup_config(work, folder, fail);
 }
 
-bool ctl_restore_directory(struct ctl_work *work, const char *folder, struct fail **fail)
+/* -1 without *fail: the folder has no such file, which is told with what follows from it. */
+static int open_saved(const char *path, const char *otherwise, struct fail **fail)
 {
-	CLEANUP(mem_free) char *path = mem_printf("%s/directory.db", folder);
-	CLEANUP(ipc_channel_release) struct ipc_channel channel = { .descriptor = -1 };
+	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+	if (descriptor < 0 && errno == ENOENT)
+		fprintf(stderr, "there is no %s: %s\n", path, otherwise);
+	else if (descriptor < 0)
+		fail_set_errno(fail, FAIL_IO, "%s", path);
+	return descriptor;
+}
+
+static bool restore_directory(const struct ctl_work *work, const char *folder, struct fail **fail)
+{
+	CLEANUP(mem_free) char *path = mem_printf("%s/%s", folder, directory_name);
 	CLEANUP(fail_free) struct fail *why = NULL;
-	struct ctl_request request = { .words = str_from("restore", 8), .descriptor = open(path, O_RDONLY | O_CLOEXEC) };
-	if (request.descriptor < 0 && errno != ENOENT)
-		return fail_set_errno(fail, FAIL_IO, "%s", path);
-	if (request.descriptor < 0) {
-		fprintf(stderr, "%s has no directory.db: domains, accounts and passwords stay as they are\n", folder);
-		return true;
-	}
-	if (!ctl_connect(work->runtime_directory, CTL_AUTH, &channel, fail)) {
-		close(request.descriptor);
-		return false;
-	}
-	if (ctl_ask(&channel, &request, take_nothing, NULL, &why))
-		return true;
-	if (why->kind != FAIL_EXISTS)
+	int descriptor = open_saved(path, "domains, accounts and passwords stay as they are", &why);
+	if (descriptor >= 0)
+		ask_with_file(work, CTL_AUTH, str_from("restore", 8), descriptor, &why);
+	if (why && why->kind != FAIL_EXISTS)
 		return fail_set(fail, why->kind, "%s: %s", path, why->text);
-	fprintf(stderr, "%s: %s: they stay as they are\n", path, why->text);
+	if (why)
+		fprintf(stderr, "%s: %s: they stay as they are\n", path, why->text);
 	return true;
+}
+
+static bool restore_keys(const struct ctl_work *work, const char *folder, struct fail **fail)
+{
+	static const char words[] = "dkim\0restore";
+	CLEANUP(mem_free) char *path = mem_printf("%s/%s", folder, keys_name);
+	CLEANUP(fail_free) struct fail *why = NULL;
+	int descriptor = open_saved(path, "the keys that mail is signed with stay as they are", &why);
+	if (descriptor >= 0)
+		ask_with_file(work, CTL_QUEUE, str_from(words, sizeof words), descriptor, &why);
+	return !why || fail_set(fail, why->kind, "%s: %s", path, why->text);
+}
+
+bool ctl_restore_rest(struct ctl_work *work, const char *folder, struct fail **fail)
+{
+	return restore_directory(work, folder, fail) && restore_keys(work, folder, fail);
 }

@@ -35,11 +35,11 @@ bool ctl_import(struct ctl_work *work, struct fail **fail);
 bool ctl_backup(struct ctl_work *work, const char *path, struct fail **fail);
 bool ctl_restore(struct ctl_work *work, const char *path, struct fail **fail);
 
-/* The directory of domains and accounts, and the configuration, into a folder. */
+/* The directory of domains and accounts, the keys of queue and the configuration, into a folder. */
 bool ctl_backup_rest(struct ctl_work *work, const char *folder, struct fail **fail);
 
-/* Gives the folder's directory.db to a post office that has no domains and accounts yet; another one keeps its own, which is
- * told on standard error. */
-bool ctl_restore_directory(struct ctl_work *work, const char *folder, struct fail **fail);
+/* Gives the folder's directory.db to a post office that has no domains and accounts yet, and its keys to domains that have
+ * none; another one keeps its own, which is told on standard error. */
+bool ctl_restore_rest(struct ctl_work *work, const char *folder, struct fail **fail);
 
 #endif

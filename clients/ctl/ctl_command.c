@@ -93,10 +93,10 @@ static const struct ctl_command commands[] = {
 
 	{ "queue list", "", 0, 0, CTL_QUEUE, 0, "list", "Lists the mails that wait, once for each recipient." },
 	{ "queue show", "ID", 1, 1, CTL_QUEUE, CTL_ONE_THING, "show", "Shows one with all its recipients and attempts." },
-	{ "queue retry", "ID", 1, 1, CTL_QUEUE, 0, "retry", "Tries one, or \"all\", now." },
-	{ "queue hold", "[ID]", 0, 1, CTL_QUEUE, 0, "hold", "Sends one mail to nobody until release; without ID none, though mail is still taken in." },
-	{ "queue release", "[ID]", 0, 1, CTL_QUEUE, 0, "release", "Takes hold back, of one or of all." },
-	{ "queue delete", "ID", 1, 1, CTL_QUEUE, 0, "delete", "Deletes one; nobody is told." },
+	{ "queue retry", "ID", 1, 1, CTL_QUEUE, CTL_SELECT, "retry", "Tries one, or \"all\", now." },
+	{ "queue hold", "[ID]", 0, 1, CTL_QUEUE, CTL_SELECT, "hold", "Sends one mail to nobody until release; without ID none, though mail is still taken in." },
+	{ "queue release", "[ID]", 0, 1, CTL_QUEUE, CTL_SELECT, "release", "Takes hold back, of one or of all." },
+	{ "queue delete", "ID", 1, 1, CTL_QUEUE, CTL_SELECT, "delete", "Deletes one; nobody is told." },
 
 	{ "dkim list", "[DOMAIN]", 0, 1, CTL_QUEUE, 0, NULL, "Lists the keys that mail is signed with." },
 	{ "dkim make", "DOMAIN [SELECTOR [ALGORITHM]]", 1, 3, CTL_QUEUE, CTL_ONE_THING, NULL,
@@ -129,6 +129,8 @@ static const char options_text[] =
 	"  -F, --folder NAME         for import: the mailbox that takes the place of INBOX\n"
 	"      --since TIME          for log: what came since 2026-11-22, \"2026-11-22 06:30\", or 90s, 10m, 2h, 3d ago\n"
 	"      --follow              for log: what comes from now on, or since that time\n"
+	"      --domain NAME         for queue retry, hold, release and delete: all that waits for this domain\n"
+	"      --sender ADDRESS      for the same: all that waits and is from this sender\n"
 	"      --zone                for doctor: print nothing but the records that should stand in the zones\n"
 	"      --dns ADDRESS:PORT    for doctor: ask this name server for everything, without DNSSEC\n"
 	"  -h, --help                show this, or what a command takes\n"
@@ -156,13 +158,20 @@ static size_t words_that_fit(const struct ctl_command *command, char **words, si
 	return used;
 }
 
+/* "account add" is of the subject "account". */
+static bool is_about(const struct ctl_command *command, const char *subject)
+{
+	struct str words = str_of(command->words);
+	size_t length = strlen(subject);
+	return str_starts(words, str_of(subject)) && words.length > length && words.data[length] == ' ';
+}
+
 /* The commands of the subject that was typed, for somebody who stopped behind it. */
 static bool fail_unknown(char **words, size_t count, struct fail **fail)
 {
 	CLEANUP(buf_release) struct buf list = BUF_WITH_LIMIT(1000);
-	CLEANUP(mem_free) char *subject = mem_printf("%s ", words[0]);
 	for (size_t i = 0; i < COUNT_OF(commands); i++)
-		if (str_starts(str_of(commands[i].words), str_of(subject)))
+		if (is_about(&commands[i], words[0]))
 			buf_printf(&list, "%s%s", list.length ? ", " : "", commands[i].words);
 	if (list.length)
 		return fail_set(fail, FAIL_INVALID, "there are these commands: %s", buf_text(&list));
@@ -177,8 +186,11 @@ static bool find_command(struct ctl_call *call, char **words, size_t count, stru
 		used = words_that_fit(&commands[i], words, count);
 		call->command = used ? &commands[i] : NULL;
 	}
+	for (size_t i = 0; i < COUNT_OF(commands) && !used && call->help && count == 1; i++)
+		if (is_about(&commands[i], words[0]))
+			call->subject = words[0];
 	if (!used)
-		return fail_unknown(words, count, fail);
+		return call->subject || fail_unknown(words, count, fail);
 	call->arguments = words + used;
 	call->argument_count = count - used;
 	return true;
@@ -187,11 +199,11 @@ static bool find_command(struct ctl_call *call, char **words, size_t count, stru
 static bool check_arguments(const struct ctl_call *call, struct fail **fail)
 {
 	const struct ctl_command *command = call->command;
-	size_t given = call->argument_count + (call->all && command->traits & CTL_ALL);
+	size_t given = call->argument_count + (call->all && command->traits & CTL_ALL) + (call->domain != NULL) + (call->sender != NULL);
 	bool too_few = given < command->arguments_min;
 	if (too_few || given > command->arguments_max)
-		return fail_set(fail, FAIL_INVALID, "too %s arguments; usage: posthornctl %s %s", too_few ? "few" : "many",
-		                command->words, command->arguments);
+		return fail_set(fail, FAIL_INVALID, "too %s arguments; usage: posthornctl %s%s%s", too_few ? "few" : "many",
+		                command->words, *command->arguments ? " " : "", command->arguments);
 	if (call->setting_count && !(command->traits & CTL_SETTINGS))
 		return fail_set(fail, FAIL_INVALID, "--set is for check-config and print-config only");
 	if (call->password_file && !(command->traits & CTL_SECRET))
@@ -212,6 +224,7 @@ static bool check_options(const struct ctl_call *call, struct fail **fail)
 		{ call->format, CTL_FORMAT, "format" }, { call->folder, CTL_FOLDER, "folder" },
 		{ call->since, CTL_TIMES, "since" },  { call->follow, CTL_TIMES, "follow" },
 		{ call->zone, CTL_ZONE, "zone" },     { call->dns, CTL_ZONE, "dns" },
+		{ call->domain, CTL_SELECT, "domain" }, { call->sender, CTL_SELECT, "sender" },
 	};
 	for (size_t i = 0; i < COUNT_OF(options); i++)
 		if (options[i].given && !(call->command->traits & options[i].trait))
@@ -235,7 +248,8 @@ static bool take_options(int argc, char **argv, struct ctl_call *call, struct fa
 		{ "replace", no_argument, NULL, 'r' },      { "format", required_argument, NULL, 'f' },
 		{ "folder", required_argument, NULL, 'F' }, { "since", required_argument, NULL, 'S' },
 		{ "follow", no_argument, NULL, 'o' },       { "zone", no_argument, NULL, 'z' },
-		{ "dns", required_argument, NULL, 'D' },    {},
+		{ "dns", required_argument, NULL, 'D' },    { "domain", required_argument, NULL, 'O' },
+		{ "sender", required_argument, NULL, 'E' }, {},
 	};
 	int option;
 	opterr = 0;
@@ -256,6 +270,8 @@ static bool take_options(int argc, char **argv, struct ctl_call *call, struct fa
 		case 'o': call->follow = true; break;
 		case 'z': call->zone = true; break;
 		case 'D': call->dns = optarg; break;
+		case 'O': call->domain = optarg; break;
+		case 'E': call->sender = optarg; break;
 		case 'h': call->help = true; break;
 		case 'V': call->version = true; break;
 		case 'l': call->commands = true; break;
@@ -271,6 +287,10 @@ bool ctl_call_parse(int argc, char **argv, struct ctl_call *call, struct fail **
 	*call = (struct ctl_call){ .settings = mem_alloc((size_t)argc * sizeof(char *)) };
 	if (!take_options(argc, argv, call, fail))
 		return false;
+	if (optind < argc && str_equal(str_of(argv[optind]), STR("help"))) {
+		call->help = true;
+		optind++;
+	}
 	if (call->version || call->commands || (call->help && optind == argc))
 		return true;
 	if (optind == argc)
@@ -297,15 +317,19 @@ void ctl_call_words(const struct ctl_call *call, struct buf *out)
 	for (size_t i = first; i < call->argument_count; i++)
 		if (!(command->traits & CTL_FILE && i == 1))
 			buf_append(out, call->arguments[i], strlen(call->arguments[i]) + 1);
+	if (call->domain || call->sender)
+		buf_printf(out, "%s:%s%c", call->domain ? "domain" : "sender", call->domain ? call->domain : call->sender, '\0');
 	if (command->traits & CTL_NAMED_SECRET && !call->no_password)
 		buf_append(out, "password", 9);
 }
 
-void ctl_help_all(struct buf *out)
+void ctl_help_all(const char *subject, struct buf *out)
 {
 	buf_printf(out, "Usage: posthornctl [OPTION]... COMMAND [ARGUMENT]...\nRuns the post office.\n\n");
 	for (size_t i = 0; i < COUNT_OF(commands); i++) {
 		const struct ctl_command *command = &commands[i];
+		if (subject && !is_about(command, subject))
+			continue;
 		CLEANUP(mem_free) char *usage = mem_printf("%s %s", command->words, command->arguments);
 		buf_printf(out, "  %-46s %s\n", usage, command->help);
 	}

@@ -41,6 +41,7 @@ enum ctl_traits {
 	CTL_FOLDER = 1 << 11,    /* takes --folder */
 	CTL_TIMES = 1 << 12,     /* takes --since and --follow */
 	CTL_ZONE = 1 << 13,      /* takes --zone and --dns */
+	CTL_SELECT = 1 << 14,    /* takes --domain or --sender instead of its argument */
 };
 
 struct ctl_command {
@@ -57,11 +58,12 @@ struct ctl_command {
 const struct ctl_command *ctl_command_at(size_t i);
 
 struct ctl_call {
-	const struct ctl_command *command; /* NULL for --help, --version and --commands alone */
+	const struct ctl_command *command; /* NULL for --help of more than one, --version and --commands */
 	char **arguments;
 	size_t argument_count;
 	bool json;
 	bool help, version, commands;
+	const char *subject;       /* of the commands that help is wanted for, or NULL */
 	const char *directory;     /* --directory, or NULL */
 	const char *config;        /* --config, or NULL */
 	const char *password_file; /* "-": standard input; NULL: ask */
@@ -69,7 +71,7 @@ struct ctl_call {
 	bool all, replace;
 	bool follow;
 	bool zone;
-	const char *format, *folder, *since, *dns; /* or NULL */
+	const char *format, *folder, *since, *dns, *domain, *sender; /* or NULL */
 	char **settings;           /* --set; free the array */
 	size_t setting_count;
 };
@@ -87,8 +89,8 @@ bool ctl_call_wants_secret(const struct ctl_call *call);
  * process, the address that leads there. */
 void ctl_call_words(const struct ctl_call *call, struct buf *out);
 
-/* Usage and all commands, or those that begin with the words of one subject. */
-void ctl_help_all(struct buf *out);
+/* Usage and all commands, or those of one subject if it is not NULL. */
+void ctl_help_all(const char *subject, struct buf *out);
 void ctl_help_command(const struct ctl_command *command, struct buf *out);
 
 #endif

@@ -65,6 +65,18 @@ bool ctl_row_next(struct str *row, struct str *key, struct str *value)
 	return true;
 }
 
+/* A frame may hold several rows: where a key would begin, a NUL ends the row. */
+static struct str first_row(struct str *rows)
+{
+	struct str rest = *rows, key, value, row;
+	while (rest.length && rest.data[0] != '\0' && ctl_row_next(&rest, &key, &value))
+		;
+	bool more = rest.length && rest.data[0] == '\0';
+	row = more ? str_first(*rows, rows->length - rest.length) : *rows;
+	*rows = more ? str_from_index(rest, 1) : (struct str){};
+	return row;
+}
+
 bool ctl_end_read(const struct ipc_frame *frame, struct fail **fail)
 {
 	struct msg_ctl_done done;
@@ -85,7 +97,9 @@ bool ctl_answer(struct ipc_channel *channel, bool patient, void (*take)(void *ow
 		ipc_close_descriptors(&frame);
 		if (!msg_ctl_row_read(&frame, &row))
 			return ctl_end_read(&frame, fail);
-		take(owner, row.fields);
+		do
+			take(owner, first_row(&row.fields));
+		while (row.fields.length);
 	}
 	if (got == IPC_AGAIN)
 		return fail_set(fail, FAIL_TIMEOUT, "no answer for %d s; the post office's log may say why", SILENCE_MS / 1000);

@@ -6,6 +6,7 @@
 #include "text.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <time.h>
 #include <utf8proc.h>
 
@@ -33,10 +34,24 @@ static bool is_harmless(uint32_t code)
 	       utf8proc_category((utf8proc_int32_t)code) != UTF8PROC_CATEGORY_CF;
 }
 
+/* Octets of printable ASCII at the beginning: nearly all there are, and nothing has to be looked up for them. */
+static size_t plain_length(struct str text)
+{
+	size_t length = 0;
+	while (length < text.length && text.data[length] >= ' ' && text.data[length] <= '~')
+		length++;
+	return length;
+}
+
 static void add_visible(struct buf *out, struct str text, bool controls_too)
 {
-	while (text.length) {
+	for (size_t plain; text.length;) {
 		uint32_t code;
+		if ((plain = plain_length(text)) > 0) {
+			buf_append(out, text.data, plain);
+			text = str_from_index(text, plain);
+			continue;
+		}
 		size_t length = text_utf8_next(text, &code);
 		if (length && (controls_too || is_harmless(code)))
 			buf_append(out, text.data, length);
@@ -72,7 +87,8 @@ static bool add_time(struct buf *out, struct str key, struct str value)
 
 static size_t width_of(struct str text)
 {
-	size_t width = 0, length;
+	size_t width = plain_length(text), length;
+	text = str_from_index(text, width);
 	for (uint32_t code; text.length && (length = text_utf8_next(text, &code)) > 0; text = str_from_index(text, length))
 		width += (size_t)utf8proc_charwidth((utf8proc_int32_t)code);
 	return width;
@@ -91,7 +107,10 @@ static void print_json(struct ctl_table *table, struct str row)
 		json_object_set_new(object, buf_text(&key_text), json_stringn(text.data ? text.data : "", text.length));
 	}
 	fputs(table->row_count ? ",\n" : "\n", table->out);
-	json_dumpf(object, table->out, JSON_COMPACT);
+	char *dumped = json_dumps(object, JSON_COMPACT);
+	must(dumped);
+	fputs(dumped, table->out);
+	free(dumped);
 	json_decref(object);
 }
 

@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-enum { WORDS_MAX = 20 };
+enum { WORDS_MAX = 30 };
 
 /* ---- command lines ------------------------------------------------------------------------------ */
 
@@ -72,6 +72,11 @@ static void command_lines(void **state)
 		{ "password hash-import a@b.test", "password|hash-import|a@b.test|" },
 		{ "mailboxes a@b.test", "mailboxes|" },
 		{ "queue list", "list|" },
+		{ "queue retry --domain b.test", "retry|domain:b.test|" },
+		{ "queue hold --sender a@b.test", "hold|sender:a@b.test|" },
+		{ "queue delete 0123456789abcdef --domain b.test", NULL },
+		{ "queue release --domain b.test --sender a@b.test", NULL },
+		{ "queue list --domain b.test", NULL },
 		{ "", NULL },
 		{ "account", NULL },
 		{ "account show", NULL },
@@ -132,6 +137,42 @@ static void options(void **state)
 	assert_string_equal(call.arguments[0], "/file");
 }
 
+/* What somebody types who does not know his way. */
+static void asking_for_help(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *line;
+		const char *command, *subject; /* or NULL */
+	} cases[] = {
+		{ "--help", NULL, NULL },
+		{ "help", NULL, NULL },
+		{ "help account", NULL, "account" },
+		{ "account --help", NULL, "account" },
+		{ "--help dkim", NULL, "dkim" },
+		{ "help account add", "account add", NULL },
+		{ "account add -h", "account add", NULL },
+		{ "help status", "status", NULL },
+	};
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		CLEANUP(buf_release) struct buf help = BUF_WITH_LIMIT(20000);
+		CLEANUP(forget) struct typed typed;
+		CLEANUP(ctl_call_release) struct ctl_call call;
+		type(&typed, cases[i].line);
+		assert_true(ctl_call_parse(typed.count, typed.words, &call, NULL));
+		assert_true(call.help);
+		assert_int_equal(call.command != NULL, cases[i].command != NULL);
+		if (call.command)
+			assert_string_equal(call.command->words, cases[i].command);
+		assert_int_equal(call.subject != NULL, cases[i].subject != NULL);
+		if (call.subject)
+			assert_string_equal(call.subject, cases[i].subject);
+		ctl_help_all(call.subject, &help);
+		bool has_queue = str_find(buf_str(&help), STR("queue list")) < help.length;
+		assert_int_equal(has_queue, !call.subject);
+	}
+}
+
 /* Each command can be reached by its words, and its help says what it is. */
 static void table_of_commands(void **state)
 {
@@ -149,7 +190,7 @@ static void table_of_commands(void **state)
 		assert_ptr_equal(call.command, command);
 		assert_true(command->arguments_min <= command->arguments_max);
 		assert_int_equal(command->arguments_max == 0, *command->arguments == '\0');
-		ctl_help_all(&help);
+		ctl_help_all(NULL, &help);
 		assert_true(str_find(buf_str(&help), str_of(command->help)) < help.length);
 	}
 	assert_true(count > 30);
@@ -411,6 +452,41 @@ static void keep_row(void *owner, struct str row)
 	buf_add_str(owner, row);
 }
 
+static void end_row(void *owner, struct str row)
+{
+	keep_row(owner, row);
+	buf_add_char(owner, ';');
+}
+
+static void several_rows_in_a_frame(void **state)
+{
+	static const struct {
+		struct str frame, rows;
+	} cases[] = {
+		{ STR("a\0b\0"), STR("a\0b\0;") },
+		{ STR(""), STR(";") },
+		{ STR("a\0b\0\0a\0c\0"), STR("a\0b\0;a\0c\0;") },
+		{ STR("a\0b\0c\0\0\0a\0\0\0d\0e\0"), STR("a\0b\0c\0\0;a\0\0;d\0e\0;") },
+		{ STR("a\0b\0\0"), STR("a\0b\0;") },
+		{ STR("a\0b\0\0no end"), STR("a\0b\0;no end;") },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		CLEANUP(buf_release) struct buf got = BUF_WITH_LIMIT(100);
+		int pair[2];
+		struct ipc_channel here, there;
+		assert_true(ipc_pair(pair, NULL));
+		ipc_channel_init(&here, pair[0]);
+		ipc_channel_init(&there, pair[1]);
+		msg_ctl_row_send(&there, 0, &(struct msg_ctl_row){ .fields = cases[i].frame }, -1);
+		msg_ctl_done_send(&there, 0, &(struct msg_ctl_done){}, -1);
+		assert_true(ctl_answer(&here, false, end_row, &got, NULL));
+		assert_true(str_equal(buf_str(&got), cases[i].rows));
+		ipc_channel_release(&here);
+		ipc_channel_release(&there);
+	}
+}
+
 static void asking(void **state)
 {
 	(void)state;
@@ -511,6 +587,10 @@ static void finding_the_office(void **state)
 
 /* ---- local commands ------------------------------------------------------------------------------- */
 
+/* Nothing that another program of this host may have. */
+#define SILENT "-s listen_smtp= -s listen_submission= -s listen_submissions= -s listen_lmtp= -s listen_pop3= -s listen_pop3s= " \
+               "-s listen_imap= -s listen_imaps="
+
 static void configuration(void **state)
 {
 	(void)state;
@@ -519,7 +599,9 @@ static void configuration(void **state)
 		bool good;
 		const char *says; /* found in what is printed, or in why it failed */
 	} cases[] = {
-		{ "check-config -s listen_submissions= -s listen_pop3s= -s listen_imaps=", "hostname = mail.test\n", true, "is right" },
+		{ "check-config " SILENT, "hostname = mail.test\n", true, "is right" },
+		{ "check-config " SILENT " -s listen_pop3=127.0.0.1:0", "hostname = mail.test\n", true, "is right" },
+		{ "check-config " SILENT " -s listen_pop3=192.0.2.1:0", "hostname = mail.test\n", false, "listen_pop3: bind to 192.0.2.1" },
 		{ "check-config", "hostname = mail.test\n", false, "certificate" },
 		{ "check-config", "hostnmae = mail.test\n", false, "hostname" },
 		{ "print-config", "hostname = mail.test\n", true, "mail.test" },
@@ -546,14 +628,57 @@ static void configuration(void **state)
 	}
 }
 
+/* As check-config says it with these places to listen on; the caller frees. */
+static char *complaint_about(const char *folder, const char *line)
+{
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	CLEANUP(forget) struct typed typed;
+	CLEANUP(ctl_call_release) struct ctl_call call;
+	CLEANUP(mem_free) char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	type(&typed, line);
+	assert_true(ctl_call_parse(typed.count, typed.words, &call, NULL));
+	call.directory = folder;
+	bool good = ctl_local_run(&call, out, &fail);
+	fclose(out);
+	return str_copy(str_of(good ? "" : fail_text(fail)));
+}
+
+/* Another program's port is a mistake in the configuration; a post office that runs has the ports itself. */
+static void ports_in_use(void **state)
+{
+	(void)state;
+	struct office office = {};
+	struct endpoint place;
+	open_office(&office);
+	CLEANUP(mem_free) char *settings = mem_printf("hostname = mail.test\nruntime_directory = \"%s/run\"\n", office.folder);
+	CLEANUP(mem_free) char *path = write_file(office.folder, "posthorn.conf", settings);
+	assert_non_null(path);
+	assert_true(endpoint_parse_ip(STR("127.0.0.1"), 0, &place, NULL));
+	int other = socket_listen(&place, 1, NULL);
+	assert_true(other >= 0 && socket_is_listener(other, &place));
+	CLEANUP(mem_free) char *line = mem_printf("check-config " SILENT " -s listen_imap=127.0.0.1:%u", (unsigned)endpoint_port(&place));
+	CLEANUP(mem_free) char *while_it_runs = complaint_about(office.folder, line);
+	assert_string_equal(while_it_runs, "");
+	close(office.master);
+	office.master = -1;
+	CLEANUP(mem_free) char *afterwards = complaint_about(office.folder, line);
+	assert_non_null(strstr(afterwards, "listen_imap: bind to 127.0.0.1"));
+	assert_non_null(strstr(afterwards, "in use"));
+	close(other);
+	close_office(&office);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(command_lines),      cmocka_unit_test(options),        cmocka_unit_test(table_of_commands),
+		cmocka_unit_test(command_lines),      cmocka_unit_test(options),        cmocka_unit_test(table_of_commands), cmocka_unit_test(asking_for_help),
 		cmocka_unit_test(printing),           cmocka_unit_test(times),          cmocka_unit_test(malformed_rows),
 		cmocka_unit_test(keys_that_come_again),
-		cmocka_unit_test(secrets),            cmocka_unit_test(asking),         cmocka_unit_test(opening_an_account),
+		cmocka_unit_test(secrets),            cmocka_unit_test(several_rows_in_a_frame), cmocka_unit_test(asking),         cmocka_unit_test(opening_an_account),
 		cmocka_unit_test(nobody_there),       cmocka_unit_test(finding_the_office), cmocka_unit_test(configuration),
+		cmocka_unit_test(ports_in_use),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,9 @@
 
 #include <stdio.h>
 
+/* How long all certificates in a PEM file are good; not positive when one has expired. */
+bool doctor_certificate_life(const char *path, int64_t *seconds, struct fail **fail);
+
 /* *is_healthy: no error was found (warnings and notes do not count). False when it could not begin. */
 bool doctor_run(const struct ctl_call *call, FILE *out, bool *is_healthy, struct fail **fail);
 

@@ -1,4 +1,5 @@
 #include "clock.h"
+#include "doctor.h"
 #include "doctor_check.h"
 #include "file.h"
 #include "tls_files.h"
@@ -68,14 +69,28 @@ static int64_t seconds_left(X509 *certificate)
 	return (int64_t)days * DAY_SECONDS + seconds;
 }
 
-/* The shortest life of a chain counts. */
-static void judge_time(struct doctor *d, const char *title, STACK_OF(X509) *chain)
+static int64_t shortest_life(STACK_OF(X509) *chain)
 {
-	int64_t left = seconds_left(sk_X509_value(chain, 0));
-	for (int i = 1; i < sk_X509_num(chain); i++) {
+	int64_t left = INT64_MAX;
+	for (int i = 0; i < sk_X509_num(chain); i++) {
 		int64_t other = seconds_left(sk_X509_value(chain, i));
 		left = other < left ? other : left;
 	}
+	return left;
+}
+
+bool doctor_certificate_life(const char *path, int64_t *seconds, struct fail **fail)
+{
+	CLEANUP(free_certificates) STACK_OF(X509) *chain = read_chain(path, fail);
+	if (sk_X509_num(chain) == 0)
+		return false;
+	*seconds = shortest_life(chain);
+	return true;
+}
+
+static void judge_time(struct doctor *d, const char *title, STACK_OF(X509) *chain)
+{
+	int64_t left = shortest_life(chain);
 	if (left <= 0)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
 			.text = arena_printf(d->arena, "certificate \"%s\" has expired %lld days ago", title, (long long)(-left / DAY_SECONDS)),

@@ -138,7 +138,7 @@ static void inform(const struct ctl_call *call)
 	else if (call->command)
 		ctl_help_command(call->command, &text);
 	else
-		ctl_help_all(&text);
+		ctl_help_all(call->subject, &text);
 	fwrite(text.data, 1, text.length, stdout);
 }
 

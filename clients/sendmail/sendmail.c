@@ -14,7 +14,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum mode { MODE_DELIVER, MODE_QUEUE, MODE_SESSION };
+enum mode { MODE_DELIVER, MODE_QUEUE, MODE_RUN_QUEUE, MODE_SESSION, MODE_ALIASES };
 
 enum { HEADER_EXTRA = 65536, PUMP_SIZE = 65536, CONNECT_MS = 30000 };
 
@@ -24,15 +24,20 @@ struct invocation {
 	bool dot_is_text;
 	const char *sender;    /* -f, or NULL */
 	const char *name;      /* -F, or NULL */
+	const char *notify;    /* -N, or NULL */
+	const char *returned;  /* -R, or NULL */
+	const char *id;        /* -V, or NULL */
 	const char *config;    /* -C, or NULL */
 	const char *directory; /* $POSTHORN_DIR, or NULL */
 	char **recipients;
 };
 
 static const char usage[] =
-	"Usage: sendmail [-ti] [-f SENDER] [-F NAME] [-C CONFIG] [RECIPIENT]...   submits the mail on standard input\n"
-	"       sendmail -bp | mailq                                              lists the queue\n"
-	"       sendmail -bs                                                      speaks SMTP on standard input and output\n";
+	"Usage: sendmail [-ti] [-f SENDER] [-F NAME] [-N WHEN] [-R full|hdrs] [-V ID] [-C CONFIG] [RECIPIENT]...\n"
+	"                               submits the mail on standard input\n"
+	"       sendmail -bp | mailq    lists the queue\n"
+	"       sendmail -q             tries the whole queue now\n"
+	"       sendmail -bs            speaks SMTP on standard input and output\n";
 
 static const int exit_codes[FAIL_KIND_COUNT] = {
 	[FAIL_NOT_FOUND] = EX_NOUSER,     [FAIL_EXISTS] = EX_SOFTWARE,       [FAIL_DENIED] = EX_NOPERM,
@@ -47,7 +52,7 @@ static bool set_mode(struct invocation *i, const char *mode)
 	static const struct {
 		const char *name;
 		enum mode mode;
-	} modes[] = { { "m", MODE_DELIVER }, { "p", MODE_QUEUE }, { "s", MODE_SESSION } };
+	} modes[] = { { "m", MODE_DELIVER }, { "p", MODE_QUEUE }, { "s", MODE_SESSION }, { "i", MODE_ALIASES } };
 	for (size_t at = 0; at < COUNT_OF(modes); at++)
 		if (str_equal(str_of(mode), str_of(modes[at].name))) {
 			i->mode = modes[at].mode;
@@ -64,12 +69,45 @@ static bool set_option(struct invocation *i, const char *option)
 	return *option && strchr("iemd", *option) != NULL;
 }
 
+/* "never", or some of the others with commas between, RFC 3461 §4.1. */
+static bool set_notify(struct invocation *i, const char *when)
+{
+	static const char *const words[] = { "success", "failure", "delay" };
+	struct str rest = str_of(when), word = {};
+	bool known = !str_equal_nocase(rest, STR("never"));
+	i->notify = when;
+	while (known && rest.length) {
+		known = false;
+		str_take_until(&rest, ',', &word);
+		for (size_t at = 0; at < COUNT_OF(words); at++)
+			known |= str_equal_nocase(word, str_of(words[at]));
+	}
+	return known || str_equal_nocase(str_of(when), STR("never"));
+}
+
+/* RFC 3461 §4.3, §4.4 */
+static bool set_returned(struct invocation *i, const char *what)
+{
+	i->returned = what;
+	return str_equal_nocase(str_of(what), STR("full")) || str_equal_nocase(str_of(what), STR("hdrs"));
+}
+
+static bool set_id(struct invocation *i, const char *id)
+{
+	size_t length = strlen(id);
+	i->id = id;
+	for (size_t at = 0; at < length; at++)
+		if (id[at] < ' ' || id[at] > '~')
+			return false;
+	return length > 0 && length <= LIMIT_SMTP_ENVID_MAX;
+}
+
 static bool take_options(struct invocation *i, int argc, char **argv)
 {
 	int option;
 	bool known = true;
-	/* -B says what the body is: what it is can be seen. */
-	while (known && (option = getopt(argc, argv, "b:B:C:f:r:F:io:mt")) != -1) {
+	/* -B says what the body is: what it is can be seen. Of the others without effect each program knows some. */
+	while (known && (option = getopt(argc, argv, "b:B:C:f:r:F:Gh:iL:mN:no:O:q::R:tUvV:")) != -1) {
 		switch (option) {
 		case 'b': known = set_mode(i, optarg); break;
 		case 'o': known = set_option(i, optarg); break;
@@ -79,9 +117,11 @@ static bool take_options(struct invocation *i, int argc, char **argv)
 		case 'F': i->name = optarg; break;
 		case 'i': i->dot_is_text = true; break;
 		case 't': i->recipients_in_header = true; break;
-		case 'B':
-		case 'm': break;
-		default: known = false;
+		case 'q': i->mode = MODE_RUN_QUEUE; break;
+		case 'N': known = set_notify(i, optarg); break;
+		case 'R': known = set_returned(i, optarg); break;
+		case 'V': known = set_id(i, optarg); break;
+		default: known = option != '?'; break;
 		}
 	}
 	i->recipients = argv + optind;
@@ -113,18 +153,19 @@ static bool find_server(const struct config *config, struct endpoint *server, st
 
 /* ---- mailq ---------------------------------------------------------------------------------- */
 
-static bool list_queue(const struct invocation *i, struct fail **fail)
+/* words: each with a NUL behind it. What comes back is printed; if nothing does, what none says. */
+static bool ask_queue(const struct invocation *i, struct str words, const char *none, struct fail **fail)
 {
 	CLEANUP(mem_free) char *runtime_directory = ctl_runtime_directory(i->directory, i->config, fail);
 	CLEANUP(ipc_channel_release) struct ipc_channel queue = { .descriptor = -1 };
-	const struct ctl_request request = { .words = str_from("list", 5), .descriptor = -1 };
+	const struct ctl_request request = { .words = words, .descriptor = -1 };
 	struct ctl_table table;
 	if (!runtime_directory || !ctl_connect(runtime_directory, CTL_QUEUE, &queue, fail))
 		return false;
 	ctl_table_begin(&table, CTL_FORM_TABLE, stdout);
 	bool good = ctl_ask(&queue, &request, ctl_table_take, &table, fail);
 	if (good && table.row_count == 0)
-		puts("Mail queue is empty");
+		fputs(none, stdout);
 	ctl_table_end(&table);
 	return good;
 }
@@ -251,6 +292,9 @@ static bool deliver(const struct invocation *i, const struct config *config, str
 	CLEANUP(sendmail_message_release) struct sendmail_message message;
 	struct endpoint server;
 	sendmail_message_init(&message, domain_of(config), config->message_size_max + HEADER_EXTRA);
+	message.notify = i->notify;
+	message.returned = i->returned;
+	message.envelope_id = i->id;
 	if (!find_server(config, &server, fail) || !read_text(i, &text, fail) || !compose(i, &message, buf_str(&text), fail))
 		return false;
 	return sendmail_submit(&server, config->hostname, &message, fail);
@@ -260,7 +304,11 @@ static bool run(const struct invocation *i, struct fail **fail)
 {
 	CLEANUP(config_release) struct config config = {};
 	if (i->mode == MODE_QUEUE)
-		return list_queue(i, fail);
+		return ask_queue(i, str_from("list", 5), "Mail queue is empty\n", fail);
+	if (i->mode == MODE_RUN_QUEUE)
+		return ask_queue(i, str_from("retry\0all", 10), "", fail);
+	if (i->mode == MODE_ALIASES)
+		return true; /* posthornctl keeps them in a database, where they are in force at once */
 	if (!load(i, &config, fail))
 		return false;
 	return i->mode == MODE_SESSION ? speak(&config, fail) : deliver(i, &config, fail);
@@ -284,6 +332,8 @@ int main(int argc, char **argv)
 	i.directory = i.config ? NULL : getenv("POSTHORN_DIR");
 	if (str_equal(str_of(program), STR("mailq")))
 		i.mode = MODE_QUEUE;
+	if (str_equal(str_of(program), STR("newaliases")))
+		i.mode = MODE_ALIASES;
 	if (!known || (i.mode == MODE_DELIVER && !i.recipients_in_header && !i.recipients[0])) {
 		fputs(usage, stderr);
 		return EX_USAGE;

@@ -31,6 +31,9 @@ static bool canonical(struct sendmail_message *m, struct str local, struct str h
 {
 	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(LIMIT_ADDRESS_MAX * 2);
 	struct smtp_path path;
+	/* What has a sign for a host and none behind it lacks more than our domain. */
+	if (host.length == 0 && str_find_char(local, '@') < local.length)
+		return fail_set(fail, FAIL_INVALID, "\"%.*s\" is not an address", STR_ARG(local));
 	smtp_local_part_write(&text, local);
 	buf_printf(&text, "@%.*s", STR_ARG(host.length ? host : str_of(m->domain)));
 	if (text.overflowed || !smtp_mailbox_parse(m->memory, buf_str(&text), SMTP_PATH_UTF8 | SMTP_PATH_SLOPPY, &path))

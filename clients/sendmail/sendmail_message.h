@@ -17,6 +17,9 @@ struct sendmail_message {
 	struct arena *memory;
 	const char *domain;     /* of addresses that have none */
 	struct str sender;      /* of the envelope; empty for <> */
+	const char *notify;     /* when each recipient's fate is to be reported, RFC 3461 §4.1; NULL: as usual */
+	const char *returned;   /* how much of the mail comes back then: FULL or HDRS; NULL: as usual */
+	const char *envelope_id; /* the report's, for the sender's own use; NULL: none */
 	ARRAY(struct str) recipients;
 	struct buf content;
 	bool has_8bit;

@@ -3,6 +3,7 @@
 #include "limits.h"
 #include "smtp_data.h"
 #include "smtp_ehlo.h"
+#include "smtp_parameter.h"
 #include "smtp_reply.h"
 #include "socket.h"
 #include "stream.h"
@@ -66,6 +67,18 @@ static bool greet(struct dialogue *d, const char *hostname, struct smtp_ehlo *of
 	return true;
 }
 
+/* RFC 3461 §4.3, §4.4 */
+static void ask_for_reports(struct dialogue *d, const struct sendmail_message *m)
+{
+	CLEANUP(buf_release) struct buf id = BUF_WITH_LIMIT(3 * LIMIT_SMTP_ENVID_MAX);
+	if (m->returned)
+		stream_printf(d->stream, " RET=%s", m->returned);
+	if (!m->envelope_id)
+		return;
+	smtp_xtext_encode(&id, str_of(m->envelope_id));
+	stream_printf(d->stream, " ENVID=%s", buf_text(&id));
+}
+
 static bool mail(struct dialogue *d, const struct smtp_ehlo *offered, const struct sendmail_message *m,
                  struct fail **fail)
 {
@@ -76,16 +89,19 @@ static bool mail(struct dialogue *d, const struct smtp_ehlo *offered, const stru
 		stream_printf(d->stream, " BODY=8BITMIME");
 	if (m->needs_utf8 && offered->extensions & SMTP_SMTPUTF8)
 		stream_printf(d->stream, " SMTPUTF8");
+	if (offered->extensions & SMTP_DSN)
+		ask_for_reports(d, m);
 	stream_printf(d->stream, "\r\n");
 	return expect(d, "sender", FAIL_INVALID, fail);
 }
 
-static bool recipients(struct dialogue *d, const struct sendmail_message *m, struct fail **fail)
+static bool recipients(struct dialogue *d, const struct smtp_ehlo *offered, const struct sendmail_message *m, struct fail **fail)
 {
+	const char *notify = m->notify && offered->extensions & SMTP_DSN ? m->notify : NULL;
 	for (size_t i = 0; i < m->recipients.count; i++) {
 		CLEANUP(buf_release) struct buf name = BUF_WITH_LIMIT(2 * LIMIT_ADDRESS_MAX);
 		buf_add_str(&name, m->recipients.items[i]);
-		stream_printf(d->stream, "RCPT TO:<%.*s>\r\n", STR_ARG(buf_str(&name)));
+		stream_printf(d->stream, "RCPT TO:<%.*s>%s%s\r\n", STR_ARG(buf_str(&name)), notify ? " NOTIFY=" : "", notify ? notify : "");
 		if (!expect(d, buf_text(&name), FAIL_NOT_FOUND, fail))
 			return false;
 	}
@@ -121,7 +137,7 @@ bool sendmail_submit(const struct endpoint *server, const char *hostname, const 
 		return false;
 	d.stream = stream_new(descriptor, &options);
 	smtp_reply_reader_init(&d.reply);
-	if (!greet(&d, hostname, &offered, fail) || !mail(&d, &offered, message, fail) || !recipients(&d, message, fail) ||
+	if (!greet(&d, hostname, &offered, fail) || !mail(&d, &offered, message, fail) || !recipients(&d, &offered, message, fail) ||
 	    !data(&d, message, fail))
 		return false;
 	/* It is delivered whatever becomes of the farewell. */

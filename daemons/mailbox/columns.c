@@ -13,21 +13,10 @@ static uint32_t count_lines(struct str text)
 	return lines;
 }
 
-/* Lines of text that end with CRLF, without NUL. */
-static bool is_lines(struct str text)
-{
-	for (size_t i = 0; i < text.length; i++) {
-		bool after_cr = i > 0 && text.data[i - 1] == '\r';
-		if (text.data[i] == '\0' || (text.data[i] == '\n') != after_cr)
-			return false;
-	}
-	return text.length == 0 || text.data[text.length - 1] != '\r';
-}
-
 /* RFC 3030 §3: what came as binary cannot be served as lines. What only calls itself binary can: it stays as it is. */
 static bool make_lines(struct arena *arena, struct buf *text, struct message *message)
 {
-	if (!reencode_is_needed(message->root) || is_lines(buf_str(text)))
+	if (!reencode_is_needed(message->root) || reencode_is_lines(buf_str(text)))
 		return true;
 	struct buf encoded = BUF_WITH_LIMIT(text->limit + text->limit / 2 + REENCODING_MAX);
 	bool done = reencode_message(&encoded, buf_str(text), message->root);

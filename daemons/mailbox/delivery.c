@@ -21,6 +21,7 @@ struct delivered_item {
 /* The open transaction of this round and what is acknowledged when it commits. */
 struct delivery_batch {
 	struct store_txn *txn;
+	bool durable; /* before it is acknowledged: queue cannot flush the file system in good time */
 	size_t count;
 	struct delivered_item items[BATCH_MAX];
 };
@@ -81,7 +82,7 @@ static void commit_batch(void *owner)
 		return;
 	a->batch = NULL;
 	loop_stop_timer(a->daemon.loop, &a->batch_timer);
-	if (!store_commit(&batch->txn, &fail))
+	if (!store_commit(&batch->txn, &fail) || (batch->durable && !store_barrier(a->store, &fail)))
 		log_event(LOG_ERROR, 0, "delivery-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
 	if (!fail)
 		report_stored(a, batch);
@@ -170,6 +171,7 @@ static bool on_deliver(struct ipc_peer *peer, struct ipc_frame *frame)
 	}
 	struct delivery_batch *batch = open_batch(a);
 	batch->items[batch->count++] = item;
+	batch->durable = batch->durable || (mail.flags & DELIVER_DURABLE);
 	store_mail(a, batch, &mail, &text);
 	return true;
 }

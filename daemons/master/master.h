@@ -83,12 +83,14 @@ struct master {
 	int pool_write[KIND_COUNT];
 	int pool_read[KIND_COUNT];
 	bool pool_full[KIND_COUNT];
+	unsigned pool_least_idle[KIND_COUNT]; /* smtpds, since the pool timer last fired */
 	struct map *mailboxes; /* account → struct mailbox */
 	struct map *joining;   /* porter and connection → struct joining */
 	struct timer restart_timer;
 	struct timer heartbeat_timer;
 	struct timer stop_timer;
 	struct timer ballast_timer;
+	struct timer pool_timer;
 	struct back_off {
 		unsigned crashes; /* in a row, each soon after its start */
 		int64_t until_ms; /* no new one before */

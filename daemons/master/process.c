@@ -20,6 +20,7 @@ enum {
 	CRASH_FORGOTTEN_MS = 10000,
 	SMTPD_IDLE_MIN = 2,
 	SMTPD_IDLE_MAX = 8,
+	SURPLUS_MS = 10000,
 };
 
 /* States of a child, for its permits. */
@@ -336,6 +337,23 @@ static bool on_milter_connect(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
+/* Likewise, for relay, which has no Unix sockets. */
+static bool on_transport_connect(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct process *p = peer->owner;
+	struct msg_transport_connect wanted;
+	struct endpoint address;
+	const struct config_transports *transports = &p->master->config.transport;
+	if (!msg_transport_connect_read(frame, &wanted))
+		return false;
+	int descriptor = -1;
+	bool is_there = p->state != PROCESS_DRAINING && wanted.index < transports->count;
+	if (is_there && endpoint_parse(str_of(transports->items[wanted.index].to.host), &address, NULL) && !endpoint_is_ip(&address))
+		descriptor = socket_begin_connect(&address, NULL);
+	msg_transport_socket_send(&peer->channel, frame->request, &(struct msg_transport_socket){ .index = wanted.index }, descriptor);
+	return true;
+}
+
 static bool on_want_mailbox(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct process *p = peer->owner;
@@ -436,7 +454,7 @@ static const struct ipc_permit permits_resolver[] = {
 	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_OFFENDER, GREETED, 0, on_offender },
 };
 static const struct ipc_permit permits_relay[] = {
-	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready },
+	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_TRANSPORT_CONNECT, GREETED, 0, on_transport_connect },
 };
 static const struct ipc_permit permits_smtpd[] = {
 	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_LOAD, GREETED, 0, on_load },
@@ -556,7 +574,34 @@ static void tell_pool_state(struct master *m, unsigned kind, bool full)
 			msg_pool_send(&p->peer.channel, 0, &(struct msg_pool){ .full = full }, -1);
 }
 
-/* Some smtpds always wait, so that a session never waits for a process to start; surplus ones go. */
+static void drain_idle(struct master *m, unsigned kind, unsigned count)
+{
+	for (struct process *p = m->processes[ROLE_SMTPD]; p && count > 0; p = p->next) {
+		if (p->peer.kind != kind || p->state != PROCESS_READY || p->busy)
+			continue;
+		process_set_state(p, PROCESS_DRAINING);
+		msg_drain_send(&p->peer.channel, 0, &(struct msg_drain){}, -1);
+		count--;
+	}
+}
+
+/* Those that nobody needed since the last time: a process costs as much as ten sessions, so one that is idle for a moment stays. */
+static void end_surplus(void *owner)
+{
+	struct master *m = owner;
+	bool more = false;
+	for (unsigned kind = 0; kind < KIND_COUNT; kind++) {
+		const struct tally *tally = &m->tallies[ROLE_SMTPD][kind];
+		unsigned least = m->pool_least_idle[kind];
+		drain_idle(m, kind, least > SMTPD_IDLE_MAX ? least - SMTPD_IDLE_MAX : 0);
+		m->pool_least_idle[kind] = tally->idle;
+		more |= tally->idle > SMTPD_IDLE_MAX;
+	}
+	if (more)
+		loop_start_timer(m->loop, &m->pool_timer, SURPLUS_MS, end_surplus, m);
+}
+
+/* Some smtpds always wait, so that a session never waits for a process to start; surplus ones go in time. */
 static void adjust_pool(struct master *m, unsigned kind)
 {
 	unsigned max = kind == KIND_WORLD ? m->config.smtp_processes_max : m->config.submission_processes_max;
@@ -564,12 +609,10 @@ static void adjust_pool(struct master *m, unsigned kind)
 	while (!must_wait(m, ROLE_SMTPD, kind) && tally->idle < SMTPD_IDLE_MIN && tally->all < max && start(m, ROLE_SMTPD, kind))
 		;
 	tell_pool_state(m, kind, tally->idle == 0 && tally->all >= max);
-	for (struct process *p = m->processes[ROLE_SMTPD]; p && tally->idle > SMTPD_IDLE_MAX; p = p->next) {
-		if (p->peer.kind != kind || p->state != PROCESS_READY || p->busy)
-			continue;
-		process_set_state(p, PROCESS_DRAINING);
-		msg_drain_send(&p->peer.channel, 0, &(struct msg_drain){}, -1);
-	}
+	if (tally->idle < m->pool_least_idle[kind])
+		m->pool_least_idle[kind] = tally->idle;
+	if (tally->idle > SMTPD_IDLE_MAX && !m->pool_timer.place)
+		loop_start_timer(m->loop, &m->pool_timer, SURPLUS_MS, end_surplus, m);
 }
 
 static void start_after_back_off(void *owner)

@@ -54,8 +54,8 @@ static bool is_wanted_by(const struct envelope_recipient *r, enum report_kind ki
 	switch (kind) {
 	case REPORT_FAILED: return r->notify == 0 || r->notify & ENVELOPE_NOTIFY_FAILURE;
 	case REPORT_DELAYED: return r->notify == 0 || r->notify & ENVELOPE_NOTIFY_DELAY;
-	case REPORT_DELIVERED:
-	case REPORT_RELAYED: return r->notify & ENVELOPE_NOTIFY_SUCCESS;
+	case REPORT_DELIVERED: return r->notify & ENVELOPE_NOTIFY_SUCCESS;
+	case REPORT_RELAYED: return true; /* schedule.c knows */
 	}
 	return false;
 }
@@ -114,6 +114,8 @@ static struct dsn_recipient describe(const struct item *item, const struct envel
 		told.host = d->last->host;
 		told.peer = d->last->address;
 	}
+	if (item->kind == REPORT_DELAYED && e->deliver_by && clock_wall_seconds() >= e->deliver_by)
+		told.status = STR("4.4.7"); /* RFC 2852 §4.1.3 */
 	if (item->kind == REPORT_DELAYED)
 		told.retry_until = e->received + (int64_t)d->mail->queue->daemon.config.queue_lifetime_seconds;
 	return told;

@@ -15,7 +15,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ROW_MAX = 59000, ROWS_PER_ROUND = 50, WAITING_MAX = 1 << 20, FULL_WAIT_MS = 20 };
+enum { ROW_MAX = 59000, ROWS_TOGETHER = 100, ROUND_MS = 3, WAITING_MAX = 1 << 20, FULL_WAIT_MAX_MS = 100 };
+
+/* Recipients by what the administrator says: "domain:example.org", "sender:alice@example.org". */
+struct selection {
+	bool by_sender;
+	char value[LIMIT_ADDRESS_MAX + 1];
+};
 
 /* A listing goes on in rounds of the loop, so that mail goes on beside it. */
 struct control {
@@ -25,6 +31,11 @@ struct control {
 	uint64_t request;
 	bool listing;
 	struct mail *cursor;
+	/* that of all mail of a domain or a sender, or NULL; selected: so far */
+	bool (*act)(struct control *c, struct mail *mail, struct fail **fail);
+	struct selection selection;
+	size_t selected;
+	unsigned full_wait_ms;          /* doubled while posthornctl does not read */
 	struct timer timer;
 	bool waits;                     /* for somebody who answers later */
 	void (*withdraw)(void *work);
@@ -51,8 +62,9 @@ static void add_field(struct buf *row, const char *key, struct str value)
 
 static void add_number(struct buf *row, const char *key, uint64_t number)
 {
-	CLEANUP(mem_free) char *text = mem_printf("%" PRIu64, number);
-	add_field(row, key, str_of(text));
+	char text[24];
+	int length = snprintf(text, sizeof text, "%" PRIu64, number);
+	add_field(row, key, str_from(text, (size_t)length));
 }
 
 void control_waits(struct control *c, void (*withdraw)(void *work), void *work)
@@ -149,22 +161,53 @@ static void add_mail(struct buf *row, struct mail *mail)
 		mail_unload(mail);
 }
 
-static void go_on_listing(void *owner)
+/* Rows that fit into one frame go in one. */
+static void collect_row(struct control *c, struct buf *rows, const struct buf *row)
 {
-	struct control *c = owner;
-	if (c->peer.channel.waiting_octets > WAITING_MAX) {
-		loop_start_timer(c->queue->loop, &c->timer, FULL_WAIT_MS, go_on_listing, c);
-		return;
+	if (rows->length && rows->length + 1 + row->length > ROW_MAX) {
+		send_row(c, rows);
+		buf_clear(rows);
 	}
-	for (unsigned i = 0; c->cursor && i < ROWS_PER_ROUND; i++) {
+	if (rows->length)
+		buf_add_char(rows, '\0');
+	buf_add_str(rows, buf_str(row));
+}
+
+static void send_mails(struct control *c)
+{
+	CLEANUP(buf_release) struct buf row = BUF_WITH_LIMIT(ROW_MAX), rows = BUF_WITH_LIMIT(ROW_MAX);
+	for (unsigned i = 0; c->cursor && i < ROWS_TOGETHER; i++) {
 		struct mail *mail = c->cursor;
 		c->cursor = mail->next;
 		if (!has_open(mail))
 			continue;
-		CLEANUP(buf_release) struct buf row = BUF_WITH_LIMIT(ROW_MAX);
+		buf_clear(&row);
 		add_mail(&row, mail);
-		send_row(c, &row);
+		collect_row(c, &rows, &row);
 	}
+	if (rows.length)
+		send_row(c, &rows);
+}
+
+static bool is_full(const struct control *c)
+{
+	return c->peer.channel.waiting_octets > WAITING_MAX;
+}
+
+/* A timer without delay waits a millisecond for its next round: so a round is not a few rows, but a time. */
+static void go_on_listing(void *owner)
+{
+	struct control *c = owner;
+	if (is_full(c)) {
+		c->full_wait_ms = c->full_wait_ms * 2 < FULL_WAIT_MAX_MS ? c->full_wait_ms * 2 : FULL_WAIT_MAX_MS;
+		loop_start_timer(c->queue->loop, &c->timer, c->full_wait_ms, go_on_listing, c);
+		return;
+	}
+	c->full_wait_ms = 1;
+	int64_t until = clock_monotonic_ms() + ROUND_MS;
+	do
+		send_mails(c);
+	while (c->cursor && !is_full(c) && clock_monotonic_ms() < until);
 	if (c->cursor) {
 		loop_start_timer(c->queue->loop, &c->timer, 0, go_on_listing, c);
 		return;
@@ -199,6 +242,7 @@ static bool list(struct control *c, struct str argument, struct fail **fail)
 	(void)argument;
 	(void)fail;
 	c->listing = true;
+	c->full_wait_ms = 1;
 	c->cursor = c->queue->first;
 	loop_start_timer(c->queue->loop, &c->timer, 0, go_on_listing, c);
 	return true;
@@ -276,8 +320,109 @@ static bool show(struct control *c, struct str argument, struct fail **fail)
 	return true;
 }
 
+/* ---- all of a domain or of a sender ---- */
+
+static bool is_selected(const struct selection *s, const struct delivery *d)
+{
+	struct mail *mail = d->mail;
+	if (s->by_sender)
+		return str_equal_nocase(mail->brief ? str_of(mail->brief) : mail_text(mail, mail->sender), str_of(s->value));
+	struct str address = mail_address(d);
+	if (d->destination && str_equal_nocase(str_from(d->destination->name, d->destination->name_length), str_of(s->value)))
+		return true;
+	return str_equal_nocase(str_from_index(address, str_find_last_char(address, '@') + 1), str_of(s->value));
+}
+
+static bool act_on(struct control *c, struct mail *mail, struct fail **fail)
+{
+	bool was_loaded = mail->head != NULL, found = false;
+	if (!has_open(mail) || (!mail->brief && !mail_load(mail, NULL)))
+		return true;
+	for (uint32_t i = 0; i < mail->count && !found; i++)
+		found = is_open(&mail->deliveries[i]) && is_selected(&c->selection, &mail->deliveries[i]);
+	c->selected += found;
+	if (found)
+		return c->act(c, mail, fail); /* which may be the end of it */
+	if (!was_loaded)
+		mail_unload(mail);
+	return true;
+}
+
+static void go_on_selecting(void *owner)
+{
+	struct control *c = owner;
+	CLEANUP(fail_free) struct fail *fail = NULL;
+	int64_t until = clock_monotonic_ms() + ROUND_MS;
+	bool good = true;
+	while (c->cursor && good && clock_monotonic_ms() < until) {
+		struct mail *mail = c->cursor;
+		c->cursor = mail->next;
+		good = act_on(c, mail, &fail);
+	}
+	if (c->cursor && good) {
+		loop_start_timer(c->queue->loop, &c->timer, 0, go_on_selecting, c);
+		return;
+	}
+	if (good && c->selected == 0)
+		fail_set(&fail, FAIL_NOT_FOUND, "no message %s %s waits", c->selection.by_sender ? "from" : "for", c->selection.value);
+	c->cursor = NULL;
+	c->listing = false;
+	done(c, fail);
+}
+
+/* True when the argument names more than one message: act then goes through them in rounds of the loop. */
+static bool select_all(struct control *c, struct str argument, bool (*act)(struct control *c, struct mail *mail, struct fail **fail))
+{
+	bool by_sender = str_starts(argument, STR("sender:"));
+	if (!by_sender && !str_starts(argument, STR("domain:")))
+		return false;
+	c->selection = (struct selection){ .by_sender = by_sender };
+	str_copy_to_array(str_first(str_from_index(argument, 7), LIMIT_ADDRESS_MAX), c->selection.value, sizeof c->selection.value);
+	c->act = act;
+	c->selected = 0;
+	c->listing = true;
+	c->cursor = c->queue->first;
+	loop_start_timer(c->queue->loop, &c->timer, 0, go_on_selecting, c);
+	return true;
+}
+
+/* ---- what is done ---- */
+
+/* Many were loaded to be looked at. */
+static void leave(struct mail *mail)
+{
+	if (mail->queue->octets > LIMIT_QUEUE_OCTETS_MAX / 2)
+		mail_unload(mail);
+}
+
+static bool retry_selected(struct control *c, struct mail *mail, struct fail **fail)
+{
+	(void)fail;
+	for (uint32_t i = 0; i < mail->count; i++)
+		if (is_selected(&c->selection, &mail->deliveries[i]))
+			schedule_retry_one(&mail->deliveries[i]);
+	leave(mail);
+	return true;
+}
+
+static bool hold_selected(struct control *c, struct mail *mail, struct fail **fail)
+{
+	(void)c;
+	leave(mail);
+	return schedule_hold(mail, fail);
+}
+
+static bool release_selected(struct control *c, struct mail *mail, struct fail **fail)
+{
+	(void)c;
+	leave(mail);
+	return schedule_release(mail, fail);
+}
+
 static bool retry(struct control *c, struct str argument, struct fail **fail)
 {
+	if (select_all(c, argument, retry_selected))
+		return true;
 	if (!str_equal(argument, STR("all"))) {
 		struct mail *mail = find(c, argument, fail);
 		if (mail)
@@ -297,6 +442,8 @@ static bool retry(struct control *c, struct str argument, struct fail **fail)
 
 static bool hold(struct control *c, struct str argument, struct fail **fail)
 {
+	if (select_all(c, argument, hold_selected))
+		return true;
 	struct mail *mail = argument.length ? find(c, argument, fail) : NULL;
 	if (argument.length)
 		return mail && schedule_hold(mail, fail);
@@ -314,6 +461,8 @@ static bool release(struct control *c, struct str argument, struct fail **fail)
 	size_t position = 0;
 	struct str key;
 	void *value;
+	if (select_all(c, argument, release_selected))
+		return true;
 	struct mail *mail = argument.length ? find(c, argument, fail) : NULL;
 	if (argument.length)
 		return mail && schedule_release(mail, fail);
@@ -336,23 +485,36 @@ void control_load_hold(struct queue *q)
 }
 
 /* What is with a mailbox process already comes back by itself. */
-static bool delete(struct control *c, struct str argument, struct fail **fail)
+static unsigned delete_from(struct mail *mail, const struct selection *only)
 {
-	struct mail *mail = find(c, argument, fail);
-	if (!mail)
-		return false;
 	bool was_busy = mail->busy;
 	unsigned dropped = 0;
 	mail->busy = true;
 	for (uint32_t i = 0; i < mail->count; i++) {
-		if (mail->deliveries[i].state != DELIVERY_PENDING && mail->deliveries[i].state != DELIVERY_HELD)
+		struct delivery *d = &mail->deliveries[i];
+		if ((d->state != DELIVERY_PENDING && d->state != DELIVERY_HELD) || (only && !is_selected(only, d)))
 			continue;
-		deliver_give_up(&mail->deliveries[i], "5.7.0", "deleted by the administrator", false);
+		deliver_give_up(d, "5.7.0", "deleted by the administrator", false);
 		dropped++;
 	}
 	mail->busy = was_busy;
 	mail_proceed(mail);
-	return dropped || fail_set(fail, FAIL_BUSY, "its recipients are being served now");
+	return dropped;
+}
+
+static bool delete_selected(struct control *c, struct mail *mail, struct fail **fail)
+{
+	(void)fail;
+	delete_from(mail, &c->selection);
+	return true;
+}
+
+static bool delete(struct control *c, struct str argument, struct fail **fail)
+{
+	if (select_all(c, argument, delete_selected))
+		return true;
+	struct mail *mail = find(c, argument, fail);
+	return mail && (delete_from(mail, NULL) || fail_set(fail, FAIL_BUSY, "its recipients are being served now"));
 }
 
 static const struct {
@@ -374,7 +536,7 @@ static bool on_request(struct ipc_peer *peer, struct ipc_frame *frame)
 		return false;
 	c->request = frame->request;
 	if (str_equal(verb, STR("dkim"))) {
-		key_control(c->queue, c, request.words);
+		key_control(c->queue, c, request.words, ipc_take_descriptor(frame));
 		return true;
 	}
 	if (str_equal(verb, STR("dmarc"))) {
@@ -387,7 +549,7 @@ static bool on_request(struct ipc_peer *peer, struct ipc_frame *frame)
 	}
 	str_take_until(&request.words, '\0', &argument);
 	unsigned given = argument.length > 0;
-	fail_set(&fail, FAIL_INVALID, "list, show ID, retry ID|all, hold [ID], release [ID], delete ID");
+	fail_set(&fail, FAIL_INVALID, "list, show ID, retry ID|all, hold [ID], release [ID], delete ID; for ID also domain:NAME and sender:ADDRESS");
 	for (size_t i = 0; i < COUNT_OF(verbs); i++) {
 		if (!str_equal(verb, str_of(verbs[i].verb)) || given < verbs[i].arguments_min || given > verbs[i].arguments_max)
 			continue;

@@ -208,8 +208,10 @@ static bool send_mail(struct account *a, struct delivery *d, struct fail **fail)
 	bool is_inline = !mail->body_in_file && mail->size <= INLINE_MAX;
 	if (!is_inline && (body = open_body(mail, fail)) < 0)
 		return false;
+	d->durable = a->queue->sync.is_slow;
 	struct msg_deliver deliver = {
-		.sequence = mail->sequence, .recipient = d->index, .replay = d->replay, .quarantine = mail->quarantine,
+		.sequence = mail->sequence, .recipient = d->index, .quarantine = mail->quarantine,
+		.flags = (d->replay ? DELIVER_AGAIN : 0) | (d->durable ? DELIVER_DURABLE : 0),
 		.received_us = mail->received * 1000000,
 		.sender = mail_text(mail, mail->sender), .original = mail_text(mail, d->address),
 		.detail = mail_text(mail, d->detail), .size = mail->size,

@@ -53,13 +53,22 @@ static void take(void *owner, struct str key, struct str value, int64_t expires)
 	add_key(owner, &dated);
 }
 
+/* As long as it signs, and as its last address lives. */
+static int64_t last_day(const struct dated_key *key)
+{
+	return key->day + KEY_DAYS + SRS_DAYS + 2;
+}
+
+static void keep_key(struct queue *q, const struct dated_key *key)
+{
+	add_key(q->forward, key);
+	state_put(q, "srs", MAP_KEY(key->day), MAP_KEY(key->key), (last_day(key) + 1) * DAY_SECONDS);
+}
+
 static void make_key(struct queue *q)
 {
 	const struct dated_key fresh = { today(), { { ipc_number_make(), ipc_number_make() } } };
-	/* As long as it signs, and as its last address lives. */
-	int64_t expires = clock_wall_seconds() + (int64_t)(KEY_DAYS + SRS_DAYS + 2) * DAY_SECONDS;
-	add_key(q->forward, &fresh);
-	state_put(q, "srs", MAP_KEY(fresh.day), MAP_KEY(fresh.key), expires);
+	keep_key(q, &fresh);
 	log_event(LOG_INFO, 0, "srs-key-made", LOG_NUMBER("keys", q->forward->keys.count));
 }
 
@@ -75,6 +84,29 @@ void forward_tick(struct queue *q)
 	const struct forward *f = q->forward;
 	if (q->daemon.config.srs && (f->keys.count == 0 || today() >= f->dated[0].day + KEY_DAYS))
 		make_key(q);
+}
+
+void forward_save(const struct queue *q, struct buf *out)
+{
+	buf_append(out, q->forward->dated, q->forward->keys.count * sizeof q->forward->dated[0]);
+}
+
+static bool has_key_of(const struct forward *f, int64_t day)
+{
+	for (size_t i = 0; i < f->keys.count; i++)
+		if (f->dated[i].day == day)
+			return true;
+	return false;
+}
+
+void forward_restore(struct queue *q, struct str saved)
+{
+	struct dated_key key;
+	for (; saved.length >= sizeof key; saved = str_from_index(saved, sizeof key)) {
+		memcpy(&key, saved.data, sizeof key);
+		if (key.day >= 0 && key.day <= today() && last_day(&key) >= today() && !has_key_of(q->forward, key.day))
+			keep_key(q, &key);
+	}
 }
 
 struct str forward_sender(struct queue *q, struct arena *arena, struct str reverse_path, struct str domain)

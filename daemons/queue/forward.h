@@ -6,6 +6,7 @@
 #define POSTHORN_QUEUE_FORWARD_H
 
 #include "arena.h"
+#include "buf.h"
 #include "str.h"
 
 struct queue;
@@ -13,6 +14,11 @@ struct queue;
 /* Loads the keys, or makes the first; after state_init. */
 void forward_init(struct queue *q);
 void forward_tick(struct queue *q);
+
+/* The keys for a backup, added to out; and those of a backup, of which one that is too old, or of a day that has one, is left out. */
+enum { FORWARD_SAVED_MAX = 4096 };
+void forward_save(const struct queue *q, struct buf *out);
+void forward_restore(struct queue *q, struct str saved);
 
 /* What MAIL names when the mail goes to a recipient that an alias of domain led to; reverse_path itself for an empty domain, for
  * what cannot be rewritten, and where the site does not want it. The text lives in the arena, or is the one given. */

@@ -3,8 +3,11 @@
  * delays nothing but signing. Then the loop's thread signs with what is there now.
  */
 #include "sign.h"
+#include "forward.h"
+#include "key_archive.h"
 
 #include "clock.h"
+#include "file.h"
 #include "log.h"
 #include "mem.h"
 #include "dkim_key.h"
@@ -28,6 +31,8 @@ struct key_request {
 	struct waiter waiter;    /* is the domain ours? */
 	struct keys *keys;       /* as they were when the job began */
 	struct keys *fresh;      /* as they became, or NULL */
+	int file;                /* of a backup, -1 without */
+	struct buf forward;      /* the keys of forward.h: as they are, or those of a backup */
 	struct buf rows;         /* each a length in four octets, and its fields */
 	struct fail *fail;
 };
@@ -271,11 +276,23 @@ static bool verb_delete(struct key_request *r)
 	return key && keys_remove(r->queue->key_folder, key, &r->fail) && reload(r);
 }
 
+static bool verb_backup(struct key_request *r)
+{
+	return key_archive_write(r->queue->key_folder, r->keys, buf_str(&r->forward), r->file, &r->fail);
+}
+
+static bool verb_restore(struct key_request *r)
+{
+	buf_clear(&r->forward);
+	return key_archive_read(r->queue->key_folder, r->keys, r->file, &r->forward, &r->fail) && reload(r);
+}
+
 static const struct key_verb verbs[] = {
 	{ "list", 0, 1, false, false, verb_list },         { "make", 1, 3, true, true, verb_make },
 	{ "record", 1, 2, false, false, verb_record },     { "rotate", 1, 1, false, true, verb_rotate },
 	{ "activate", 2, 2, false, true, verb_activate },  { "retire", 2, 2, false, true, verb_retire },
-	{ "delete", 2, 2, false, true, verb_delete },
+	{ "delete", 2, 2, false, true, verb_delete },      { "backup", 0, 0, false, false, verb_backup },
+	{ "restore", 0, 0, false, true, verb_restore },
 };
 
 /* ---- the request ---- */
@@ -301,6 +318,8 @@ static void finish(struct key_request *r)
 	if (r->fresh) {
 		keys_unref(q->keys);
 		q->keys = keys_ref(r->fresh);
+		if (r->verb->run == verb_restore && !r->fail)
+			forward_restore(q, buf_str(&r->forward));
 		log_event(LOG_INFO, 0, "dkim-keys-changed", LOG_TEXT("verb", str_of(r->verb->word)), LOG_TEXT("domain", r->domain));
 	}
 	answer(r);
@@ -308,6 +327,10 @@ static void finish(struct key_request *r)
 	keys_unref(r->keys);
 	keys_unref(r->fresh);
 	buf_release(&r->rows);
+	if (r->forward.data)
+		mem_wipe(r->forward.data, r->forward.capacity);
+	buf_release(&r->forward);
+	file_close(&r->file);
 	fail_free(&r->fail);
 	arena_free(r->arena);
 	free(r);
@@ -372,14 +395,17 @@ static bool parse(struct key_request *r, struct str words)
 	return true;
 }
 
-void key_control(struct queue *q, struct control *c, struct str words)
+void key_control(struct queue *q, struct control *c, struct str words, int file)
 {
 	struct key_request *r = mem_alloc(sizeof *r);
 	r->queue = q;
 	r->control = c;
+	r->file = file;
 	r->arena = arena_new(REQUEST_ARENA_MAX);
 	r->waiter = (struct waiter){ .answered = domain_answered, .owner = r };
 	buf_init(&r->rows, ROWS_MAX);
+	buf_init(&r->forward, FORWARD_SAVED_MAX);
+	forward_save(q, &r->forward);
 	control_waits(c, withdraw, r);
 	if (!parse(r, words)) {
 		finish(r);

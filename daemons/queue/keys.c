@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KEYS_ARENA_MAX = 64 << 20, PEM_MAX = 16384, NAME_MAX_OCTETS = 63 };
+enum { KEYS_ARENA_MAX = 64 << 20, NAME_MAX_OCTETS = 63 };
 
 /* What one domain has: a stretch of keys->items, and those of it that sign. */
 struct key_domain {
@@ -36,6 +36,16 @@ const char *key_state_name(enum key_state state)
 {
 	must((unsigned)state < KEY_STATE_COUNT);
 	return state_names[state];
+}
+
+bool key_state_of(struct str name, enum key_state *state)
+{
+	for (unsigned i = 0; i < KEY_STATE_COUNT; i++)
+		if (str_equal(name, str_of(state_names[i]))) {
+			*state = (enum key_state)i;
+			return true;
+		}
+	return false;
 }
 
 bool keys_name_is_good(struct str name)
@@ -93,20 +103,14 @@ void keys_unref(struct keys *keys)
 static bool read_state(struct str name, struct str *selector, enum key_state *state)
 {
 	size_t dot = str_find_last_char(name, '.');
-	struct str word = str_from_index(name, dot + 1);
 	*selector = str_first(name, dot);
-	for (unsigned i = 0; i < KEY_STATE_COUNT; i++)
-		if (str_equal(word, str_of(state_names[i]))) {
-			*state = (enum key_state)i;
-			return keys_name_is_good(*selector);
-		}
-	return false;
+	return key_state_of(str_from_index(name, dot + 1), state) && keys_name_is_good(*selector);
 }
 
 static EVP_PKEY *read_key(int folder, const char *name)
 {
 	CLEANUP(file_close) int file = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	struct buf pem = BUF_WITH_LIMIT(PEM_MAX);
+	struct buf pem = BUF_WITH_LIMIT(KEYS_PEM_MAX);
 	EVP_PKEY *key = file >= 0 && file_read_all(file, &pem, NULL) ? dkim_key_from_pem(buf_str(&pem), NULL) : NULL;
 	if (pem.data)
 		mem_wipe(pem.data, pem.capacity);
@@ -283,23 +287,39 @@ static bool selector_is_free(int folder, struct str selector, struct fail **fail
 	return true;
 }
 
-bool keys_add(int folder, struct str domain, struct str selector, unsigned bits, enum key_state state, struct fail **fail)
+bool keys_put(int folder, struct str domain, struct str selector, enum key_state state, struct str pem, struct fail **fail)
 {
 	char part[LIMIT_DOMAIN_MAX + 16], name[LIMIT_DOMAIN_MAX + 16];
 	must(keys_name_is_good(domain) && keys_name_is_good(selector));
 	CLEANUP(file_close) int opened = open_domain(folder, domain, fail);
-	if (opened < 0 || !selector_is_free(opened, selector, fail))
-		return false;
-	struct buf pem = BUF_WITH_LIMIT(PEM_MAX);
 	name_of(part, sizeof part, selector, "part");
 	name_of(name, sizeof name, selector, key_state_name(state));
-	bool good = dkim_key_generate(bits, &pem, fail) && write_file(opened, part, buf_str(&pem), fail);
+	if (opened < 0 || !selector_is_free(opened, selector, fail) || !write_file(opened, part, pem, fail))
+		return false;
+	if (renameat(opened, part, opened, name) != 0)
+		return fail_set_errno(fail, FAIL_IO, "cannot name a key");
+	return flush_folder(opened, fail);
+}
+
+bool keys_add(int folder, struct str domain, struct str selector, unsigned bits, enum key_state state, struct fail **fail)
+{
+	struct buf pem = BUF_WITH_LIMIT(KEYS_PEM_MAX);
+	bool good = dkim_key_generate(bits, &pem, fail) && keys_put(folder, domain, selector, state, buf_str(&pem), fail);
 	if (pem.data)
 		mem_wipe(pem.data, pem.capacity);
 	buf_release(&pem);
-	if (good && renameat(opened, part, opened, name) != 0)
-		good = fail_set_errno(fail, FAIL_IO, "cannot name a key");
-	return good && flush_folder(opened, fail);
+	return good;
+}
+
+bool keys_read(int folder, const struct key *key, struct buf *pem, struct fail **fail)
+{
+	char name[LIMIT_DOMAIN_MAX + 16];
+	name_of(name, sizeof name, key->selector, key_state_name(key->state));
+	CLEANUP(file_close) int opened = open_domain(folder, key->domain, fail);
+	CLEANUP(file_close) int file = opened < 0 ? -1 : openat(opened, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (file < 0)
+		return fail_set_errno(fail, FAIL_IO, "cannot read key %.*s", STR_ARG(key->selector));
+	return file_read_all(file, pem, fail);
 }
 
 bool keys_move(int folder, const struct key *key, enum key_state state, struct fail **fail)

@@ -17,7 +17,7 @@
 
 enum key_state { KEY_NEW, KEY_ACTIVE, KEY_RETIRED, KEY_STATE_COUNT };
 
-enum { KEYS_MAX = 20000, KEYS_PER_DOMAIN_MAX = 30, KEYS_SIGNING_MAX = 6 };
+enum { KEYS_MAX = 20000, KEYS_PER_DOMAIN_MAX = 30, KEYS_SIGNING_MAX = 6, KEYS_PEM_MAX = 16384 };
 
 struct key {
 	struct str domain;   /* A-labels, lower case */
@@ -50,11 +50,18 @@ size_t keys_damaged(const struct keys *keys);
 /* A domain's or a selector's name that may be a file's: labels of letters, digits and hyphens (and "_"), lower case. */
 bool keys_name_is_good(struct str name);
 
-/* "new", "active", "retired" */
+/* "new", "active", "retired"; false: none of them. */
 const char *key_state_name(enum key_state state);
+bool key_state_of(struct str name, enum key_state *state);
+
+/* The private key as its file has it, added to pem; the caller wipes it. */
+bool keys_read(int folder, const struct key *key, struct buf *pem, struct fail **fail);
 
 /* Makes a key; bits: of RSA, 0 for Ed25519. FAIL_EXISTS when the domain has that selector. */
 bool keys_add(int folder, struct str domain, struct str selector, unsigned bits, enum key_state state, struct fail **fail);
+
+/* The same with a private key that there is, in PEM form. */
+bool keys_put(int folder, struct str domain, struct str selector, enum key_state state, struct str pem, struct fail **fail);
 bool keys_move(int folder, const struct key *key, enum key_state state, struct fail **fail);
 bool keys_remove(int folder, const struct key *key, struct fail **fail);
 

@@ -62,6 +62,7 @@ struct mail *mail_new(struct queue *q, const struct envelope *e)
 	mail->hold_until = e->hold_until;
 	mail->deliver_by = e->deliver_by;
 	mail->by_return = e->by_return;
+	mail->by_trace = e->by_trace;
 	mail->priority = e->priority;
 	mail->has_sender = e->reverse_path.length > 0;
 	for (uint32_t i = 0; i < mail->count; i++) {

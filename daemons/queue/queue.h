@@ -5,7 +5,8 @@
  *  1. MAIL_DONE says OK only after the record's group was written and flushed (journal.h).
  *  2. A record leaves the journal only when each recipient is DONE or FAILED, or the mail has a file
  *     of its own that was flushed (spoolfile.h).
- *  3. DONE means: the account said DELIVERED before a syncfs of the accounts' file system began that succeeded.
+ *  3. DONE means: the account said DELIVERED before a syncfs of the accounts' file system began that succeeded, or that it
+ *     had made the mail durable by itself, as it was asked to (trim.c).
  *  4. A file is removed only after its log says that all recipients are done, and after the durable mark of the
  *     journal it came from has passed the record; so is a body that has a file of its own.
  *  5. TRIMMED names to an account only numbers that will never be sent to it again: below the durable mark
@@ -118,6 +119,7 @@ struct delivery {
 	enum delivery_state state;
 	bool counted;                       /* in account->coming_* */
 	bool replay;                        /* was sent before */
+	bool durable;                       /* was sent so that STORED says it is durable */
 	bool logged;                        /* the file says that it is final */
 	bool unlogged;                      /* an attempt that the file does not tell of */
 	bool warned;                        /* the sender was told of the delay */
@@ -151,6 +153,7 @@ struct mail {
 	int64_t hold_until;                     /* wall clock, seconds; 0: at once */
 	int64_t deliver_by;                     /* wall clock, seconds; 0: none */
 	bool by_return;                         /* then it is given up */
+	bool by_trace;                          /* who sent it hears of each host that took it */
 	int8_t priority;
 	bool has_sender;                        /* not the null one */
 	bool held;                              /* by the administrator */
@@ -494,6 +497,7 @@ void schedule_tick(struct queue *q);
 bool schedule_hold(struct mail *mail, struct fail **fail);
 bool schedule_release(struct mail *mail, struct fail **fail);
 void schedule_retry(struct mail *mail);
+void schedule_retry_one(struct delivery *d);
 
 /* ---- relay.c: jobs ---------------------------------------------------------------------------- */
 
@@ -663,6 +667,9 @@ struct sync {
 	struct journal *journals[JOURNALS_MAX];
 	size_t journal_count;
 	bool under_way;
+	bool with_accounts;          /* this one calls syncfs */
+	bool is_slow;                /* syncfs takes too long: each account makes durable what comes to it */
+	int64_t took_ms, looked_ms;  /* the last syncfs, and when it ended */
 	bool good;
 	bool results_good;
 	bool marks_moved;            /* trimmed in memory, not on disk */

@@ -81,10 +81,20 @@ static void log_attempt(const struct delivery *d)
 	          LOG_TEXT("reply", last->reply));
 }
 
+/* RFC 3461 §5.2.1, §5.2.2: a host that takes part in this reports what becomes of it. RFC 2852 §4.1.4, §4.1.4.2: a mail with a time that is
+ * traced, or goes to where nobody minds the time, is told of, whatever NOTIFY says but NEVER. */
+static bool is_told_of(const struct delivery *d)
+{
+	const struct mail *mail = d->mail;
+	bool relayed = d->last->outcome == RELAY_RELAYED;
+	if (!mail->has_sender || d->notify & ENVELOPE_NOTIFY_NEVER)
+		return false;
+	return (relayed && d->notify & ENVELOPE_NOTIFY_SUCCESS) || (mail->deliver_by && (mail->by_trace || (relayed && !mail->by_return)));
+}
+
 static void is_delivered(struct delivery *d)
 {
-	/* RFC 3461 §5.2.1, §5.2.2: a host that takes part in this reports what becomes of it. */
-	bool wants = d->mail->has_sender && d->notify & ENVELOPE_NOTIFY_SUCCESS && d->last->outcome == RELAY_RELAYED;
+	bool wants = is_told_of(d);
 	destination_leave(d);
 	d->state = wants ? DELIVERY_BOUNCING : DELIVERY_APPLIED;
 	d->report = REPORT_RELAYED;
@@ -102,7 +112,7 @@ static void give_up_expired(struct delivery *d)
 	struct str answer = str_first(facts.reply, LIMIT_RELAY_REPLY_MAX);
 	CLEANUP(mem_free) char *reply = mem_printf("not delivered in time; the last answer was: %.*s", STR_ARG(answer));
 	facts.outcome = RELAY_FAILED;
-	facts.status = STR("4.4.7");
+	facts.status = is_past_deadline(d->mail) ? STR("5.4.7") : STR("4.4.7"); /* RFC 2852 §4.1.3 */
 	if (facts.reply.length)
 		facts.reply = str_of(reply);
 	else
@@ -304,20 +314,23 @@ bool schedule_release(struct mail *mail, struct fail **fail)
 	return true;
 }
 
+void schedule_retry_one(struct delivery *d)
+{
+	if (d->state != DELIVERY_PENDING)
+		return;
+	if (d->account) {
+		deliver_retry_soon(d->account);
+		return;
+	}
+	destination_forgive(d->destination);
+	if (!d->waits)
+		return;
+	destination_withdraw(d);
+	destination_enqueue(d);
+}
+
 void schedule_retry(struct mail *mail)
 {
-	for (uint32_t i = 0; i < mail->count; i++) {
-		struct delivery *d = &mail->deliveries[i];
-		if (d->state != DELIVERY_PENDING)
-			continue;
-		if (d->account) {
-			deliver_retry_soon(d->account);
-			continue;
-		}
-		destination_forgive(d->destination);
-		if (!d->waits)
-			continue;
-		destination_withdraw(d);
-		destination_enqueue(d);
-	}
+	for (uint32_t i = 0; i < mail->count; i++)
+		schedule_retry_one(&mail->deliveries[i]);
 }

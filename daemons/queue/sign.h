@@ -44,7 +44,7 @@ void sign_begin(struct signing *s);
 /* Reads the keys; at the start. */
 void sign_init(struct queue *q);
 
-/* What posthornctl dkim asks; answered later. */
-void key_control(struct queue *q, struct control *c, struct str words);
+/* What posthornctl dkim asks, and its backup and restore of keys, which bring a file; answered later. The file is taken over. */
+void key_control(struct queue *q, struct control *c, struct str words, int file);
 
 #endif

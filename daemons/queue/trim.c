@@ -3,6 +3,10 @@
  *
  * What was applied while a round is open becomes DONE when a syncfs that began after it succeeded. The marks that follow
  * from it are written in the next round, by the same thread.
+ *
+ * syncfs waits for all that anybody has written to that file system. Where it takes over SLOW_MS, mailbox processes are asked to make
+ * durable what they get before they say STORED (DELIVER_DURABLE), and a round of such deliveries needs none. It is tried again
+ * every PROBE_MS.
  */
 #include "queue.h"
 
@@ -14,7 +18,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { HEADROOM_MS = 1000, HURRY_MS = 100 };
+enum { HEADROOM_MS = 1000, HURRY_MS = 100, SLOW_MS = 2000, PROBE_MS = 300000 };
 
 void trim_note_applied(struct delivery *d)
 {
@@ -30,8 +34,10 @@ static void run_sync(struct job *job)
 	struct sync *sync = (struct sync *)job;
 	for (size_t i = 0; i < sync->journal_count; i++)
 		journal_write_mark(sync->journals[i], NULL); /* a failure closes that journal; its writer sees it */
-	sync->good = sync->syncing.count == 0 || syncfs(sync->queue->accounts_folder) == 0;
+	int64_t began_ms = clock_monotonic_ms();
+	sync->good = !sync->with_accounts || syncfs(sync->queue->accounts_folder) == 0;
 	sync->error = errno;
+	sync->took_ms = clock_monotonic_ms() - began_ms;
 	sync->results_good = results_sync(sync->queue, &sync->error);
 }
 
@@ -129,11 +135,23 @@ static void settle_synced(struct queue *q)
 		finish(sync->syncing.items[i]);
 }
 
+static void note_speed(struct sync *sync)
+{
+	bool is_slow = sync->took_ms > SLOW_MS;
+	sync->looked_ms = clock_monotonic_ms();
+	if (is_slow == sync->is_slow)
+		return;
+	sync->is_slow = is_slow;
+	log_event(is_slow ? LOG_WARNING : LOG_INFO, 0, is_slow ? "sync-slow" : "sync-fast", LOG_NUMBER("took-ms", (uint64_t)sync->took_ms));
+}
+
 static void sync_done(struct job *job)
 {
 	struct sync *sync = (struct sync *)job;
 	struct queue *q = sync->queue;
 	sync->under_way = false;
+	if (sync->with_accounts && sync->good)
+		note_speed(sync);
 	results_synced(q, sync->results_good);
 	if (sync->good)
 		settle_synced(q);
@@ -144,6 +162,19 @@ static void sync_done(struct job *job)
 	spool_remove_gone(q);
 	close_drained(q);
 	commit_retry(q);
+}
+
+/* Not for what went to other hosts, nor for what is durable already, but to see whether it is fast again. */
+static bool needs_syncfs(const struct sync *sync)
+{
+	bool any = false;
+	for (size_t i = 0; i < sync->syncing.count; i++) {
+		const struct delivery *d = sync->syncing.items[i];
+		if (d->account && !d->durable)
+			return true;
+		any = any || d->account;
+	}
+	return any && sync->is_slow && clock_monotonic_ms() - sync->looked_ms >= PROBE_MS;
 }
 
 static void begin_sync(struct queue *q)
@@ -161,6 +192,7 @@ static void begin_sync(struct queue *q)
 	struct applied empty = sync->syncing;
 	sync->syncing = sync->applied;
 	sync->applied = empty;
+	sync->with_accounts = needs_syncfs(sync);
 	sync->round++;
 	worker_give(&q->syncer, &sync->job);
 }

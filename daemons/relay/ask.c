@@ -1,5 +1,6 @@
 #include "ask.h"
 
+#include "clock.h"
 #include "hash.h"
 #include "log.h"
 
@@ -9,6 +10,7 @@ static void list_add(struct ask_list *list, struct ask *ask)
 {
 	ask->next = NULL;
 	ask->previous = list->last;
+	ask->waits = true;
 	*(list->last ? &list->last->next : &list->first) = ask;
 	list->last = ask;
 }
@@ -17,11 +19,14 @@ static void list_remove(struct ask_list *list, struct ask *ask)
 {
 	*(ask->previous ? &ask->previous->next : &list->first) = ask->next;
 	*(ask->next ? &ask->next->previous : &list->last) = ask->previous;
+	ask->waits = false;
 }
 
 void asker_init(struct asker *asker, struct loop *loop)
 {
-	*asker = (struct asker){ .loop = loop, .by_request = map_new(), .arena = arena_new(ARENA_MAX) };
+	*asker = (struct asker){
+		.loop = loop, .by_request = map_new(), .arena = arena_new(ARENA_MAX), .known = dns_cache_new(KEPT_ANSWERS_MAX, KEPT_OCTETS_MAX),
+	};
 }
 
 /* ---- the resolver ---- */
@@ -46,7 +51,7 @@ void ask_stop(struct ask *ask)
 	loop_stop_timer(asker->loop, &ask->patience);
 	if (ask->request)
 		map_remove(asker->by_request, MAP_KEY(ask->request));
-	else if (ask->is_name)
+	else if (ask->waits)
 		list_remove(&asker->waiting, ask);
 	ask->asker = NULL;
 	send_waiting(asker);
@@ -60,27 +65,38 @@ static void tell(struct ask *ask, const struct dns_answer *answer)
 
 static void give_up(void *owner)
 {
-	struct ask *ask = owner;
-	tell(ask, &(struct dns_answer){ .status = ask->is_name ? DNS_FAILED : DNS_NO_NAME });
+	tell(owner, &(struct dns_answer){ .status = DNS_FAILED });
 }
 
-static bool on_answer(struct ipc_peer *peer, struct ipc_frame *frame)
+static void no_name(void *owner)
 {
-	struct asker *asker = peer->owner;
-	struct msg_dns_answer read;
+	tell(owner, &(struct dns_answer){ .status = DNS_NO_NAME });
+}
+
+/* False when it is malformed. */
+static bool tell_packed(struct asker *asker, struct ask *ask, struct str packed)
+{
 	struct dns_answer answer;
-	if (!msg_dns_answer_read(frame, &read))
-		return false;
-	struct ask *ask = map_get(asker->by_request, MAP_KEY(frame->request));
-	if (!ask) /* nobody waits for it any more */
-		return true;
-	if (!dns_answer_unpack(asker->arena, read.packed, &answer))
+	if (!dns_answer_unpack(asker->arena, packed, &answer))
 		return false;
 	asker->in_answer = true;
 	tell(ask, &answer);
 	asker->in_answer = false;
 	arena_reset(asker->arena);
 	return true;
+}
+
+static bool on_answer(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct asker *asker = peer->owner;
+	struct msg_dns_answer read;
+	if (!msg_dns_answer_read(frame, &read))
+		return false;
+	struct ask *ask = map_get(asker->by_request, MAP_KEY(frame->request));
+	if (!ask) /* nobody waits for it any more */
+		return true;
+	dns_cache_keep(asker->known, str_of(ask->name), ask->type, read.packed, KEPT_SECONDS_MAX, clock_monotonic_ms());
+	return tell_packed(asker, ask, read.packed);
 }
 
 static const struct ipc_permit permits[] = {
@@ -123,20 +139,34 @@ void asker_wire(struct asker *asker, int descriptor)
 
 /* ---- questions ---- */
 
+static void ask_resolver(struct ask *ask)
+{
+	struct asker *asker = ask->asker;
+	loop_start_timer(asker->loop, &ask->patience, ASK_PATIENCE_MS, give_up, ask);
+	list_add(&asker->waiting, ask);
+	send_waiting(asker);
+}
+
+/* At the end of the round in which it was asked, so that no answer is looked at meanwhile. */
+static void answer_or_ask(void *owner)
+{
+	struct ask *ask = owner;
+	struct asker *asker = ask->asker;
+	struct str known = dns_cache_find(asker->known, str_of(ask->name), ask->type, clock_monotonic_ms());
+	if (!known.length || !tell_packed(asker, ask, known))
+		ask_resolver(ask);
+}
+
 void ask_start(struct asker *asker, struct ask *ask, struct str name, enum dns_type type,
                void (*answered)(struct ask *ask, const struct dns_answer *answer), void *owner)
 {
 	struct str normal;
 	ask_stop(ask);
 	*ask = (struct ask){ .asker = asker, .type = type, .answered = answered, .owner = owner };
-	ask->is_name = dns_name_normalise(asker->arena, name, &normal) && dns_name_is_valid(normal);
-	if (ask->is_name)
+	bool is_name = dns_name_normalise(asker->arena, name, &normal) && dns_name_is_valid(normal);
+	if (is_name)
 		str_copy_to_array(normal, ask->name, sizeof ask->name);
 	if (!asker->in_answer)
 		arena_reset(asker->arena);
-	loop_start_timer(asker->loop, &ask->patience, ask->is_name ? ASK_PATIENCE_MS : 0, give_up, ask);
-	if (!ask->is_name)
-		return;
-	list_add(&asker->waiting, ask);
-	send_waiting(asker);
+	loop_start_timer(asker->loop, &ask->patience, 0, is_name ? answer_or_ask : no_name, ask);
 }

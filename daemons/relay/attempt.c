@@ -4,13 +4,12 @@
  * named, is its result; when a session fails before that, the next host is asked (RFC 5321 §5.1).
  */
 #include "connection.h"
+#include "content.h"
 #include "route.h"
 
 #include "clock.h"
 
-#include <unistd.h>
-
-enum { TRIES_MAX = 10, PIECE_MAX = SMTP_SENDER_PIECE, JOB_SECONDS_MAX = 3600, OCTETS_PER_SECOND_MIN = 1000 };
+enum { TRIES_MAX = 10, JOB_SECONDS_MAX = 3600, OCTETS_PER_SECOND_MIN = 1000 };
 
 struct problem {
 	struct job_result result;
@@ -25,6 +24,7 @@ struct attempt {
 	size_t asked;                  /* answers that are waited for */
 	bool no_dns;                   /* an answer about this host failed */
 	bool secure;                   /* DNSSEC vouches for the host's name and addresses */
+	struct str canonical;          /* that the host's name is an alias of, or empty */
 	struct policy policy;
 	struct endpoint addresses[ROUTE_ADDRESSES_MAX];
 	size_t address, address_count;
@@ -43,7 +43,7 @@ struct attempt {
 	struct smtp_sender_recipient *recipients;
 	bool *here;                    /* by place: to be named to this host still */
 	size_t named_count;
-	char *piece;
+	struct content content;
 	struct str host_address;       /* text, for results */
 };
 
@@ -97,6 +97,7 @@ static void finish(struct attempt *a)
 	ask_stop(&a->v4);
 	ask_stop(&a->v6);
 	policy_end(&a->policy);
+	content_release(&a->content);
 	stop_waiting(a);
 	loop_stop_timer(r->daemon.loop, &a->deadline);
 	job->attempt = NULL;
@@ -104,15 +105,6 @@ static void finish(struct attempt *a)
 }
 
 /* ---- a transaction ---- */
-
-static struct str read_content(void *context, uint64_t offset)
-{
-	struct attempt *a = context;
-	const struct msg_relay_job *ask = &a->job->ask;
-	uint64_t left = ask->size - offset;
-	ssize_t got = pread(a->job->content, a->piece, left < PIECE_MAX ? left : PIECE_MAX, (off_t)(ask->offset + offset));
-	return str_from(a->piece, got > 0 ? (size_t)got : 0);
-}
 
 static size_t name_recipients(struct attempt *a)
 {
@@ -129,17 +121,22 @@ static size_t name_recipients(struct attempt *a)
 	return a->named_count;
 }
 
-static void send_mail(struct attempt *a)
+/* False when it cannot be sent now. */
+static bool send_mail(struct attempt *a)
 {
 	const struct msg_relay_job *ask = &a->job->ask;
 	struct smtp_sender_mail mail = {
-		.sender = ask->sender, .recipients = a->recipients, .recipient_count = a->named_count, .size = ask->size,
-		.has_8bit = ask->flags & RELAY_8BIT, .utf8 = ask->flags & RELAY_SMTPUTF8, .require_tls = ask->flags & RELAY_REQUIRETLS,
-		.ret = (enum smtp_return)ask->return_full, .envid = ask->envelope_id, .priority = (int)ask->priority,
+		.sender = ask->sender, .recipients = a->recipients, .recipient_count = a->named_count,
+		.require_tls = ask->flags & RELAY_REQUIRETLS, .ret = (enum smtp_return)ask->return_full, .envid = ask->envelope_id, .priority = (int)ask->priority,
 		.has_by = ask->deliver_by != 0, .by_return = ask->flags & RELAY_BY_RETURN, .by_trace = ask->flags & RELAY_BY_TRACE,
-		.by_seconds = ask->deliver_by ? ask->deliver_by - clock_wall_seconds() : 0, .content = read_content, .context = a,
+		.by_seconds = ask->deliver_by ? ask->deliver_by - clock_wall_seconds() : 0,
 	};
+	if (!content_fit(&a->content, smtp_sender_offers(a->connection->sender), &mail)) {
+		note_problem(a, RELAY_DEFERRED, 0, STR("4.3.1"), STR("there is no room to convert the message for this host now"));
+		return false;
+	}
 	connection_mail(a->connection, &mail);
+	return true;
 }
 
 static void begin_at_host(struct attempt *a)
@@ -150,10 +147,8 @@ static void begin_at_host(struct attempt *a)
 
 void attempt_ready(struct attempt *a)
 {
-	if (a->job->open && name_recipients(a)) {
-		send_mail(a);
+	if (a->job->open && name_recipients(a) && send_mail(a))
 		return;
-	}
 	connection_leave(TAKE(a->connection));
 	if (a->job->open)
 		next_host(a);
@@ -189,7 +184,9 @@ static enum relay_outcome outcome_of(const struct attempt *a, enum smtp_sender_o
 		return RELAY_FAILED;
 	if (outcome != SMTP_SENDER_ACCEPTED)
 		return RELAY_DEFERRED;
-	return smtp_sender_offers(a->connection->sender)->extensions & SMTP_DSN ? RELAY_DELIVERED : RELAY_RELAYED; /* RFC 3461 §5.2.2 */
+	unsigned offered = smtp_sender_offers(a->connection->sender)->extensions;
+	bool time_is_lost = a->job->ask.deliver_by && !(a->job->ask.flags & RELAY_BY_RETURN) && !(offered & SMTP_DELIVERBY);
+	return offered & SMTP_DSN && !time_is_lost ? RELAY_DELIVERED : RELAY_RELAYED; /* RFC 3461 §5.2.2, RFC 2852 §4.1.4.2 */
 }
 
 void attempt_result(struct attempt *a, const struct smtp_sender_event *event)
@@ -217,10 +214,16 @@ void attempt_result(struct attempt *a, const struct smtp_sender_event *event)
 
 /* ---- connections ---- */
 
+/* RFC 8689 §5: a report goes on without, too. */
+static bool insists_on_tls(const struct attempt *a)
+{
+	return a->job->ask.flags & RELAY_REQUIRETLS && a->job->ask.sender.length;
+}
+
 static void note_failure(struct attempt *a, const struct failure *failure)
 {
 	bool final = failure->by_server && failure->code / 100 == 5 && failure->stage != SMTP_SENDER_AT_AUTH;
-	bool needed = failure->kind == FAILURE_TLS && a->job->ask.flags & RELAY_REQUIRETLS; /* RFC 8689 §4.2.1 */
+	bool needed = failure->kind == FAILURE_TLS && insists_on_tls(a); /* RFC 8689 §4.2.1 */
 	a->refused = a->refused || failure->by_server;
 	note_problem(a, final || needed ? RELAY_FAILED : RELAY_DEFERRED, (unsigned)failure->code, needed ? STR("5.7.10") : str_of(failure->status),
 	             failure->text);
@@ -269,7 +272,7 @@ static enum config_relay_tls tls_of(const struct attempt *a)
 	};
 	const struct config *config = &a->job->relay->daemon.config;
 	enum config_relay_tls tls = at_least(a->route.smarthost ? config->smarthost_tls : config->relay_tls, demanded[a->policy.demand.level]);
-	if (a->job->ask.flags & RELAY_REQUIRETLS && a->policy.demand.level != POLICY_DANE) /* RFC 8689 §4.2.1 */
+	if (insists_on_tls(a) && a->policy.demand.level != POLICY_DANE) /* RFC 8689 §4.2.1 */
 		tls = at_least(tls, CONFIG_RELAY_TLS_VERIFY);
 	if (a->plain && tls == CONFIG_RELAY_TLS_MAY)
 		tls = CONFIG_RELAY_TLS_NO;
@@ -422,19 +425,56 @@ static void on_policy(void *owner)
 	next_host(a);
 }
 
+/* What our own configuration says may lead to this host, on another port or by another service of it. */
+static bool leads_back(const struct attempt *a)
+{
+	for (size_t i = 0; i < a->address_count && a->route.kind != ROUTE_GIVEN; i++)
+		if (own_has(a->job->relay->own, &a->addresses[i]))
+			return true;
+	return false;
+}
+
+/* RFC 5321 §5.1: this host, known by its address, and all that are not better are dropped. The better ones were tried. */
+static void drop_own(struct attempt *a)
+{
+	bool is_best = a->route.hosts[0].preference == a->route.hosts[a->host].preference;
+	a->reached = a->reached || is_best;
+	if (is_best)
+		note_problem(a, RELAY_FAILED, 0, STR("5.4.6"), STR("mail for the domain loops back to this host"));
+	finish(a);
+}
+
+/* RFC 5321 §5.2, RFC 6724 §2.1: whichever answer came first. */
+static void put_ipv6_first(struct attempt *a)
+{
+	static const sa_family_t families[] = { AF_INET6, AF_INET };
+	struct endpoint ordered[ROUTE_ADDRESSES_MAX];
+	size_t count = 0;
+	for (size_t f = 0; f < COUNT_OF(families); f++)
+		for (size_t i = 0; i < a->address_count; i++)
+			if (a->addresses[i].any.sa_family == families[f])
+				ordered[count++] = a->addresses[i];
+	memcpy(a->addresses, ordered, count * sizeof *ordered);
+}
+
 static void on_address(struct ask *ask, const struct dns_answer *answer)
 {
 	struct attempt *a = ask->owner;
 	a->no_dns = a->no_dns || answer->status == DNS_FAILED || answer->status == DNS_BOGUS;
 	a->secure = a->secure && answer->secure;
+	if (answer->canonical.length)
+		a->canonical = copy(a, answer->canonical);
 	route_add_addresses(answer, ask->type, a->route.port, relay_random, a->addresses, &a->address_count);
 	if (--a->asked)
 		return;
+	put_ipv6_first(a);
 	if (a->address_count == 0) {
 		no_address(a);
 		next_host(a);
+	} else if (leads_back(a)) {
+		drop_own(a);
 	} else if (has_policy(a)) {
-		policy_look(&a->policy, a->route.hosts[a->host].name, a->route.port, a->secure);
+		policy_look(&a->policy, &(struct policy_host){ a->route.hosts[a->host].name, a->canonical, a->route.port, a->route.secure, a->secure });
 	} else {
 		next_address(a);
 	}
@@ -460,11 +500,14 @@ static void begin_host(struct attempt *a)
 	const struct route_host *host = &a->route.hosts[a->host];
 	a->address = a->address_count = 0;
 	a->no_dns = a->fresh = a->plain = false;
-	a->host_address = STR("");
+	a->host_address = a->canonical = STR("");
 	a->secure = a->route.secure;
 	if (host->has_address) {
 		a->addresses[a->address_count++] = host->address;
-		next_address(a);
+		if (leads_back(a))
+			drop_own(a);
+		else
+			next_address(a);
 	} else {
 		ask_addresses(a, host->name);
 	}
@@ -486,8 +529,9 @@ static void follow_route(struct attempt *a)
 {
 	struct route *route = &a->route;
 	if (route->count) {
+		uint32_t flags = a->job->ask.flags & ~(insists_on_tls(a) ? 0 : (uint32_t)RELAY_REQUIRETLS);
 		if (has_policy(a))
-			policy_begin(&a->policy, a->job->relay, a->job->ask.destination, a->job->ask.flags, on_policy, a);
+			policy_begin(&a->policy, a->job->relay, a->job->ask.destination, flags, on_policy, a);
 		begin_host(a);
 		return;
 	}
@@ -535,7 +579,7 @@ void attempt_begin(struct job *job)
 	a->named = arena_alloc_array(job->arena, job->count, sizeof *a->named);
 	a->recipients = arena_alloc_array(job->arena, job->count, sizeof *a->recipients);
 	a->here = arena_alloc_array(job->arena, job->count, sizeof *a->here);
-	a->piece = arena_alloc(job->arena, job->ask.size < PIECE_MAX ? job->ask.size + 1 : PIECE_MAX);
+	content_init(&a->content, job);
 	start_deadline(a);
 	if (job->ask.flags & RELAY_BY_RETURN && job->ask.deliver_by && job->ask.deliver_by <= clock_wall_seconds()) {
 		note_problem(a, RELAY_FAILED, 0, STR("5.4.7"), STR("the time by which it was to be delivered is over")); /* RFC 2852 §4.1.3 */

@@ -1,5 +1,6 @@
 #include "connection.h"
 
+#include "file.h"
 #include "mem.h"
 #include "socket.h"
 #include "text.h"
@@ -62,12 +63,15 @@ static void connection_free(struct connection *c)
 {
 	struct relay *r = c->relay;
 	stop_rest(c);
+	if (c->socket_request)
+		map_remove(r->socket_requests, MAP_KEY(c->socket_request));
 	loop_stop_timer(r->daemon.loop, &c->timer);
 	loop_unwatch(r->daemon.loop, &c->watch);
 	if (c->tls)
 		tls_shutdown(c->tls);
 	tls_free(c->tls);
 	smtp_sender_free(c->sender);
+	login_release(&c->login);
 	buf_release(&c->in);
 	buf_release(&c->out);
 	if (c->descriptor >= 0)
@@ -106,7 +110,7 @@ static struct tls_connection *new_tls(struct connection *c, struct fail **fail)
 {
 	struct tls_client *client = c->relay->tls;
 	if (c->demand.policy.level == POLICY_DANE)
-		return policy_connect(&c->demand.policy, client, c->descriptor, c->demand.name, fail);
+		return policy_connect(&c->demand.policy, client, c->descriptor, fail);
 	if (c->demand.policy.observed && c->demand.tls < CONFIG_RELAY_TLS_VERIFY)
 		return tls_connect_observed(client, c->descriptor, c->demand.name, fail);
 	if (c->demand.tls >= CONFIG_RELAY_TLS_VERIFY)
@@ -188,44 +192,34 @@ static bool shake_hands(struct connection *c)
 
 /* ---- log-in at the smarthost ---- */
 
-static void log_in(struct connection *c)
+/* again: the mechanism that was tried is refused. */
+static bool log_in(struct connection *c, bool again)
 {
-	const struct smtp_ehlo *offers = smtp_sender_offers(c->sender);
-	struct str user = str_of(c->relay->daemon.config.smarthost_user), password = str_of(c->relay->password);
-	CLEANUP(buf_release) struct buf plain = BUF_WITH_LIMIT(2 * LIMIT_CONFIG_VALUE_MAX + 2);
-	c->logged_in = true;
-	if (smtp_ehlo_has_mechanism(offers, STR("PLAIN"))) { /* RFC 4616 */
-		buf_add_char(&plain, '\0');
-		buf_add_str(&plain, user);
-		buf_add_char(&plain, '\0');
-		buf_add_str(&plain, password);
-		if (!smtp_sender_auth(c->sender, STR("PLAIN"), true, buf_str(&plain)))
-			smtp_sender_auth(c->sender, STR("PLAIN"), false, STR(""));
-		mem_wipe(plain.data, plain.length);
-	} else if (smtp_ehlo_has_mechanism(offers, STR("LOGIN"))) {
-		smtp_sender_auth(c->sender, STR("LOGIN"), false, STR(""));
-	} else {
-		tell_over(c, &(struct failure){ .kind = FAILURE_DIALOGUE, .stage = SMTP_SENDER_AT_AUTH, .status = "4.7.0",
-		                                .text = STR("the host offers no way to log in that is known here") });
-	}
+	struct tls_facts facts;
+	const struct login_credentials credentials = { str_of(c->relay->daemon.config.smarthost_user), str_of(c->relay->password) };
+	c->login_begun = true;
+	if (c->tls)
+		tls_get_facts(c->tls, &facts);
+	return login_begin(&c->login, c->relay->sasl, c->sender, c->tls ? &facts : NULL, &credentials, again);
 }
 
-/* Of LOGIN: it asks for the name, then for the password. PLAIN never asks more than once. */
-static void answer_challenge(struct connection *c)
+static void fail_login(struct connection *c, struct str text)
 {
-	CLEANUP(buf_release) struct buf plain = BUF_WITH_LIMIT(2 * LIMIT_CONFIG_VALUE_MAX + 2);
-	struct str user = str_of(c->relay->daemon.config.smarthost_user);
-	if (smtp_ehlo_has_mechanism(smtp_sender_offers(c->sender), STR("PLAIN"))) {
-		buf_add_char(&plain, '\0');
-		buf_add_str(&plain, user);
-		buf_add_char(&plain, '\0');
-		buf_add_str(&plain, str_of(c->relay->password));
-		smtp_sender_auth_answer(c->sender, buf_str(&plain));
-		mem_wipe(plain.data, plain.length);
+	tell_over(c, &(struct failure){ .kind = FAILURE_DIALOGUE, .stage = SMTP_SENDER_AT_AUTH, .status = "4.7.0", .text = text });
+}
+
+/* A server that goes away at STARTTLS fails at TLS: where that is not needed it is done without. */
+static void fail_dialogue(struct connection *c, const struct smtp_sender_event *event)
+{
+	if (event->stage == SMTP_SENDER_AT_STARTTLS && c->input_ended) {
+		tell_tls(c, TLSRPT_VALIDATION_FAILURE, event->text);
+		if (c->demand.tls == CONFIG_RELAY_TLS_MAY)
+			host_tls_failed(c->host);
+		fail_tls(c, event->status, event->text);
 		return;
 	}
-	smtp_sender_auth_answer(c->sender, c->password_asked ? str_of(c->relay->password) : user);
-	c->password_asked = true;
+	tell_over(c, &(struct failure){ .kind = FAILURE_DIALOGUE, .stage = event->stage, .by_server = event->by_server,
+	                                .code = event->code, .status = event->status, .text = event->text });
 }
 
 /* ---- the dialogue ---- */
@@ -242,10 +236,13 @@ static void on_ready(struct connection *c)
 		smtp_sender_start_tls(c->sender);
 	} else if (wanted && tls >= CONFIG_RELAY_TLS_MUST) {
 		fail_tls(c, "4.7.4", c->tls_tried ? STR("the host refused STARTTLS, which is needed") : STR("the host does not offer STARTTLS, which is needed"));
-	} else if (c->demand.login && !c->logged_in && !c->tls && tls != CONFIG_RELAY_TLS_NO) {
+	} else if (c->demand.login && !c->login_begun && !c->tls && tls != CONFIG_RELAY_TLS_NO) {
 		fail_tls(c, "4.7.4", STR("without TLS no password is sent"));
-	} else if (c->demand.login && !c->logged_in) {
-		log_in(c);
+	} else if (c->demand.login && !c->login_begun) {
+		if (!log_in(c, false))
+			fail_login(c, STR("the host offers no way to log in that is known here"));
+	} else if (c->demand.login && !login_is_proven(&c->login)) {
+		fail_login(c, STR("the host took the log-in without proving that it knows the password"));
 	} else if (c->attempt) {
 		host_works(c->host);
 		attempt_ready(c->attempt);
@@ -265,16 +262,18 @@ static void on_event(struct connection *c, const struct smtp_sender_event *event
 		begin_tls(c);
 		return;
 	case SMTP_SENDER_CHALLENGE:
-		answer_challenge(c);
+		login_answer(&c->login, c->sender, event->challenge);
 		return;
 	case SMTP_SENDER_RESULT:
 		if (c->attempt)
 			attempt_result(c->attempt, event);
 		return;
 	case SMTP_SENDER_LOGIN_REFUSED: /* a wrong password is ours to mend: the mail waits */
+		if (!log_in(c, true))
+			fail_dialogue(c, event);
+		return;
 	case SMTP_SENDER_OVER:
-		tell_over(c, &(struct failure){ .kind = FAILURE_DIALOGUE, .stage = event->stage, .by_server = event->by_server,
-		                                .code = event->code, .status = event->status, .text = event->text });
+		fail_dialogue(c, event);
 		return;
 	}
 }
@@ -424,7 +423,7 @@ static void work(struct connection *c)
 static void on_time(void *owner)
 {
 	struct connection *c = owner;
-	if (c->descriptor < 0) {
+	if (c->descriptor < 0 && c->error) {
 		tell_over(c, &(struct failure){ .kind = FAILURE_LOCAL, .status = "4.3.0", .text = str_of(strerror(c->error)) });
 	} else if (c->state == CONNECTION_BEGINS) {
 		fail_connect(c, c->error ? c->error : ETIMEDOUT);
@@ -473,10 +472,26 @@ static void on_event_of_socket(void *owner, uint32_t events)
 		work(c);
 }
 
+/* relay has sockets of the Internet only: master connects to a path, by its place in the configuration. */
+static int ask_for_socket(struct connection *c)
+{
+	struct relay *r = c->relay;
+	const struct config_transports *transports = &r->daemon.config.transport;
+	uint32_t index = 0;
+	while (index < transports->count && strcmp(transports->items[index].to.host, c->demand.name) != 0)
+		index++;
+	c->socket_request = ++r->last_socket_request;
+	map_set(r->socket_requests, MAP_KEY(c->socket_request), c);
+	msg_transport_connect_send(&r->daemon.master.channel, c->socket_request, &(struct msg_transport_connect){ .index = index }, -1);
+	return 0;
+}
+
 static int connect_socket(struct connection *c)
 {
 	const struct endpoint *to = &c->host->address;
 	const struct config *config = &c->relay->daemon.config;
+	if (!endpoint_is_ip(to))
+		return ask_for_socket(c);
 	c->descriptor = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->descriptor < 0)
 		return errno;
@@ -502,10 +517,28 @@ struct connection *connection_open(struct host *host, const struct demand *deman
 	host->connections++;
 	r->connection_count++;
 	c->error = connect_socket(c);
-	if (c->error == 0)
+	if (c->error == 0 && c->descriptor >= 0)
 		loop_watch(r->daemon.loop, &c->watch, c->descriptor, EPOLLOUT, on_event_of_socket, c);
 	loop_start_timer(r->daemon.loop, &c->timer, c->error ? 0 : relay_scale_ms(r, config->relay_connect_seconds), on_time, c);
 	return c;
+}
+
+void connection_take_socket(struct relay *r, uint64_t request, int descriptor)
+{
+	struct connection *c = map_get(r->socket_requests, MAP_KEY(request));
+	if (!c) {
+		file_close(&descriptor);
+		return;
+	}
+	map_remove(r->socket_requests, MAP_KEY(request));
+	c->socket_request = 0;
+	c->descriptor = descriptor;
+	if (descriptor >= 0) {
+		loop_watch(r->daemon.loop, &c->watch, descriptor, EPOLLOUT, on_event_of_socket, c);
+	} else {
+		fail_connect(c, ECONNREFUSED);
+		connection_free(c);
+	}
 }
 
 /* ---- for its attempt ---- */

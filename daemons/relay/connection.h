@@ -9,6 +9,7 @@
 #define POSTHORN_RELAY_CONNECTION_H
 
 #include "host.h"
+#include "login.h"
 #include "policy.h"
 #include "smtp_sender.h"
 #include "tls.h"
@@ -59,10 +60,12 @@ struct connection {
 	unsigned mails;
 	bool rests, ends;
 	bool heard;                        /* something since it was taken */
-	bool tls_tried, tls_told, logged_in, password_asked;
+	bool tls_tried, tls_told, login_begun;
+	struct login login;                /* at the smarthost */
 	bool input_ended, read_waits_for_room, write_waits_for_input;
 	bool at_work, over;
 	int error;                         /* of connect, before the loop is back */
+	uint64_t socket_request;           /* to master, 0: none */
 };
 
 /* One that rests and fits, or NULL. Its attempt may call connection_mail at once. */
@@ -70,6 +73,9 @@ struct connection *connection_take(struct host *host, const struct demand *deman
 
 /* A new one: attempt_ready or attempt_over follows. */
 struct connection *connection_open(struct host *host, const struct demand *demand, struct attempt *attempt);
+
+/* Master's answer: the descriptor is taken; -1: there is none. */
+void connection_take_socket(struct relay *r, uint64_t request, int descriptor);
 
 /* In attempt_ready, or after connection_take. */
 void connection_mail(struct connection *c, const struct smtp_sender_mail *mail);

@@ -118,6 +118,7 @@ static void shake_hands(struct https *h)
 		if (send_request(h))
 			read_response(h);
 	} else {
+		h->is_untrusted = tls_certificate_problem(h->tls) != TLS_PROBLEM_NONE;
 		give_up(h, result == TLS_CLOSED ? "the server ended the TLS handshake" : tls_failure(h->tls));
 	}
 }

@@ -34,6 +34,7 @@ struct https {
 	size_t sent;
 	struct http_response response; /* the answer, in done */
 	bool answered;                 /* whatever the status; else why not */
+	bool is_untrusted;             /* because of the server's certificate */
 	char why[200];
 	void (*done)(void *owner, struct https *https);
 	void *owner;

@@ -112,13 +112,27 @@ static void note_sts(struct policy *p, const struct mtasts_policy *policy)
 		tlsrpt_policy_add(&p->applied, 'm', policy->patterns[i]);
 }
 
+/* Once for all hosts of the domain. It tells of the policy that should be there, also where an older one, or none, is applied. */
+static void report_sts_failure(struct policy *p, const struct sts_failure *failure)
+{
+	enum tlsrpt_policy_type applied = p->type;
+	if (p->failure_told)
+		return;
+	p->failure_told = true;
+	p->type = TLSRPT_STS;
+	report_early(p, failure->result, failure->why);
+	p->type = applied;
+}
+
 /* RFC 8461 §5: what fails in testing mode is delivered all the same. */
-static void on_sts(struct sts_wait *wait, const struct mtasts_policy *policy)
+static void on_sts(struct sts_wait *wait, const struct mtasts_policy *policy, const struct sts_failure *failure)
 {
 	struct policy *p = wait->owner;
 	bool holds = policy && policy->mode != MTASTS_NONE;
 	if (holds)
 		note_sts(p, policy);
+	if (failure->result != TLSRPT_SUCCESS)
+		report_sts_failure(p, failure);
 	p->named = holds && mtasts_policy_allows(policy, str_of(p->host));
 	if (holds && policy->mode == MTASTS_ENFORCE && p->named)
 		p->demand.level = POLICY_VERIFIED;
@@ -181,58 +195,103 @@ static void take_records(struct policy *p, const struct dns_answer *answer)
 		note_record(p, &read);
 	}
 	p->demand.level = p->demand.record_count ? POLICY_DANE : POLICY_ENCRYPTED;
+	str_copy_to_array(str_of(p->base), p->demand.base, sizeof p->demand.base);
 	if (!p->demand.record_count)
 		report_early(p, TLSRPT_TLSA_INVALID, "no TLSA record can be used");
+}
+
+static void on_tlsa(struct ask *ask, const struct dns_answer *answer);
+
+static void ask_for_records(struct policy *p, struct str base)
+{
+	CLEANUP(buf_release) struct buf name = BUF_WITH_LIMIT(LIMIT_DOMAIN_MAX + 20);
+	str_copy_to_array(base, p->base, sizeof p->base);
+	buf_printf(&name, "_%u._tcp.%.*s", p->port, STR_ARG(base)); /* RFC 6698 §3 */
+	ask_start(&p->relay->asker, &p->tlsa, buf_str(&name), DNS_TLSA, on_tlsa, p);
+}
+
+/* RFC 7672 §2.1: the DNS does not say what it should. */
+static void look_elsewhere(struct policy *p, const struct dns_answer *answer)
+{
+	if (answer->status == DNS_BOGUS) {
+		p->type = TLSRPT_TLSA;
+		report_early(p, TLSRPT_DNSSEC_INVALID, "the answer to the question for TLSA records is bogus");
+	}
+	refuse(p, POLICY_NOT_NOW, "4.7.5", "the DNS does not say whether the host has TLSA records (DANE)");
+	finish(p);
+}
+
+static bool is_failure(const struct dns_answer *answer)
+{
+	return answer->status == DNS_FAILED || answer->status == DNS_BOGUS;
 }
 
 static void on_tlsa(struct ask *ask, const struct dns_answer *answer)
 {
 	struct policy *p = ask->owner;
-	if (answer->status == DNS_BOGUS) {
-		p->type = TLSRPT_TLSA;
-		report_early(p, TLSRPT_DNSSEC_INVALID, "the answer to the question for TLSA records is bogus");
+	bool found = answer->status == DNS_FOUND && answer->secure;
+	if (is_failure(answer)) {
+		look_elsewhere(p, answer);
+		return;
 	}
-	if (answer->status == DNS_FAILED || answer->status == DNS_BOGUS) /* RFC 7672 §2.1 */
-		refuse(p, POLICY_NOT_NOW, "4.7.5", "the DNS does not say whether the host has TLSA records (DANE)");
-	else if (answer->status == DNS_FOUND && answer->secure)
+	if (!found && strcmp(p->base, p->host) != 0) { /* RFC 7672 §2.2.3: then the name that is the alias */
+		ask_for_records(p, str_of(p->host));
+		return;
+	}
+	if (found)
 		take_records(p, answer);
-	if (p->demand.use == POLICY_USE && p->demand.level != POLICY_DANE)
+	if (p->demand.level != POLICY_DANE)
 		look_at_sts(p);
 	else
 		finish(p);
 }
 
-void policy_look(struct policy *p, struct str host, unsigned port, bool secure)
+/* RFC 7672 §2.2.2 "Insecure CNAME": an alias that is signed may lead out of what is signed; records of its own still count. */
+static void on_alias(struct ask *ask, const struct dns_answer *answer)
 {
-	CLEANUP(buf_release) struct buf name = BUF_WITH_LIMIT(LIMIT_DOMAIN_MAX + 20);
-	stop_looking(p);
+	struct policy *p = ask->owner;
+	if (is_failure(answer))
+		look_elsewhere(p, answer);
+	else if (answer->status == DNS_FOUND && answer->secure)
+		ask_for_records(p, str_of(p->host));
+	else
+		look_at_sts(p);
+}
+
+static void begin_host(struct policy *p, const struct policy_host *host)
+{
 	memset(&p->demand, 0, sizeof p->demand);
-	p->secure = secure;
+	p->secure = host->secure;
+	p->port = host->port;
 	p->named = false;
 	p->type = TLSRPT_NO_POLICY;
 	buf_clear(&p->applied);
-	str_copy_to_array(host, p->host, sizeof p->host);
-	if (p->flags & RELAY_TLS_OPTIONAL) {
+	str_copy_to_array(host->name, p->host, sizeof p->host);
+}
+
+void policy_look(struct policy *p, const struct policy_host *host)
+{
+	stop_looking(p);
+	begin_host(p, host);
+	if (p->flags & RELAY_TLS_OPTIONAL)
 		finish(p);
-		return;
-	}
-	if (!secure) {
+	else if (host->secure)
+		ask_for_records(p, host->canonical.length ? host->canonical : host->name);
+	else if (host->name_is_secure && host->canonical.length)
+		ask_start(&p->relay->asker, &p->tlsa, host->name, DNS_CNAME, on_alias, p);
+	else
 		look_at_sts(p);
-		return;
-	}
-	buf_printf(&name, "_%u._tcp.%.*s", port, STR_ARG(host)); /* RFC 6698 §3 */
-	ask_start(&p->relay->asker, &p->tlsa, buf_str(&name), DNS_TLSA, on_tlsa, p);
 }
 
 bool policy_is_same_demand(const struct policy_demand *a, const struct policy_demand *b)
 {
 	return a->level == b->level && a->observed == b->observed && a->record_count == b->record_count &&
-	       strcmp(a->domain, b->domain) == 0 &&
+	       strcmp(a->base, b->base) == 0 && strcmp(a->domain, b->domain) == 0 &&
 	       memcmp(a->records, b->records, a->record_count * sizeof a->records[0]) == 0;
 }
 
 struct tls_connection *policy_connect(const struct policy_demand *demand, struct tls_client *client, int fd,
-                                      const char *host, struct fail **fail)
+                                      struct fail **fail)
 {
 	struct tls_tlsa records[POLICY_RECORDS_MAX];
 	const char *domain = demand->domain;
@@ -241,5 +300,5 @@ struct tls_connection *policy_connect(const struct policy_demand *demand, struct
 		records[i] = (struct tls_tlsa){ r->usage, r->selector, r->matching,
 		                                str_from((const char *)r->data, r->length) };
 	}
-	return tls_connect_dane(client, fd, host, &domain, domain[0] ? 1 : 0, records, demand->record_count, fail);
+	return tls_connect_dane(client, fd, demand->base, &domain, domain[0] ? 1 : 0, records, demand->record_count, fail);
 }

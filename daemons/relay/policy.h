@@ -2,7 +2,8 @@
  * What the way to a host demands of TLS: DANE (RFC 7672), MTA-STS (RFC 8461) and REQUIRETLS (RFC 8689), on top of
  * what our own configuration says.
  *
- * Records of TLSA are asked for only where DNSSEC vouches for the host's name and its addresses (RFC 7672 §2.2.2);
+ * Records of TLSA are asked for only where DNSSEC vouches for the host's name and its addresses (RFC 7672 §2.2.2), at
+ * the name that it is an alias of first (§2.2.3);
  * where there are none that can be used, the domain's policy of MTA-STS holds. What came of it is told to queue for
  * reports (RFC 8460); connections that are made before it is known who wants them are not counted. A policy belongs
  * to one attempt; a demand is a value of its own, so that a connection can keep it. The sender's "TLS-Required: No"
@@ -46,6 +47,7 @@ struct policy_demand {
 	bool observed;                    /* the certificate is looked at, for reports, and not insisted on: MTA-STS in testing mode */
 	size_t record_count;              /* DANE */
 	struct policy_record records[POLICY_RECORDS_MAX];
+	char base[LIMIT_DOMAIN_MAX + 1];   /* DANE: where the records are; what the certificate is for */
 	char domain[LIMIT_DOMAIN_MAX + 1]; /* DANE with a trust anchor: the certificate may be for it, too; else "" */
 	char status[8];                   /* where it is not used */
 	const char *why;
@@ -59,8 +61,11 @@ struct policy {
 	char domain[LIMIT_DOMAIN_MAX + 1];
 	uint32_t flags;
 	char host[LIMIT_DOMAIN_MAX + 1];  /* the one at hand */
+	char base[LIMIT_DOMAIN_MAX + 1];  /* TLSA records are asked for there */
+	unsigned port;
 	bool secure;                      /* DNSSEC vouches for it, */
 	bool named;                       /* or the policy of MTA-STS names it */
+	bool failure_told;                /* of getting that policy */
 	struct policy_demand demand;
 	struct ask wanted;                /* who gets reports */
 	char rua[1000];                   /*  : nobody, as far as is known */
@@ -76,9 +81,17 @@ void policy_begin(struct policy *p, struct relay *r, struct str domain, uint32_t
                   void *owner);
 void policy_end(struct policy *p);
 
-/* Finds out what is demanded of this host; calls ready, maybe before it returns, when policy->demand says so. secure:
- * DNSSEC vouches for the host's name and addresses. */
-void policy_look(struct policy *p, struct str host, unsigned port, bool secure);
+/* What the DNS said of a host. */
+struct policy_host {
+	struct str name;
+	struct str canonical; /* that it is an alias of, or empty */
+	unsigned port;
+	bool name_is_secure;  /* DNSSEC vouches for the name (the MX record), */
+	bool secure;          /* and for its addresses, with all aliases */
+};
+
+/* Finds out what is demanded of this host; calls ready, maybe before it returns, when policy->demand says so. */
+void policy_look(struct policy *p, const struct policy_host *host);
 
 /* Tells queue of one connection to the host at hand, for the report (RFC 8460), where the domain wants any. reason:
  * our own words. */
@@ -90,6 +103,6 @@ bool policy_is_same_demand(const struct policy_demand *a, const struct policy_de
 
 /* For a demand of DANE. */
 struct tls_connection *policy_connect(const struct policy_demand *demand, struct tls_client *client, int fd,
-                                      const char *host, struct fail **fail);
+                                      struct fail **fail);
 
 #endif

@@ -1,6 +1,7 @@
 /* posthorn-relay: see relay.h and docs/processes.md. */
 #include "relay.h"
 
+#include "connection.h"
 #include "file.h"
 #include "mem.h"
 #include "sts.h"
@@ -11,6 +12,8 @@
 
 static struct tls_client *loaded_tls;
 static char *loaded_password;
+static struct own *loaded_own;
+static struct sasl *loaded_sasl;
 
 size_t relay_jobs_max(const struct relay *r)
 {
@@ -60,7 +63,22 @@ static bool on_drain(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
+/* A connection of master's making, or none. Nobody may wait for it any more. */
+static bool on_transport_socket(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct relay *r = peer->owner;
+	struct msg_transport_socket answer;
+	int descriptor = ipc_take_descriptor(frame);
+	if (!msg_transport_socket_read(frame, &answer)) {
+		file_close(&descriptor);
+		return false;
+	}
+	connection_take_socket(r, frame->request, descriptor);
+	return true;
+}
+
 static const struct ipc_permit permits[] = {
+	{ MSG_TRANSPORT_SOCKET, (unsigned)IPC_ANY_STATE, 0, on_transport_socket },
 	{ MSG_WIRE, (unsigned)IPC_ANY_STATE, 0, on_wire },
 	{ MSG_DRAIN, (unsigned)IPC_ANY_STATE, 0, on_drain },
 };
@@ -84,13 +102,16 @@ static void preload(const struct config *config)
 	enum tls_minimum minimum = config->tls_minimum == CONFIG_TLS_1_3 ? TLS_MINIMUM_1_3 : TLS_MINIMUM_1_2;
 	CLEANUP(buf_release) struct buf authorities = BUF_WITH_LIMIT(TLS_AUTHORITIES_MAX);
 	tls_preload();
+	loaded_own = own_new(config);
 	if (!tls_read_authorities(config->relay_ca_file[0] ? config->relay_ca_file : NULL, &authorities, &fail))
 		daemon_die("cannot-start", fail);
 	loaded_tls = tls_client_new_from(minimum, buf_str(&authorities), &fail);
 	if (!loaded_tls)
 		daemon_die("cannot-start", fail);
-	if (config->smarthost_user[0])
-		loaded_password = read_password(config->smarthost_password_file);
+	if (!config->smarthost_user[0])
+		return;
+	loaded_password = read_password(config->smarthost_password_file);
+	loaded_sasl = sasl_new();
 }
 
 static const struct daemon_spec spec = {
@@ -103,8 +124,11 @@ int main(void)
 	daemon_begin(&relay.daemon, &spec, &relay);
 	relay.by_number = map_new();
 	relay.hosts = map_new();
+	relay.socket_requests = map_new();
+	relay.own = loaded_own;
 	relay.tls = loaded_tls;
 	relay.password = loaded_password;
+	relay.sasl = loaded_sasl;
 	asker_init(&relay.asker, relay.daemon.loop);
 	sts_init(&relay);
 	daemon_ready(&relay.daemon);

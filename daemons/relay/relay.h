@@ -21,12 +21,14 @@
 #include "ask.h"
 #include "daemon.h"
 #include "hash.h"
+#include "own.h"
 #include "services.h"
 
 struct attempt;
 struct connection;
 struct relay;
 struct job;
+struct sasl;
 struct tls_client;
 
 /* The channel to queue; during a change of queue there may be two for a moment, of which the newest counts. */
@@ -74,13 +76,18 @@ struct relay {
 	struct map *hosts;        /* struct host by address */
 	struct connection *newest_resting, *oldest_resting;
 	size_t connection_count;
+	struct map *socket_requests; /* connections that wait for a Unix socket of master's, by number, */
+	uint64_t last_socket_request;
 	struct attempt *first_waiting, *last_waiting; /* for a connection */
 	struct timer wake;        /* those that wait look again */
+	struct own *own;
 	struct tls_client *tls;
 	size_t https_count;       /* requests under way */
+	uint64_t converted_octets; /* of mail, content.h */
 	struct map *sts;          /* struct sts_entry by domain */
 	size_t sts_count;         /* policies remembered */
-	char *password;           /* of smarthost_user, or NULL */
+	char *password;           /* of smarthost_user, or NULL: nobody logs in, and there is no */
+	struct sasl *sasl;
 	bool draining;
 };
 

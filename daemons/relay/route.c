@@ -17,7 +17,8 @@ static void add_host(struct route *route, struct str name)
 {
 	struct route_host *host = &route->hosts[route->count++];
 	*host = (struct route_host){ .name = name };
-	host->has_address = endpoint_parse_ip(name, (uint16_t)route->port, &host->address, NULL);
+	host->has_address = name.length && name.data[0] == '/' ? endpoint_parse(name, &host->address, NULL)
+	                                                       : endpoint_parse_ip(name, (uint16_t)route->port, &host->address, NULL);
 }
 
 /* ---- what the configuration and the destination itself say ---- */
@@ -146,9 +147,12 @@ static void take_hosts(struct arena *a, const struct config *config, const struc
 	size_t count;
 	struct candidate *candidates = read_candidates(a, answer, random, &count);
 	size_t usable = without_own(candidates, count, str_of(config->hostname));
-	for (size_t i = 0; i < usable && route->count < ROUTE_HOSTS_MAX; i++)
-		if (!is_there(route, candidates[i].host))
-			add_host(route, candidates[i].host);
+	for (size_t i = 0; i < usable && route->count < ROUTE_HOSTS_MAX; i++) {
+		if (is_there(route, candidates[i].host))
+			continue;
+		add_host(route, candidates[i].host);
+		route->hosts[route->count - 1].preference = candidates[i].preference;
+	}
 	/* RFC 5321 §5.1: an MX names a host; one that is an address in words is none */
 	for (size_t i = 0; i < route->count; i++)
 		route->hosts[i].has_address = false;
@@ -189,6 +193,15 @@ void route_by_mx(struct arena *a, const struct config *config, struct str destin
 
 /* ---- addresses ---- */
 
+/* RFC 1122 §3.2.1.3, RFC 4291 §2.5.2, §2.7: "this host", groups, and what lies beyond them are no place to bring mail to. */
+static bool is_of_one_host(const struct endpoint *address)
+{
+	if (address->any.sa_family == AF_INET6)
+		return !IN6_IS_ADDR_UNSPECIFIED(&address->v6.sin6_addr) && !IN6_IS_ADDR_MULTICAST(&address->v6.sin6_addr);
+	uint32_t first = ntohl(address->v4.sin_addr.s_addr) >> 24;
+	return first != 0 && first < 224;
+}
+
 void route_add_addresses(const struct dns_answer *answer, enum dns_type type, unsigned port, uint32_t (*random)(void),
                          struct endpoint *addresses, size_t *count)
 {
@@ -197,7 +210,7 @@ void route_add_addresses(const struct dns_answer *answer, enum dns_type type, un
 		return;
 	for (size_t i = 0; i < answer->count && *count - before < ROUTE_FAMILY_MAX; i++) {
 		struct endpoint address;
-		if (!dns_read_address(answer->records[(first + i) % answer->count], type, &address))
+		if (!dns_read_address(answer->records[(first + i) % answer->count], type, &address) || !is_of_one_host(&address))
 			continue;
 		endpoint_set_port(&address, (uint16_t)port);
 		addresses[(*count)++] = address;

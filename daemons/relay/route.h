@@ -21,7 +21,8 @@ enum route_kind {
 };
 
 struct route_host {
-	struct str name;          /* A-labels in lower case; an address as text for a literal */
+	struct str name;          /* A-labels in lower case; an address as text for a literal; the path of a Unix socket */
+	uint16_t preference;      /* of its MX */
 	bool has_address;         /* it is one: address */
 	struct endpoint address;
 };

@@ -277,6 +277,33 @@ static void addresses_are_bounded(void **state)
 	assert_int_equal(addresses[1].any.sa_family, AF_INET);
 }
 
+static void addresses_of_no_host(void **state)
+{
+	static const struct {
+		enum dns_type type;
+		struct str octets;
+		size_t count;
+	} ones[] = {
+		{ DNS_A, STR("\0\0\0\0"), 0 },         { DNS_A, STR("\0\x01\x02\x03"), 0 },      { DNS_A, STR("\xe0\0\0\x01"), 0 },
+		{ DNS_A, STR("\xf0\0\0\x01"), 0 },      { DNS_A, STR("\xff\xff\xff\xff"), 0 },  { DNS_A, STR("\xdf\xff\xff\xff"), 1 },
+		{ DNS_A, STR("\x01\0\0\x01"), 1 },      { DNS_A, STR("\x7f\0\0\x01"), 1 },
+		{ DNS_AAAA, STR("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), 0 },
+		{ DNS_AAAA, STR("\xff\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\x01"), 0 },
+		{ DNS_AAAA, STR("\0\0\0\0\0\0\0\0\0\0\xff\xff\0\0\0\0"), 0 }, /* mapped */
+		{ DNS_AAAA, STR("\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01"), 1 },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(ones); i++) {
+		struct endpoint addresses[ROUTE_ADDRESSES_MAX];
+		struct str record = ones[i].octets;
+		size_t count = 0;
+		route_add_addresses(&(struct dns_answer){ .status = DNS_FOUND, .records = &record, .count = 1 }, ones[i].type, 25, same_lot, addresses,
+		                    &count);
+		if (count != ones[i].count)
+			fail_msg("%zu: %zu", i, count);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -284,7 +311,7 @@ int main(void)
 		cmocka_unit_test(the_implicit_host_may_be_this_one), cmocka_unit_test(lots_decide_among_equals),
 		cmocka_unit_test(ten_thousand_are_bounded),   cmocka_unit_test(literals_are_addresses),
 		cmocka_unit_test(transports_come_before_the_smarthost), cmocka_unit_test(others_need_the_dns),
-		cmocka_unit_test(addresses_are_bounded),
+		cmocka_unit_test(addresses_are_bounded), cmocka_unit_test(addresses_of_no_host),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

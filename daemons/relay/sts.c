@@ -15,6 +15,7 @@ struct sts_entry {
 	char asked_id[MTASTS_ID_MAX + 1]; /* that the record names now */
 	char failed_id[MTASTS_ID_MAX + 1];
 	int64_t quiet_until;           /* wall clock, as all times here */
+	struct sts_failure failure;    /* of the policy that the record names now */
 	/* the policy, when text is not NULL */
 	char *text;
 	struct mtasts_policy policy;   /* views of text */
@@ -115,25 +116,31 @@ static void answer_all(struct sts_entry *e)
 		forget_policy(e);
 	for (struct sts_wait *wait; (wait = e->waiting) != NULL;) {
 		sts_stop(wait);
-		wait->ready(wait, holds(e) ? &e->policy : NULL);
+		wait->ready(wait, holds(e) ? &e->policy : NULL, &e->failure);
 	}
 	entry_free_if_idle(e);
 }
 
 /* ---- fetching, §3.3 ---- */
 
-/* NULL, or why there is no new policy. */
-static const char *take_answer(struct sts_entry *e, const struct https *https)
+static void note_failure(struct sts_entry *e, enum tlsrpt_result result, const char *why)
+{
+	e->failure.result = result;
+	str_copy_to_array(str_of(why), e->failure.why, sizeof e->failure.why);
+}
+
+static void take_answer(struct sts_entry *e, const struct https *https)
 {
 	if (!https->answered)
-		return https->why;
-	if (https->response.status != 200)
-		return "the server has none";
-	if (strcmp(https->response.type, "text/plain") != 0)
-		return "what the server sent is not text/plain";
-	if (!take_policy(e, str_of(e->asked_id), buf_str(&https->response.body), clock_wall_seconds()))
-		return "what the server sent is no policy";
-	return NULL;
+		note_failure(e, https->is_untrusted ? TLSRPT_STS_WEBPKI_INVALID : TLSRPT_STS_FETCH_ERROR, https->why);
+	else if (https->response.status != 200)
+		note_failure(e, TLSRPT_STS_FETCH_ERROR, "the server has none");
+	else if (strcmp(https->response.type, "text/plain") != 0)
+		note_failure(e, TLSRPT_STS_INVALID, "what the server sent is not text/plain");
+	else if (!take_policy(e, str_of(e->asked_id), buf_str(&https->response.body), clock_wall_seconds()))
+		note_failure(e, TLSRPT_STS_INVALID, "what the server sent is no policy");
+	else
+		note_failure(e, TLSRPT_SUCCESS, "");
 }
 
 static void tell_queue(const struct sts_entry *e)
@@ -148,11 +155,11 @@ static void tell_queue(const struct sts_entry *e)
 static void on_fetched(void *owner, struct https *https)
 {
 	struct sts_entry *e = owner;
-	const char *why = take_answer(e, https);
+	take_answer(e, https);
 	e->fetch = NULL;
-	if (why) {
+	if (e->failure.result != TLSRPT_SUCCESS) {
 		log_event(LOG_WARNING, 0, "mta-sts-not-fetched", LOG_TEXT("domain", str_of(e->domain)),
-		          LOG_TEXT("why", str_of(why)),
+		          LOG_TEXT("why", str_of(e->failure.why)),
 		          LOG_NUMBER("status", https->response.status));
 		memcpy(e->failed_id, e->asked_id, sizeof e->failed_id);
 		if (map_count(e->relay->sts) < 2 * STS_POLICIES_MAX)
@@ -204,14 +211,18 @@ static bool must_fetch(const struct sts_entry *e)
 static void on_txt(struct ask *ask, const struct dns_answer *answer)
 {
 	struct sts_entry *e = ask->owner;
-	if (answer->status == DNS_FOUND && find_id(e, answer) && must_fetch(e))
+	bool found = answer->status == DNS_FOUND && find_id(e, answer);
+	if (found && must_fetch(e)) {
 		fetch(e);
-	else
-		answer_all(e);
+		return;
+	}
+	if (!found || strcmp(e->failed_id, e->asked_id) != 0)
+		note_failure(e, TLSRPT_SUCCESS, "");
+	answer_all(e);
 }
 
 void sts_ask(struct relay *r, struct sts_wait *wait, struct str domain,
-             void (*ready)(struct sts_wait *wait, const struct mtasts_policy *policy),
+             void (*ready)(struct sts_wait *wait, const struct mtasts_policy *policy, const struct sts_failure *failure),
              void *owner)
 {
 	CLEANUP(buf_release) struct buf name = BUF_WITH_LIMIT(LIMIT_DOMAIN_MAX + NAME_PREFIX_MAX);

@@ -12,18 +12,25 @@
 
 #include "mtasts.h"
 #include "relay.h"
+#include "tlsrpt.h"
 
 enum { STS_QUIET_SECONDS = 300, STS_REFRESH_SECONDS = 86400, STS_POLICIES_MAX = 5000,
        STS_REMEMBERED_OCTETS_MAX = 8192 };
 
 struct sts_entry;
 
+/* Why the policy that the domain's record names could not be got, for reports (RFC 8460 §4.3.2.2). */
+struct sts_failure {
+	enum tlsrpt_result result; /* TLSRPT_SUCCESS: it could, or there is none */
+	char why[200];
+};
+
 /* Embedded in its owner's struct; zeroed before its first use. */
 struct sts_wait {
 	struct sts_entry *entry; /* NULL: nothing is asked */
 	struct sts_wait *previous, *next;
-	/* policy: NULL when the domain has none (or none that holds); it lives as long as the call. */
-	void (*ready)(struct sts_wait *wait, const struct mtasts_policy *policy);
+	/* policy: NULL when the domain has none (or none that holds); an older one may hold after a failure. Both live as long as the call. */
+	void (*ready)(struct sts_wait *wait, const struct mtasts_policy *policy, const struct sts_failure *failure);
 	void *owner;
 };
 
@@ -31,7 +38,7 @@ void sts_init(struct relay *r);
 
 /* domain: A-labels in lower case. ready is called once, never before this returns. */
 void sts_ask(struct relay *r, struct sts_wait *wait, struct str domain,
-             void (*ready)(struct sts_wait *wait, const struct mtasts_policy *policy),
+             void (*ready)(struct sts_wait *wait, const struct mtasts_policy *policy, const struct sts_failure *failure),
              void *owner);
 
 /* Nothing when nothing is asked. */

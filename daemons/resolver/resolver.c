@@ -68,8 +68,7 @@ static void on_result(void *context, int status, struct ub_result *result)
 	dns_unbound_answer(r->arena, status == 0 ? result : NULL, &answer);
 	dns_answer_pack(&answer, &packed);
 	send_packed(question->asker, question->request, buf_str(&packed));
-	if (answer.status != DNS_FAILED && answer.status != DNS_BOGUS)
-		cache_keep(r->cache, str_of(result->qname), (enum dns_type)result->qtype, buf_str(&packed), answer.ttl_seconds, clock_monotonic_ms());
+	dns_cache_keep(r->cache, str_of(result->qname), (enum dns_type)result->qtype, buf_str(&packed), UINT32_MAX, clock_monotonic_ms());
 	question_free(question);
 	ub_resolve_free(result);
 	arena_reset(r->arena);
@@ -109,7 +108,7 @@ static bool on_ask(struct ipc_peer *peer, struct ipc_frame *frame)
 	char name[256];
 	if (!msg_dns_ask_read(frame, &ask) || !is_type(ask.type) || !dns_name_is_valid(ask.name) || asker->count >= QUESTIONS_MAX)
 		return false;
-	struct str known = cache_find(asker->resolver->cache, ask.name, (enum dns_type)ask.type, clock_monotonic_ms());
+	struct str known = dns_cache_find(asker->resolver->cache, ask.name, (enum dns_type)ask.type, clock_monotonic_ms());
 	if (known.length) {
 		send_packed(asker, frame->request, known);
 		return true;
@@ -194,7 +193,7 @@ int main(void)
 	daemon_begin(&resolver.daemon, &spec, &resolver);
 	resolver.unbound = loaded;
 	resolver.arena = arena_new(ANSWER_ARENA_MAX);
-	resolver.cache = cache_new();
+	resolver.cache = dns_cache_new(CACHE_ANSWERS_MAX, CACHE_OCTETS_MAX);
 	loop_watch(resolver.daemon.loop, &resolver.watch, ub_fd(loaded), EPOLLIN, on_answers, &resolver);
 	daemon_ready(&resolver.daemon);
 	loop_run(resolver.daemon.loop);

@@ -8,11 +8,11 @@
 #ifndef POSTHORN_RESOLVER_RESOLVER_H
 #define POSTHORN_RESOLVER_RESOLVER_H
 
-#include "cache.h"
 #include "daemon.h"
+#include "dns_cache.h"
 #include "dns_unbound.h"
 
-enum { QUESTIONS_MAX = 1000, PATIENCE_MS = 15000 };
+enum { QUESTIONS_MAX = 1000, PATIENCE_MS = 15000, CACHE_ANSWERS_MAX = 20000, CACHE_OCTETS_MAX = 8 << 20 }; /* of each generation */
 
 struct asker;
 
@@ -37,7 +37,7 @@ struct resolver {
 	struct ub_ctx *unbound;
 	struct watch watch;
 	struct arena *arena; /* of the answer at hand */
-	struct cache *cache;
+	struct dns_cache *cache;
 };
 
 #endif

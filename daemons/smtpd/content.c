@@ -139,9 +139,10 @@ static void say_queued(struct session *s, uint64_t queue_id)
 /* One reply for SMTP, one per accepted recipient for LMTP (RFC 2033 §4.2). */
 static void say_result(struct session *s, const struct smtp_reply *refusal, enum verdict_kind kind, uint64_t queue_id, struct str kinds)
 {
-	size_t replies = s->protocol == SMTP_ON_LMTP ? s->txn->recipients.count : 1;
+	size_t replies = s->protocol == SMTP_ON_LMTP ? s->txn->recipients.count : 1, told = 0;
 	for (size_t i = 0; i < replies; i++) {
-		enum verdict_kind one = kind == VERDICT_OK && i < kinds.length ? (enum verdict_kind)kinds.data[i] : kind;
+		bool has_kind = kind == VERDICT_OK && told < kinds.length && !s->txn->recipients.items[i].is_removed;
+		enum verdict_kind one = has_kind ? (enum verdict_kind)kinds.data[told++] : kind;
 		if (refusal)
 			session_say(s, refusal);
 		else if (one != VERDICT_OK)
@@ -189,7 +190,7 @@ static void log_result(struct session *s, const struct smtp_reply *refusal, enum
 	char id[ID_TEXT_SIZE];
 	id_text(queue_id, id);
 	log_event(LOG_INFO, s->connection, discard ? "discarded" : accepted ? "accepted" : "refused", LOG_TEXT("from", txn->mail.from.mailbox),
-	          LOG_TEXT("to", txn->recipients.items[0]), LOG_NUMBER("recipients", txn->recipients.count),
+	          LOG_TEXT("to", txn->recipients.items[0].address), LOG_NUMBER("recipients", txn->recipients.count),
 	          LOG_NUMBER("size", txn->content.data.octets), LOG_TEXT("queue-id", str_from(id, accepted ? sizeof id : 0)),
 	          LOG_TEXT("message-id", str_of(txn->content.message_id)), LOG_TEXT("helo", str_of(s->helo)), LOG_TEXT("tls", str_of(s->tls_version)),
 	          LOG_TEXT("account", str_of(s->account)), LOG_TEXT("peer", str_of(s->peer)),

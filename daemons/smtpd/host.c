@@ -3,6 +3,7 @@
 #include "mem.h"
 #include "milter.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -154,13 +155,38 @@ static bool is_in_list(struct host *h, const struct config_dns_list *list, struc
 	return false;
 }
 
-static void look_in_lists(struct session *s, const struct config_dns_lists *lists, struct host_listing *listing)
+/* Which entries of a setting count. */
+enum weighing { EVERY_LIST, WITHOUT_WEIGHT, WITH_WEIGHT };
+
+static bool counts(const struct config_dns_list *list, enum weighing which)
 {
-	struct host *h = s->host;
+	return which == EVERY_LIST || (list->weight > 0) == (which == WITH_WEIGHT);
+}
+
+/* The weights of those that have the host, until they are enough. listing: the last of them. */
+static unsigned add_up(struct session *s, const struct config_dns_lists *lists, enum weighing which, unsigned enough, struct host_listing *listing)
+{
+	unsigned points = 0;
 	dns_link_set_patience(&s->smtpd->resolver, LIST_PATIENCE_MS);
-	for (size_t i = 0; i < lists->count && !is_in_list(h, &lists->items[i], listing); i++)
-		;
+	for (size_t i = 0; i < lists->count && points < enough; i++) {
+		const struct config_dns_list *list = &lists->items[i];
+		if (counts(list, which) && is_in_list(s->host, list, listing))
+			points += list->weight ? list->weight : 1;
+	}
 	dns_link_set_patience(&s->smtpd->resolver, 0);
+	return points;
+}
+
+/* What good lists of a weight take off counts against the bad ones. */
+static void look_for_black(struct session *s, struct host_listing *black)
+{
+	const struct config *config = session_config(s);
+	struct host_listing ignored;
+	unsigned enough = config->dnsbl_threshold;
+	if (config->dnsbl.count)
+		enough += add_up(s, &config->dnswl, WITH_WEIGHT, UINT_MAX, &ignored);
+	if (add_up(s, &config->dnsbl, EVERY_LIST, enough, black) < enough)
+		*black = (struct host_listing){};
 }
 
 static const struct host_listing nowhere;
@@ -171,7 +197,7 @@ const struct host_listing *host_white(struct session *s)
 	if (!h || !h->is_listed_somewhere)
 		return &nowhere;
 	if (!h->has_white)
-		look_in_lists(s, &session_config(s)->dnswl, &h->white);
+		add_up(s, &session_config(s)->dnswl, WITHOUT_WEIGHT, 1, &h->white);
 	h->has_white = true;
 	return &h->white;
 }
@@ -183,7 +209,7 @@ const struct host_listing *host_black(struct session *s)
 	if (!h || !h->is_listed_somewhere || host_white(s)->zone)
 		return &nowhere;
 	if (!h->has_black)
-		look_in_lists(s, &session_config(s)->dnsbl, &h->black);
+		look_for_black(s, &h->black);
 	h->has_black = true;
 	return &h->black;
 }

@@ -109,6 +109,19 @@ enum verdict_kind link_begin(struct session *s)
 	return begin_and_wait(s, wait_for_verdict);
 }
 
+enum verdict_kind link_begin_again(struct session *s)
+{
+	struct transaction *txn = s->txn;
+	bool is_user = s->smtpd->kind == KIND_USERS;
+	if (txn->lost)
+		return VERDICT_TEMPORARY;
+	if (!txn->begin_waits)
+		msg_mail_abort_send(&s->smtpd->queue, txn->request, &(struct msg_mail_abort){}, -1);
+	txn->request = ++s->smtpd->requests;
+	txn->begin_waits = !is_user;
+	return is_user ? link_begin(s) : VERDICT_OK;
+}
+
 enum verdict_kind link_recipient(struct session *s, const struct msg_mail_recipient *recipient)
 {
 	struct transaction *txn = s->txn;

@@ -3,9 +3,9 @@
  *
  * smtpd makes no connection: master gives it one that is under way. A connection lasts as long as the session is here. A filter that is
  * away, silent for milter_timeout_seconds, or that breaks the protocol is dealt with as its "default" says, and asked again in the next
- * transaction. It may refuse a command or the message, take it and throw it away, put it into Junk, change the header and replace the body;
- * recipients and sender stay as they are. It sees the message as it came, with what we added at submission, but without our Received field.
- * Recipients that it hears of may still be refused by queue.
+ * transaction. It may refuse a command or the message, take it and throw it away, put it into Junk, change the header, replace the
+ * body, and change recipients and sender as far as the client could name them (milter_envelope.h). It sees the message as it came, with
+ * what we added at submission, but without our Received field. Recipients that it hears of may still be refused by queue.
  */
 #ifndef POSTHORN_SMTPD_MILTER_H
 #define POSTHORN_SMTPD_MILTER_H

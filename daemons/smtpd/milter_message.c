@@ -1,5 +1,6 @@
 /* The message as filters see it, and what they change. Each sees what the one before it left. */
 #include "milter.h"
+#include "milter_envelope.h"
 
 #include "file.h"
 #include "header.h"
@@ -30,6 +31,7 @@ struct message {
 	bool owns_file;
 	uint64_t offset, size;
 	bool is_replacing;        /* by the filter at hand */
+	struct milter_envelope envelope;
 	enum verdict_kind verdict;
 };
 
@@ -90,6 +92,7 @@ static void close_message(struct message *m)
 	if (m->owns_file)
 		file_close(&m->file);
 	buf_release(&m->replaced);
+	milter_envelope_release(&m->envelope);
 	array_release(&m->fields);
 	arena_free(m->arena);
 }
@@ -298,8 +301,10 @@ static bool take_change(void *owner, const struct milter_answer *answer)
 		if (++m->changes > LIMIT_MILTER_CHANGES_MAX)
 			return false;
 		return answer->kind == MILTER_CHANGE_HEADER ? change_field(m, answer) : add_field(m, answer);
-	default: /* recipients and the sender: that was not offered */
-		log_event(LOG_WARNING, m->s->connection, "milter-change-ignored", LOG_TEXT("address", answer->value));
+	default: /* recipients and the sender */
+		if (++m->changes > LIMIT_MILTER_CHANGES_MAX)
+			return false;
+		milter_envelope_take(&m->envelope, answer);
 		return true;
 	}
 }
@@ -405,11 +410,26 @@ static bool goes_on(const struct milter_link *link, enum milter_outcome outcome)
 	       (outcome == MILTER_AWAY && link->config->otherwise == CONFIG_MILTER_ACCEPT);
 }
 
+/* A new transaction has no file of the old one's: what lay there is written again. */
+static enum milter_outcome keep_changes(struct message *m)
+{
+	if (m->envelope.is_changed && !milter_envelope_has_recipients(&m->envelope))
+		return MILTER_DISCARDS;
+	if (m->envelope.is_changed)
+		m->verdict = milter_envelope_apply(&m->envelope);
+	bool is_rewritten = m->is_changed || (m->envelope.is_changed && m->content->file >= 0);
+	if (m->verdict == VERDICT_OK && is_rewritten && !put_together(m))
+		m->verdict = VERDICT_TEMPORARY;
+	return MILTER_GOES_ON;
+}
+
 enum milter_outcome milter_show(struct session *s, struct content *content, struct milter_link **last)
 {
-	struct message m = { .s = s, .content = content, .file = -1 };
+	struct message m = { .s = s, .content = content, .file = -1, .envelope = { .s = s } };
 	enum milter_outcome outcome = MILTER_GOES_ON;
 	bool whole = open_message(&m);
+	if (!whole)
+		m.verdict = VERDICT_TEMPORARY;
 	for (size_t i = 0; whole && i < s->milters->count && m.verdict == VERDICT_OK; i++) {
 		*last = &s->milters->links[i];
 		outcome = (*last)->is_away ? MILTER_AWAY : (*last)->is_done ? MILTER_ACCEPTS : show_to(&m, *last);
@@ -417,8 +437,8 @@ enum milter_outcome milter_show(struct session *s, struct content *content, stru
 			break;
 		outcome = MILTER_GOES_ON;
 	}
-	if (outcome == MILTER_GOES_ON && m.verdict == VERDICT_OK && (!whole || (m.is_changed && !put_together(&m))))
-		m.verdict = VERDICT_TEMPORARY;
+	if (outcome == MILTER_GOES_ON && m.verdict == VERDICT_OK)
+		outcome = keep_changes(&m);
 	if (m.verdict != VERDICT_OK)
 		content->verdict = m.verdict;
 	close_message(&m);

@@ -72,10 +72,16 @@ struct content {
 	char message_id[300];      /* as it stands in the header, cut; for the log */
 };
 
+struct recipient {
+	struct str address, original; /* original: ORCPT, as queue is told of it */
+	uint32_t notify;
+	bool is_removed;              /* by a filter */
+};
+
 struct transaction {
 	struct arena *arena;
 	struct smtp_mail mail;
-	ARRAY(struct str) recipients; /* accepted, in order */
+	ARRAY(struct recipient) recipients; /* accepted, in order */
 	bool has_content;             /* a BDAT without LAST was accepted, or DATA goes on */
 	struct content content;
 	uint64_t request;             /* its number with queue */
@@ -127,6 +133,9 @@ const struct config *session_config(const struct session *s);
 void smtp_mail(struct session *s, const struct smtp_request *request);
 void smtp_rcpt(struct session *s, const struct smtp_request *request);
 
+/* For queue, in the transaction's arena. */
+struct recipient recipient_of(struct session *s, const struct smtp_rcpt *rcpt);
+
 /* Ends the transaction, at queue too unless it took the message. NULL is nothing. */
 void transaction_drop(struct session *s);
 
@@ -151,6 +160,9 @@ void inspect_header(struct session *s, struct content *content);
 /* With txn->begin. The first recipient need not wait for it where begin_waits: then link_recipient begins. What queue says
  * against the transaction, that recipient hears. */
 enum verdict_kind link_begin(struct session *s);
+
+/* Queue forgets the transaction, with its recipients and its file, and hears of it anew. */
+enum verdict_kind link_begin_again(struct session *s);
 enum verdict_kind link_recipient(struct session *s, const struct msg_mail_recipient *recipient);
 enum verdict_kind link_from_header(struct session *s, struct str address);
 void link_body(struct session *s, struct str piece);

@@ -25,7 +25,7 @@ void trace_write(struct session *s, struct buf *front)
 		.host = str_of(session_config(s)->hostname), .lmtp = s->protocol == SMTP_ON_LMTP, .extended = s->flags & SESSION_ESMTP,
 		.tls = s->flags & SESSION_TLS, .authenticated = s->flags & SESSION_LOGGED_IN, .utf8 = txn->mail.utf8,
 		.tls_version = str_of(s->tls_version), .tls_cipher = str_of(s->tls_cipher), .id = str_of(id),
-		.recipient = txn->recipients.count == 1 ? txn->recipients.items[0] : (struct str){},
+		.recipient = txn->recipients.count == 1 ? txn->recipients.items[0].address : (struct str){},
 		.time = clock_wall_seconds(), .zone_minutes = zone_minutes((time_t)clock_wall_seconds()),
 	};
 	smtp_received_write(front, &received);

@@ -151,6 +151,11 @@ static struct str orcpt_text(struct session *s, const struct smtp_rcpt *rcpt)
 	return arena_printf(s->txn->arena, "%.*s;%.*s", STR_ARG(rcpt->orcpt_type), STR_ARG(rcpt->orcpt_address));
 }
 
+struct recipient recipient_of(struct session *s, const struct smtp_rcpt *rcpt)
+{
+	return (struct recipient){ .address = rcpt->to.mailbox, .original = str_first(orcpt_text(s, rcpt), 500), .notify = rcpt->notify };
+}
+
 static void say_recipient_refused(struct session *s, struct str recipient, const struct smtp_reply *reply)
 {
 	log_event(LOG_INFO, s->connection, "recipient-refused", LOG_TEXT("to", recipient), LOG_TEXT("from", s->txn->mail.from.mailbox),
@@ -173,7 +178,7 @@ void smtp_rcpt(struct session *s, const struct smtp_request *request)
 		session_say(s, refusal);
 		return;
 	}
-	struct msg_mail_recipient asked = { .address = rcpt.to.mailbox, .original = str_first(orcpt_text(s, &rcpt), 500), .notify = rcpt.notify };
+	struct recipient recipient = recipient_of(s, &rcpt);
 	refusal = host_refusal(s, rcpt.to.mailbox);
 	if (!refusal)
 		refusal = milter_rcpt(s, rcpt.to.mailbox);
@@ -183,11 +188,12 @@ void smtp_rcpt(struct session *s, const struct smtp_request *request)
 	}
 	if (host_is_known(s))
 		txn->begin.flags |= MAIL_KNOWN_HOST;
-	enum verdict_kind kind = link_recipient(s, &asked);
+	enum verdict_kind kind =
+		link_recipient(s, &(struct msg_mail_recipient){ .address = recipient.address, .original = recipient.original, .notify = recipient.notify });
 	if (kind != VERDICT_OK) {
 		say_recipient_refused(s, rcpt.to.mailbox, verdict_reply(kind));
 		return;
 	}
-	*array_add(&txn->recipients) = rcpt.to.mailbox;
+	*array_add(&txn->recipients) = recipient;
 	session_say(s, &(struct smtp_reply){ 250, "2.1.5", "Recipient ok" });
 }

@@ -86,6 +86,7 @@ struct config_referrals {
 struct config_dns_list {
 	char *zone;
 	uint32_t first, last; /* answers that count */
+	unsigned weight;      /* 0: not said */
 };
 
 struct config_dns_lists {
@@ -119,7 +120,7 @@ struct config_milters {
 	size_t count, capacity;
 };
 
-/* A host to bring mail to: its name (lower case) or IP address. */
+/* A host to bring mail to: its name (lower case), IP address, or, of a transport, the path of a Unix socket, which begins with "/". */
 struct config_relay_host {
 	char *host;    /* empty: none */
 	unsigned port; /* 0: not said */

@@ -354,14 +354,26 @@ static bool read_answers(struct str text, struct config_dns_list *list)
 	return list->first >> 24 == 127;
 }
 
+static bool read_weight(struct str text, struct config_dns_list *list)
+{
+	uint64_t weight;
+	if (!str_to_u64(text, 1000, &weight) || weight == 0)
+		return false;
+	list->weight = (unsigned)weight;
+	return true;
+}
+
 static bool dns_list_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
 {
 	struct config_dns_lists *lists = field;
 	struct config_dns_list list = { .first = 127u << 24, .last = (127u << 24) | 0xffffff };
-	size_t sign = str_find_char(text, '=');
-	if (!is_dns_zone(str_first(text, sign)) || (sign < text.length && !read_answers(str_from_index(text, sign + 1), &list)))
-		return refuse(key, text, "no list in the DNS (list.example.org, list.example.org=127.0.0.2-11)", fail);
-	list.zone = str_copy(str_first(text, sign));
+	size_t star = str_find_char(text, '*');
+	struct str place = str_first(text, star);
+	size_t sign = str_find_char(place, '=');
+	if (!is_dns_zone(str_first(place, sign)) || (sign < place.length && !read_answers(str_from_index(place, sign + 1), &list)) ||
+	    (star < text.length && !read_weight(str_from_index(text, star + 1), &list)))
+		return refuse(key, text, "no list in the DNS (list.example.org, list.example.org=127.0.0.2-11, list.example.org*2)", fail);
+	list.zone = str_copy(str_first(place, sign));
 	*array_add(lists) = list;
 	return true;
 }
@@ -382,11 +394,12 @@ static bool dns_list_text(const struct config_key *key, const void *field, size_
 		return false;
 	const struct config_dns_list *list = &lists->items[i];
 	buf_add_str(out, str_of(list->zone));
-	if (list->last - list->first >= 0xffffff)
-		return true;
 	uint32_t first = list->first;
-	buf_printf(out, "=%u.%u.%u.%u", first >> 24, first >> 16 & 255, first >> 8 & 255, first & 255);
-	return list->last == first || buf_printf(out, "-%u", list->last & 255);
+	if (list->last - first < 0xffffff)
+		buf_printf(out, "=%u.%u.%u.%u", first >> 24, first >> 16 & 255, first >> 8 & 255, first & 255);
+	if (list->last != first && list->last - first < 0xffffff)
+		buf_printf(out, "-%u", list->last & 255);
+	return list->weight == 0 || buf_printf(out, "*%u", list->weight);
 }
 
 /* Policies by domain: "example.org=reject" */
@@ -577,6 +590,8 @@ static void relay_host_clear(void *field)
 static void print_relay_host(const struct config_relay_host *to, struct buf *out)
 {
 	bool bare = !to->port || !strchr(to->host, ':');
+	if (to->host[0] == '/')
+		buf_add_str(out, STR("unix:"));
 	buf_printf(out, bare ? "%s" : "[%s]", to->host);
 	if (to->port)
 		buf_printf(out, ":%u", to->port);
@@ -598,7 +613,19 @@ static bool text_add(const struct config_key *key, struct str text, void *field,
 	return set_text(text, field);
 }
 
-/* "example.org=smtp:host:25", ".example.org=lmtp:host:24" */
+/* "example.org=smtp:host:25", ".example.org=lmtp:host:24", "example.org=lmtp:unix:/path" */
+
+static bool read_transport_host(struct str text, struct config_relay_host *to)
+{
+	struct endpoint address;
+	if (!str_starts(text, STR("unix:")))
+		return read_relay_host(text, to);
+	struct str path = str_from_index(text, 5);
+	if (!endpoint_parse(path, &address, NULL) || endpoint_is_ip(&address))
+		return false;
+	*to = (struct config_relay_host){ .host = str_copy(path) };
+	return true;
+}
 
 static bool transport_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
 {
@@ -608,8 +635,8 @@ static bool transport_add(const struct config_key *key, struct str text, void *f
 	struct str domain = str_first(text, sign), rest = str_from_index(text, sign + 1);
 	struct str name = domain.length && domain.data[0] == '.' ? str_from_index(domain, 1) : domain;
 	bool lmtp = str_starts(rest, STR("lmtp:"));
-	if (!is_host_name(name) || !(lmtp || str_starts(rest, STR("smtp:"))) || !read_relay_host(str_from_index(rest, 5), &to))
-		return refuse(key, text, "no domain and transport (example.org=smtp:host:25 or example.org=lmtp:host:24)", fail);
+	if (!is_host_name(name) || !(lmtp || str_starts(rest, STR("smtp:"))) || !read_transport_host(str_from_index(rest, 5), &to))
+		return refuse(key, text, "no domain and transport (example.org=smtp:host:25, example.org=lmtp:host:24 or example.org=lmtp:unix:/path)", fail);
 	*array_add(transports) = (struct config_transport){ .domain = lower_copy(domain), .lmtp = lmtp, .to = to };
 	return true;
 }

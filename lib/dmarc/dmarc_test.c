@@ -22,6 +22,9 @@ static const char zone_text[] =
 	"_dmarc.nopbutsp.test TXT \"v=DMARC1; sp=reject; rua=mailto:a@b.test\"\nwww.nopbutsp.test A 192.0.2.1\n"
 	"_dmarc.badrua.test TXT \"v=DMARC1; p=never; rua=mailto:a@b.test\"\n"
 	"_dmarc.nop.test TXT \"v=DMARC1\"\n"
+	/* RFC 9989 appendix B.4 */
+	"_dmarc.signing.example.com TXT \"v=DMARC1; p=none\"\n"
+	"_dmarc.bank.example TXT \"v=DMARC1; p=reject; psd=y\"\n_dmarc.giant.bank.example TXT \"v=DMARC1; p=quarantine\"\n"
 	"_dmarc.slow.test FAIL\n"
 	"_dmarc.half.test TXT \"v=DMARC1; p=reject\"\n_dmarc.a.half.test FAIL\n";
 
@@ -90,6 +93,12 @@ static void checks(void **state)
 		{ "slow.test", "", "", DMARC_TEMPERROR, DMARC_POLICY_ABSENT },
 		{ "half.test", "a.half.test", "", DMARC_TEMPERROR, DMARC_POLICY_REJECT },
 		{ "none.test", "none.test", "none.test", DMARC_NONE, DMARC_POLICY_ABSENT },
+		/* RFC 9989 appendix B.4.1 to B.4.3 */
+		{ "example.com", "", "signing.example.com", DMARC_PASS, DMARC_POLICY_REJECT },
+		{ "a.b.c.d.e.f.g.h.i.j.k.example.com", "example.com", "", DMARC_PASS, DMARC_POLICY_NONE },
+		{ "a.b.c.d.e.f.g.h.i.j.k.example.com", "", "signing.example.com", DMARC_PASS, DMARC_POLICY_NONE },
+		{ "giant.bank.example", "mail.giant.bank.example", "", DMARC_PASS, DMARC_POLICY_QUARANTINE },
+		{ "giant.bank.example", "", "mail.mega.bank.example", DMARC_FAIL, DMARC_POLICY_QUARANTINE },
 	};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {

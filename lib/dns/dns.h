@@ -115,7 +115,7 @@ bool dns_read_tlsa(struct str record, struct dns_tlsa *tlsa);
 /* ---- as the resolver sends them ---- */
 void dns_answer_pack(const struct dns_answer *answer, struct buf *out);
 
-/* Of what was packed: its time to live; 0 when it is malformed. */
+/* Of what was packed: how long it may be kept; 0 for failures and what is malformed. */
 uint32_t dns_packed_ttl(struct str packed);
 
 /* It is another one from now on. */

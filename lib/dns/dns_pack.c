@@ -37,7 +37,9 @@ void dns_packed_set_ttl(char *packed, size_t length, uint32_t ttl_seconds)
 uint32_t dns_packed_ttl(struct str packed)
 {
 	uint32_t ttl = 0;
-	for (unsigned i = 0; packed.length >= TTL_OFFSET + 4 && i < 4; i++)
+	if (packed.length < TTL_OFFSET + 4 || packed.data[0] == DNS_FAILED || packed.data[0] == DNS_BOGUS)
+		return 0;
+	for (unsigned i = 0; i < 4; i++)
 		ttl = ttl << 8 | (uint8_t)packed.data[TTL_OFFSET + i];
 	return ttl;
 }

@@ -165,6 +165,12 @@ void target_add(struct buf *targets, const struct target *target);
 /* Takes the next one out of *rest; false at the end or when it is malformed (*rest is then not empty). */
 bool target_next(struct str *rest, struct target *target);
 
+/* msg_deliver.flags */
+enum deliver_flags {
+	DELIVER_AGAIN = 1,   /* was sent before */
+	DELIVER_DURABLE = 2, /* STORED says that it is durable, not only that it is there */
+};
+
 /* msg_stored.places, in the same manner. */
 struct delivery_place {
 	uint64_t sequence;

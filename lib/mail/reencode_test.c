@@ -53,6 +53,62 @@ static void no_room_is_told(void **state)
 	assert_false(reencode_message(&out, text, mime_parse(arena, text, NULL)));
 }
 
+static void becomes_7bit_part_by_part(void **state)
+{
+	static const struct {
+		struct str text, expected;
+	} cases[] = {
+		{ STR("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\ncaf\xc3\xa9 = x\r\n.\r\n"),
+		  STR("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+		      "caf=C3=A9 =3D x\r\n.\r\n") },
+		{ STR("Subject: bare\r\n\r\n\xe9\r\n"),
+		  STR("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=unknown-8bit\r\nSubject: bare\r\n"
+		      "Content-Transfer-Encoding: quoted-printable\r\n\r\n=E9\r\n") },
+		{ STR("MIME-Version: 1.0\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: binary\r\n\r\na\nb\r"),
+		  STR("MIME-Version: 1.0\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\nYQpiDQ==\r\n") },
+		{ STR("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+		      "--b\r\n\r\nplain\r\n--b\r\nContent-Type: image/png\r\n\r\n\x89P\r\n"
+		      "--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\nContent-Type: text/html\r\n\r\n\xc3\xa9\r\n--b--\r\n"),
+		  STR("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
+		      "--b\r\n\r\nplain\r\n--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\niVA=\r\n\r\n"
+		      "--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\nContent-Type: text/html\r\n"
+		      "Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A9\r\n--b--\r\n") },
+		{ STR("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\nContent-Type: multipart/signed; boundary=i\r\n\r\n"
+		      "--i\r\n\r\nsigned\r\n--i--\r\n--o\r\nContent-Type: text/plain\r\n\r\n\xe9\r\n--o--\r\n"),
+		  STR("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\nContent-Type: multipart/signed; boundary=i\r\n\r\n"
+		      "--i\r\n\r\nsigned\r\n--i--\r\n--o\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+		      "=E9\r\n--o--\r\n") },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		CLEANUP(arena_cleanup) struct arena *arena = arena_new(MESSAGE_ARENA_SIZE);
+		CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(10000);
+		assert_true(reencode_to_7bit(&out, cases[i].text, mime_parse(arena, cases[i].text, NULL)));
+		assert_int_equal(out.length, cases[i].expected.length);
+		assert_memory_equal(out.data, cases[i].expected.data, out.length);
+	}
+}
+
+static void what_cannot_become_7bit_is_told(void **state)
+{
+	static const struct str texts[] = {
+		STR("Subject: \xc3\xa9\r\n\r\nx\r\n"),
+		STR("Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xe9\r\n--b--\r\n"),
+		STR("Content-Type: multipart/encrypted; boundary=b\r\n\r\n--b\r\n\r\n\xe9\r\n--b--\r\n"),
+		STR("Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble \xe9\r\n--b\r\n\r\nx\r\n--b--\r\n"),
+		STR("Content-Type: multipart/mixed; boundary=none\r\n\r\n\xe9\r\n"),
+		STR("Content-Type: message/partial\r\n\r\n\xe9\r\n"),
+		STR("Content-Transfer-Encoding: base64\r\n\r\n\xe9\r\n"),
+		STR("Content-Transfer-Encoding: x-own\r\n\r\n\xe9\r\n"),
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		CLEANUP(arena_cleanup) struct arena *arena = arena_new(MESSAGE_ARENA_SIZE);
+		CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(10000);
+		assert_false(reencode_to_7bit(&out, texts[i], mime_parse(arena, texts[i], NULL)));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -60,6 +116,8 @@ int main(void)
 		cmocka_unit_test(parts_of_a_multipart_one_by_one),
 		cmocka_unit_test(other_mail_is_left_alone),
 		cmocka_unit_test(no_room_is_told),
+		cmocka_unit_test(becomes_7bit_part_by_part),
+		cmocka_unit_test(what_cannot_become_7bit_is_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

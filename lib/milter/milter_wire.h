@@ -58,8 +58,12 @@ enum milter_answer_kind {
 enum milter_actions {
 	MILTER_MAY_ADD_HEADERS = 0x1,
 	MILTER_MAY_CHANGE_BODY = 0x2,
+	MILTER_MAY_ADD_RECIPIENTS = 0x4,
+	MILTER_MAY_DELETE_RECIPIENTS = 0x8,
 	MILTER_MAY_CHANGE_HEADERS = 0x10,
 	MILTER_MAY_QUARANTINE = 0x20,
+	MILTER_MAY_CHANGE_SENDER = 0x40,
+	MILTER_MAY_ADD_RECIPIENTS_WITH = 0x80, /* parameters of RCPT */
 };
 
 /* and what it does not want to hear of, or does not answer. */

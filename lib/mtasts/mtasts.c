@@ -1,17 +1,9 @@
 #include "mtasts.h"
 
 #include "check.h"
+#include "dns_tagged.h"
 
 /* ---- the record ---- */
-
-static struct str trim_blanks(struct str s)
-{
-	while (s.length && (s.data[0] == ' ' || s.data[0] == '\t'))
-		s = str_from_index(s, 1);
-	while (s.length && (s.data[s.length - 1] == ' ' || s.data[s.length - 1] == '\t'))
-		s.length--;
-	return s;
-}
 
 static bool is_alphanumeric(char c)
 {
@@ -50,10 +42,7 @@ static bool parse_record(struct str record, struct str *id)
 {
 	struct str field;
 	bool first = true, found = false;
-	while (str_take_until(&record, ';', &field)) {
-		field = trim_blanks(field);
-		if (field.length == 0 && record.length == 0) /* behind the last delimiter */
-			break;
+	while (dns_tagged_next(&record, &field)) {
 		size_t equals = str_find_char(field, '=');
 		struct str name = str_first(field, equals), value = str_from_index(field, equals + 1);
 		bool is_the_id = str_equal(name, STR("id"));
@@ -67,22 +56,10 @@ static bool parse_record(struct str record, struct str *id)
 	return found;
 }
 
-static bool is_of_us(struct str record)
-{
-	struct str version = STR("v=STSv1");
-	return str_starts(record, version) && str_starts(trim_blanks(str_from_index(record, version.length)), STR(";"));
-}
-
 bool mtasts_find_id(const struct str *records, size_t count, struct str *id)
 {
-	size_t found = 0, ours = 0;
-	for (size_t i = 0; i < count; i++) {
-		if (!is_of_us(records[i]))
-			continue;
-		ours = i;
-		found++;
-	}
-	return found == 1 && parse_record(records[ours], id);
+	struct str record;
+	return dns_tagged_find(records, count, STR("v=STSv1"), &record) && parse_record(record, id);
 }
 
 /* ---- the policy ---- */
@@ -167,11 +144,11 @@ bool mtasts_policy_parse(struct str text, struct mtasts_policy *policy)
 	while (str_take_until(&text, '\n', &line)) {
 		if (line.length && line.data[line.length - 1] == '\r')
 			line.length--;
-		line = trim_blanks(line);
+		line = dns_tagged_trim(line);
 		if (line.length == 0 && text.length == 0)
 			break;
 		size_t colon = str_find_char(line, ':');
-		if (colon == line.length || !read_field(str_first(line, colon), trim_blanks(str_from_index(line, colon + 1)),
+		if (colon == line.length || !read_field(str_first(line, colon), dns_tagged_trim(str_from_index(line, colon + 1)),
 		                                        &given, policy))
 			return false;
 	}

@@ -628,7 +628,7 @@ static void send_command(struct smtp_sender *s, struct buf *out)
 		smtp_sender_write_mail(out, &s->offers, &t->mail);
 		break;
 	case STEP_RCPT:
-		smtp_sender_write_rcpt(out, &s->offers, &t->mail.recipients[t->named[t->sent - 1 - STEP_RCPT]]);
+		smtp_sender_write_rcpt(out, &s->offers, &t->mail, &t->mail.recipients[t->named[t->sent - 1 - STEP_RCPT]]);
 		break;
 	default:
 		if (t->chunk)
@@ -709,13 +709,16 @@ static const char *unfit(const struct smtp_sender *s, const struct smtp_sender_m
 	if (s->offers.size && mail->size > s->offers.size)
 		return "5.3.4";
 	*text = "the server does not promise to deliver over TLS only (REQUIRETLS), as the sender asks";
-	if (mail->require_tls && !(s->tls && offered & SMTP_REQUIRETLS)) /* RFC 8689 §4.2.1 */
+	if (mail->require_tls && mail->sender.length && !(s->tls && offered & SMTP_REQUIRETLS)) /* RFC 8689 §4.2.1, §5 */
 		return "5.7.30";
 	*text = "the server takes no internationalized mail (SMTPUTF8)";
 	if (smtp_sender_mail_is_utf8(mail) && !(offered & SMTP_SMTPUTF8)) /* RFC 6531 §3.2 */
 		return "5.6.7";
 	*text = "the server takes no 8-bit content (8BITMIME)";
 	if (smtp_sender_needs_7bit(s, mail)) /* RFC 6152 §3 */
+		return "5.6.3";
+	*text = "the message is binary, and can not be made lines of text";
+	if (mail->is_binary) /* RFC 3030 §3 */
 		return "5.6.3";
 	*text = "the server does not promise to deliver in time (DELIVERBY)";
 	return too_late ? "5.4.7" : NULL; /* RFC 2852 §4.1.4.1 */

@@ -87,8 +87,9 @@ struct smtp_sender_mail {
 	size_t recipient_count;           /* 1 … LIMIT_SMTP_RECIPIENTS_MAX; all views live until the transaction is over */
 	uint64_t size;                    /* of the content */
 	bool has_8bit;                    /* without 8BITMIME it fails with 5.6.3: see smtp_sender_needs_7bit */
+	bool is_binary;                   /* has NUL, or CR or LF that are no line ends: fails with 5.6.3 */
 	bool utf8;                        /* came with SMTPUTF8 */
-	bool require_tls;
+	bool require_tls;                 /* without REQUIRETLS it fails with 5.7.30, but for a report (RFC 8689 §5) */
 	enum smtp_return ret;
 	struct str envid;                 /* decoded; empty for none */
 	int priority;                     /* MT-PRIORITY */

@@ -104,15 +104,24 @@ static void write_orcpt(struct buf *out, struct str orcpt, bool unitext)
 		smtp_xtext_encode(out, address);
 }
 
-void smtp_sender_write_rcpt(struct buf *out, const struct smtp_ehlo *offers,
+/* RFC 2852 §4.1.4.2: where nobody minds the time, the sender is to hear of delays. */
+static unsigned notify_of(const struct smtp_ehlo *offers, const struct smtp_sender_mail *mail, unsigned notify)
+{
+	if (!mail->has_by || mail->by_return || offers->extensions & SMTP_DELIVERBY || notify & SMTP_NOTIFY_NEVER)
+		return notify;
+	return (notify ? notify : SMTP_NOTIFY_FAILURE) | SMTP_NOTIFY_DELAY;
+}
+
+void smtp_sender_write_rcpt(struct buf *out, const struct smtp_ehlo *offers, const struct smtp_sender_mail *mail,
                             const struct smtp_sender_recipient *recipient)
 {
+	unsigned notify = notify_of(offers, mail, recipient->notify);
 	buf_add_str(out, STR("RCPT TO:<"));
 	buf_add_str(out, recipient->address);
 	buf_add_char(out, '>');
 	if (offers->extensions & SMTP_DSN) {
-		if (recipient->notify)
-			write_notify(out, recipient->notify);
+		if (notify)
+			write_notify(out, notify);
 		write_orcpt(out, recipient->orcpt, offers->extensions & SMTP_SMTPUTF8 && !text_is_ascii(recipient->address));
 	}
 	buf_add_str(out, STR("\r\n"));

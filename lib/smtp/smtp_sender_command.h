@@ -12,7 +12,7 @@
 bool smtp_sender_mail_is_utf8(const struct smtp_sender_mail *mail);
 
 void smtp_sender_write_mail(struct buf *out, const struct smtp_ehlo *offers, const struct smtp_sender_mail *mail);
-void smtp_sender_write_rcpt(struct buf *out, const struct smtp_ehlo *offers,
+void smtp_sender_write_rcpt(struct buf *out, const struct smtp_ehlo *offers, const struct smtp_sender_mail *mail,
                             const struct smtp_sender_recipient *recipient);
 
 #endif

@@ -22,6 +22,17 @@ static size_t clean_length(struct str s)
 	return s.length;
 }
 
+bool smtp_sender_content_is_clean(struct str piece, bool *after_cr)
+{
+	if (*after_cr && piece.length && piece.data[0] != '\n')
+		return false;
+	if (*after_cr && piece.length)
+		piece = str_from_index(piece, 1);
+	size_t clean = clean_length(piece);
+	*after_cr = clean + 1 == piece.length && piece.data[clean] == '\r';
+	return clean == piece.length || *after_cr;
+}
+
 static void add(struct smtp_sender_content *c, struct str clean, struct buf *out)
 {
 	if (clean.length == 0)

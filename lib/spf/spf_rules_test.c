@@ -1,5 +1,6 @@
 /* Rule by rule of RFC 7208: each a zone, a client and what must come out. */
 #include "dns_zone.h"
+#include "mem.h"
 #include "spf.h"
 
 #include <setjmp.h>
@@ -243,11 +244,75 @@ static void limits(void **state)
 	check(rules, COUNT_OF(rules));
 }
 
+/* Appendix A: the records beside that of example.com */
+#define EXTENDED_EXAMPLE                                                                                                                        \
+	"example.com MX 10 mail-a.example.com\nexample.com MX 20 mail-b.example.com\nexample.com A 192.0.2.10\nexample.com A 192.0.2.11\n"           \
+	"amy.example.com A 192.0.2.65\nbob.example.com A 192.0.2.66\nmail-a.example.com A 192.0.2.129\nmail-b.example.com A 192.0.2.130\n"          \
+	"www.example.com CNAME example.com\nexample.org MX 10 mail-c.example.org\nmail-c.example.org A 192.0.2.140\n"                             \
+	"10.2.0.192.in-addr.arpa PTR example.com\n11.2.0.192.in-addr.arpa PTR example.com\n65.2.0.192.in-addr.arpa PTR amy.example.com\n"         \
+	"66.2.0.192.in-addr.arpa PTR bob.example.com\n129.2.0.192.in-addr.arpa PTR mail-a.example.com\n"                                         \
+	"130.2.0.192.in-addr.arpa PTR mail-b.example.com\n140.2.0.192.in-addr.arpa PTR mail-c.example.org\n"                                     \
+	"4.0.0.10.in-addr.arpa PTR bob.example.com\nmary.mobile-users._spf.example.com A 127.0.0.2\n"                                             \
+	"15.15.168.192.joel.remote-users._spf.example.com A 127.0.0.2\nexample.com TXT \"v=spf1 "
+#define MX_AND_OTHERS "mx include:mobile-users._spf.%{d} include:remote-users._spf.%{d} -all\"\n"                                             \
+	"mobile-users._spf.example.com TXT \"v=spf1 exists:%{l1r+}.%{d}\"\nremote-users._spf.example.com TXT \"v=spf1 exists:%{ir}.%{l1r+}.%{d}\""
+/* §A.4 leaves the domain of ptr out, which would be ptr._spf.example.com there (§5.2) */
+#define BOTH "-include:ip4._spf.%{d} -include:ptr._spf.%{d} +all\"\nip4._spf.example.com TXT \"v=spf1 -ip4:192.0.2.0/24 +all\"\n"           \
+	"ptr._spf.example.com TXT \"v=spf1 -ptr:example.com +all\""
+#define UNION "mx -all\"\nexample.net TXT \"v=spf1 ip4:198.51.100.7 -all\"\nexample.org TXT \"v=spf1 include:example.com include:example.net -all\"\n" \
+	"la.example.org TXT \"v=spf1 redirect=example.org\""
+
+static void extended_examples(void **state)
+{
+	static const struct {
+		const char *rest, *client, *sender;
+		enum spf_result result;
+	} examples[] = {
+		{ "+all\"", "198.51.100.1", "a@example.com", SPF_PASS },
+		{ "a -all\"", "192.0.2.10", "a@example.com", SPF_PASS },
+		{ "a -all\"", "192.0.2.11", "a@example.com", SPF_PASS },
+		{ "a -all\"", "192.0.2.12", "a@example.com", SPF_FAIL },
+		{ "a:example.org -all\"", "192.0.2.140", "a@example.com", SPF_FAIL },
+		{ "mx -all\"", "192.0.2.129", "a@example.com", SPF_PASS },
+		{ "mx -all\"", "192.0.2.130", "a@example.com", SPF_PASS },
+		{ "mx -all\"", "192.0.2.10", "a@example.com", SPF_FAIL },
+		{ "mx:example.org -all\"", "192.0.2.140", "a@example.com", SPF_PASS },
+		{ "mx:example.org -all\"", "192.0.2.129", "a@example.com", SPF_FAIL },
+		{ "mx mx:example.org -all\"", "192.0.2.130", "a@example.com", SPF_PASS },
+		{ "mx mx:example.org -all\"", "192.0.2.140", "a@example.com", SPF_PASS },
+		{ "mx/30 mx:example.org/30 -all\"", "192.0.2.131", "a@example.com", SPF_PASS },
+		{ "mx/30 mx:example.org/30 -all\"", "192.0.2.143", "a@example.com", SPF_PASS },
+		{ "mx/30 mx:example.org/30 -all\"", "192.0.2.132", "a@example.com", SPF_FAIL },
+		{ "ptr -all\"", "192.0.2.65", "a@example.com", SPF_PASS },
+		{ "ptr -all\"", "192.0.2.140", "a@example.com", SPF_FAIL },
+		{ "ptr -all\"", "10.0.0.4", "a@example.com", SPF_FAIL },
+		{ "ip4:192.0.2.128/28 -all\"", "192.0.2.65", "a@example.com", SPF_FAIL },
+		{ "ip4:192.0.2.128/28 -all\"", "192.0.2.129", "a@example.com", SPF_PASS },
+		{ UNION, "192.0.2.129", "a@example.org", SPF_PASS },
+		{ UNION, "198.51.100.7", "a@example.org", SPF_PASS },
+		{ UNION, "198.51.100.7", "a@la.example.org", SPF_PASS },
+		{ UNION, "198.51.100.8", "a@la.example.org", SPF_FAIL },
+		{ MX_AND_OTHERS, "192.0.2.130", "someone@example.com", SPF_PASS },
+		{ MX_AND_OTHERS, "203.0.113.9", "mary@example.com", SPF_PASS },
+		{ MX_AND_OTHERS, "192.168.15.15", "joel@example.com", SPF_PASS },
+		{ MX_AND_OTHERS, "192.168.15.17", "joel@example.com", SPF_FAIL },
+		{ BOTH, "192.0.2.65", "a@example.com", SPF_PASS },
+		{ BOTH, "192.0.2.140", "a@example.com", SPF_FAIL },
+		{ BOTH, "10.0.0.4", "a@example.com", SPF_FAIL },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(examples); i++) {
+		CLEANUP(mem_free) char *zone = mem_printf("%s%s\n", EXTENDED_EXAMPLE, examples[i].rest);
+		check(&(struct rule){ examples[i].rest, zone, examples[i].client, "mail.example.net", examples[i].sender, examples[i].result, NULL }, 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names),        cmocka_unit_test(records), cmocka_unit_test(forms),  cmocka_unit_test(mechanisms),
 		cmocka_unit_test(explanations), cmocka_unit_test(macros),  cmocka_unit_test(limits),
+		cmocka_unit_test(extended_examples),
 	};
 	return cmocka_run_group_tests_name("spf_rules", tests, NULL, NULL);
 }

@@ -1,34 +1,17 @@
 #include "tlsrpt.h"
 
+#include "dns_tagged.h"
 #include "text.h"
 
 #include <time.h>
 
 /* ---- the record ---- */
 
-static struct str trim(struct str s)
-{
-	while (s.length && (s.data[0] == ' ' || s.data[0] == '\t'))
-		s = str_from_index(s, 1);
-	while (s.length && (s.data[s.length - 1] == ' ' || s.data[s.length - 1] == '\t'))
-		s.length--;
-	return s;
-}
-
-static bool is_of_us(struct str record)
-{
-	struct str version = STR("v=TLSRPTv1");
-	return str_starts(record, version) && str_starts(trim(str_from_index(record, version.length)), STR(";"));
-}
-
 static bool parse_record(struct str record, struct str *rua)
 {
 	struct str field;
 	bool found = false;
-	while (str_take_until(&record, ';', &field)) {
-		field = trim(field);
-		if (field.length == 0 && record.length == 0)
-			break;
+	while (dns_tagged_next(&record, &field)) {
 		size_t equals = str_find_char(field, '=');
 		if (equals == 0 || equals == field.length || !str_is_printable(field))
 			return false;
@@ -42,14 +25,8 @@ static bool parse_record(struct str record, struct str *rua)
 
 bool tlsrpt_find_rua(const struct str *records, size_t count, struct str *rua)
 {
-	size_t found = 0, ours = 0;
-	for (size_t i = 0; i < count; i++) {
-		if (!is_of_us(records[i]))
-			continue;
-		ours = i;
-		found++;
-	}
-	return found == 1 && parse_record(records[ours], rua);
+	struct str record;
+	return dns_tagged_find(records, count, STR("v=TLSRPTv1"), &record) && parse_record(record, rua);
 }
 
 /* RFC 6068 §2: what is behind a "?" is not for us. */
@@ -75,7 +52,7 @@ bool tlsrpt_next_uri(struct str *rua, enum tlsrpt_scheme *scheme, struct buf *ad
 {
 	struct str uri, mailto = STR("mailto:"), https = STR("https://");
 	while (str_take_until(rua, ',', &uri)) {
-		uri = trim(uri);
+		uri = dns_tagged_trim(uri);
 		buf_clear(address);
 		if (str_starts_nocase(uri, mailto) && decode_address(str_from_index(uri, mailto.length), address)) {
 			*scheme = TLSRPT_MAILTO;
@@ -189,7 +166,8 @@ static void add_failure(struct buf *json, const struct tlsrpt_row *row)
 		[TLSRPT_STARTTLS_NOT_SUPPORTED] = "starttls-not-supported",       [TLSRPT_CERTIFICATE_HOST_MISMATCH] = "certificate-host-mismatch",
 		[TLSRPT_CERTIFICATE_EXPIRED] = "certificate-expired",             [TLSRPT_CERTIFICATE_NOT_TRUSTED] = "certificate-not-trusted",
 		[TLSRPT_VALIDATION_FAILURE] = "validation-failure",               [TLSRPT_TLSA_INVALID] = "tlsa-invalid",
-		[TLSRPT_DNSSEC_INVALID] = "dnssec-invalid",
+		[TLSRPT_DNSSEC_INVALID] = "dnssec-invalid",                       [TLSRPT_STS_FETCH_ERROR] = "sts-policy-fetch-error",
+		[TLSRPT_STS_INVALID] = "sts-policy-invalid",                      [TLSRPT_STS_WEBPKI_INVALID] = "sts-webpki-invalid",
 	};
 	const struct {
 		const char *name;

@@ -20,10 +20,11 @@ bool tlsrpt_next_uri(struct str *rua, enum tlsrpt_scheme *scheme, struct buf *ad
 
 enum tlsrpt_policy_type { TLSRPT_TLSA, TLSRPT_STS, TLSRPT_NO_POLICY, TLSRPT_POLICY_TYPE_COUNT };
 
-/* §4.3 */
+/* §4.3, but for dane-required: nobody can require it here. */
 enum tlsrpt_result {
 	TLSRPT_SUCCESS, TLSRPT_STARTTLS_NOT_SUPPORTED, TLSRPT_CERTIFICATE_HOST_MISMATCH, TLSRPT_CERTIFICATE_EXPIRED, TLSRPT_CERTIFICATE_NOT_TRUSTED,
-	TLSRPT_VALIDATION_FAILURE, TLSRPT_TLSA_INVALID, TLSRPT_DNSSEC_INVALID, TLSRPT_RESULT_COUNT
+	TLSRPT_VALIDATION_FAILURE, TLSRPT_TLSA_INVALID, TLSRPT_DNSSEC_INVALID, TLSRPT_STS_FETCH_ERROR, TLSRPT_STS_INVALID, TLSRPT_STS_WEBPKI_INVALID,
+	TLSRPT_RESULT_COUNT
 };
 
 /* What was applied, as one text: the rua of the record; then lines, each with LF at its end: "s" and a policy-string,

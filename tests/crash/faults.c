@@ -11,7 +11,8 @@
  * FAULT_CALLS   which are counted: write fsync fdatasync syncfs open rename unlink mkdir size malloc
  * FAULT_AT      the first counted call that is struck (from 1); 0 only counts
  * FAULT_TIMES   how many calls in a row are struck (1)
- * FAULT_MODE    error (the call fails with FAULT_ERRNO, a number; default EIO), kill-before, kill-after
+ * FAULT_MODE    error (the call fails with FAULT_ERRNO, a number; default EIO), kill-before, kill-after, slow (the call
+ *               takes five seconds by the monotonic clock of its program)
  * FAULT_FREE    instead: the disk has so many bytes left; growing files use them up, shrinking,
  *               removed and replaced ones give them back; a write that fits in part is short
  * FAULT_PROGRAM only processes of this name (program_invocation_short_name) are counted
@@ -35,6 +36,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The call, unless it is struck. */
@@ -45,8 +47,9 @@
 	})
 
 enum call { WRITE, FSYNC, FDATASYNC, SYNCFS, OPEN, RENAME, UNLINK, MKDIR, SIZE, MALLOC, CALLS };
+enum { SLOW_SECONDS = 5 };
 enum verdict { PASS, FAIL, DIE_AFTER };
-enum mode { ERROR, KILL_BEFORE, KILL_AFTER };
+enum mode { ERROR, KILL_BEFORE, KILL_AFTER, SLOW };
 
 struct state {
 	_Atomic uint64_t calls, struck;
@@ -64,6 +67,7 @@ static uint64_t first, last;
 static enum mode mode;
 static int error_number = EIO;
 static int64_t free_bytes = -1;
+static _Atomic int64_t seconds_late;
 
 
 static uint64_t number_of(const char *name, uint64_t otherwise)
@@ -84,7 +88,8 @@ static bool is_in_list(const char *list, const char *name)
 static void read_mode(void)
 {
 	const char *text = getenv("FAULT_MODE"), *calls = getenv("FAULT_CALLS");
-	mode = !text || strcmp(text, "error") == 0 ? ERROR : strcmp(text, "kill-before") == 0 ? KILL_BEFORE : KILL_AFTER;
+	mode = !text || strcmp(text, "error") == 0 ? ERROR : strcmp(text, "slow") == 0 ? SLOW
+	     : strcmp(text, "kill-before") == 0 ? KILL_BEFORE : KILL_AFTER;
 	error_number = (int)number_of("FAULT_ERRNO", EIO);
 	first = number_of("FAULT_AT", 0);
 	last = first + number_of("FAULT_TIMES", 1) - 1;
@@ -131,6 +136,10 @@ static enum verdict judge(enum call call, bool involved)
 		die();
 	if (mode == KILL_AFTER)
 		return DIE_AFTER;
+	if (mode == SLOW) {
+		atomic_fetch_add(&seconds_late, SLOW_SECONDS);
+		return PASS;
+	}
 	errno = error_number;
 	return FAIL;
 }
@@ -288,6 +297,14 @@ int fsync(int fd)
 int fdatasync(int fd)
 {
 	return (int)GUARDED(FDATASYNC, is_synced(fd), NEXT(fdatasync)(fd));
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+	int result = NEXT(clock_gettime)(clock, time);
+	if (result == 0 && clock == CLOCK_MONOTONIC)
+		time->tv_sec += (time_t)atomic_load(&seconds_late);
+	return result;
 }
 
 int syncfs(int fd)

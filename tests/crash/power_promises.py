@@ -90,7 +90,9 @@ class Promises:
         for line in report:
             verb, *words = line.split()
             if verb == "damage":
-                yield line
+                # a file whose commit never came; that no acknowledged mail is in it alone is seen by the mails
+                if "is named by no row" not in line:
+                    yield line
             elif verb == "mailbox":
                 account, box, validity, uidnext, modseq, name = words
                 boxes[int(account), int(box)] = int(validity), name

@@ -182,13 +182,15 @@ class Office:
         return found
 
 
-def record(office, folder, library, nosync, kind, seed):
+def record(office, folder, library, nosync, kind, seed, program=SELF):
+    """The log of what program --work does, with one kind of sync taken out."""
     log = powerlog.create(office.directory + "/data", folder + "/power", folder + "/marks")
     os.chmod(folder + "/marks", 0o666)
-    master, _ = office.master({**log.environment(library), "LD_PRELOAD": f"{nosync}:{library}", "NOSYNC": kind})
-    command = [sys.executable, SELF, "--work", office.directory, str(seed), *(f"{k}={v}" for k, v in office.facts.items())]
+    environment = {**log.environment(library), "LD_PRELOAD": f"{nosync}:{library}", "NOSYNC": kind}
+    master, _ = office.master(environment)
+    command = [sys.executable, program, "--work", office.directory, str(seed), *(f"{k}={v}" for k, v in office.facts.items())]
     try:
-        subprocess.run(command, env=log.environment(library), check=True)
+        subprocess.run(command, env=environment, check=True)
     finally:
         office.end(master, signal.SIGTERM)
     log.load()

@@ -184,6 +184,41 @@ static void after_a_failed_sync_all_is_applied_again(void **state)
 	scene_close(&s);
 }
 
+/* A second of deliveries is made durable by each account instead, and then trimmed without a flush of the file system. */
+static void where_a_sync_is_slow_each_account_makes_its_mail_durable(void **state)
+{
+	struct scene s;
+	struct ipc_channel mailbox;
+	struct ipc_frame frame;
+	struct delivered got;
+	(void)state;
+	scene_open_with_fault(&s, "syncfs", 1, 1, 0);
+	mailbox_open(&s, 1, false, &mailbox);
+	expect(&s, &mailbox, MSG_REPLAY_END, &frame);
+	got.mail.flags = 0;
+	for (int i = 0; i < 100 && !got.mail.flags; i++) {
+		submit(&s, "u1@example.test", "x\r\n");
+		expect_mail(&s, &mailbox, "x\r\n", &got);
+		acknowledge(&mailbox, &got.mail, 0);
+		expect_nothing(&s, &mailbox);
+	}
+	assert_int_equal(got.mail.flags, DELIVER_DURABLE);
+	for (int i = 0; i < 8; i++)
+		expect_nothing(&s, &mailbox); /* what was sent before it was known to be slow has its flush */
+	uint64_t calls = scene_calls(&s);
+	submit(&s, "u1@example.test", "y\r\n");
+	expect_mail(&s, &mailbox, "y\r\n", &got);
+	assert_int_equal(got.mail.flags, DELIVER_DURABLE);
+	acknowledge(&mailbox, &got.mail, 0);
+	for (int i = 0; i < 20; i++)
+		expect_nothing(&s, &mailbox);
+	assert_int_equal(scene_calls(&s), calls);
+	scene_restart(&s);
+	mailbox_open(&s, 1, true, &mailbox);
+	expect(&s, &mailbox, MSG_REPLAY_END, &frame); /* nothing comes again: the mark is behind all */
+	scene_close(&s);
+}
+
 /* Both journals are named as long as the failed one has mail, and then one. */
 static void a_gone_journal_is_told(void **state)
 {
@@ -272,6 +307,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(replay_ends_whatever_fails),
 		cmocka_unit_test(a_journal_that_failed_is_replaced),
 		cmocka_unit_test(after_a_failed_sync_all_is_applied_again),
+		cmocka_unit_test(where_a_sync_is_slow_each_account_makes_its_mail_durable),
 		cmocka_unit_test(a_gone_journal_is_told),
 		cmocka_unit_test(a_full_disk_breaks_no_promise),
 	};

@@ -27,7 +27,7 @@ static void mail_is_accepted_and_delivered(void **state)
 	assert_true(str_equal(got.mail.sender, STR("someone@elsewhere.test")));
 	assert_true(str_equal(got.mail.original, STR("u7+shop@example.test")));
 	assert_true(str_equal(got.mail.detail, STR("shop")));
-	assert_int_equal(got.mail.replay, 0);
+	assert_int_equal(got.mail.flags, 0);
 	acknowledge(&mailbox, &got.mail, 0);
 	submit(&s, "u7@example.test", "second\r\n");
 	expect_mail(&s, &mailbox, "second\r\n", &got);
@@ -293,7 +293,7 @@ static void what_may_pass_is_tried_again(void **state)
 		assert_int_equal(control(&s, "retry all", &rows), 0);
 		expect_mail(&s, &mailbox, "x\r\n", &again);
 		assert_true(same_name(&first.mail, &again.mail));
-		assert_int_equal(again.mail.replay, 1);
+		assert_int_equal(again.mail.flags, DELIVER_AGAIN);
 	}
 	scene_close(&s);
 }

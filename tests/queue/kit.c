@@ -118,12 +118,13 @@ void scene_open_with_fault(struct scene *s, const char *calls, unsigned at, unsi
 	skip(); /* gcc's runtimes do not bear a library that stands before malloc */
 #endif
 	static const char *const names[] = { "FAULT_STATE", "FAULT_TREE",  "FAULT_CALLS",  "FAULT_AT",
-	                                     "FAULT_TIMES", "FAULT_ERRNO", "ASAN_OPTIONS", "LD_PRELOAD" };
+	                                     "FAULT_TIMES", "FAULT_ERRNO", "FAULT_MODE",   "ASAN_OPTIONS", "LD_PRELOAD" };
 	*s = (struct scene){ .folder = "/tmp/posthorn-queue-XXXXXX", .auth = { .descriptor = -1 } };
 	assert_non_null(mkdtemp(s->folder));
 	CLEANUP(mem_free) char *state = mem_printf("%s/faults", s->folder);
 	CLEANUP(mem_free) char *first = mem_printf("%u", at), *count = mem_printf("%u", times), *number = mem_printf("%d", error);
-	const char *const values[] = { state, s->folder, calls, first, count, number, "verify_asan_link_order=0", kit_faults };
+	const char *const values[] = { state, s->folder, calls, first, count, number, error ? "error" : "slow",
+	                               "verify_asan_link_order=0", kit_faults };
 	make_spool(s);
 	make_state(state);
 	for (size_t i = 0; i < COUNT_OF(names); i++)
@@ -133,14 +134,25 @@ void scene_open_with_fault(struct scene *s, const char *calls, unsigned at, unsi
 		unsetenv(names[i]);
 }
 
-uint64_t scene_faults(const struct scene *s)
+/* 0: the calls, 1: those that were struck. */
+static uint64_t count_of(const struct scene *s, size_t which)
 {
 	CLEANUP(mem_free) char *path = mem_printf("%s/faults", s->folder);
 	uint64_t counts[2] = {};
 	int file = open(path, O_RDONLY | O_CLOEXEC);
 	assert_true(file >= 0 && read(file, counts, sizeof counts) == (ssize_t)sizeof counts);
 	close(file);
-	return counts[1];
+	return counts[which];
+}
+
+uint64_t scene_faults(const struct scene *s)
+{
+	return count_of(s, 1);
+}
+
+uint64_t scene_calls(const struct scene *s)
+{
+	return count_of(s, 0);
 }
 
 static void remove_all(const char *folder)
@@ -435,6 +447,10 @@ static void add_row(struct buf *rows, struct str fields)
 {
 	struct str key, value;
 	while (str_take_until(&fields, '\0', &key)) {
+		if (key.length == 0) { /* between rows */
+			buf_add_char(rows, '\n');
+			continue;
+		}
 		/* an empty value at the end is nothing to take */
 		if (!str_take_until(&fields, '\0', &value))
 			value = (struct str){};

@@ -46,11 +46,12 @@ void scene_open_with_settings(struct scene *s, const char *settings);
 void scene_close(struct scene *s);
 
 /* The same where calls of these names ("fdatasync", "write,size"; see tests/crash/faults.c) on the disk fail with an errno:
- * the at-th and those after it, times in all. */
+ * the at-th and those after it, times in all. errno 0: they work, and take five seconds by the program's clock. */
 void scene_open_with_fault(struct scene *s, const char *calls, unsigned at, unsigned times, int error);
 
-/* How many calls failed so. */
+/* How many calls failed so, and how many there were. */
 uint64_t scene_faults(const struct scene *s);
+uint64_t scene_calls(const struct scene *s);
 
 /* kill -9 and a new process on the same spool. */
 void scene_restart(struct scene *s);

@@ -18,6 +18,7 @@
 #include "ipc.h"
 #include "mem.h"
 #include "services.h"
+#include "socket.h"
 #include "spawn.h"
 
 #include <fcntl.h>
@@ -34,10 +35,11 @@ static struct dns_zone *zone;
 static struct watch input;
 static pid_t relay;
 
+static struct config config;
+
 static int config_memory(char **settings)
 {
 	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(1 << 20);
-	CLEANUP(config_release) struct config config;
 	config_init(&config);
 	for (; *settings; settings++)
 		must(config_set(&config, *settings, NULL));
@@ -229,7 +231,19 @@ static bool on_ready(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
+static bool on_transport_connect(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct msg_transport_connect wanted;
+	struct endpoint address;
+	must(msg_transport_connect_read(frame, &wanted) && wanted.index < config.transport.count);
+	must(endpoint_parse(str_of(config.transport.items[wanted.index].to.host), &address, NULL));
+	int descriptor = socket_begin_connect(&address, NULL);
+	msg_transport_socket_send(&peer->channel, frame->request, &(struct msg_transport_socket){ .index = wanted.index }, descriptor);
+	return true;
+}
+
 static const struct ipc_permit master_permits[] = {
+	{ MSG_TRANSPORT_CONNECT, (unsigned)IPC_ANY_STATE, 0, on_transport_connect },
 	{ MSG_HELLO, (unsigned)IPC_ANY_STATE, 1, on_hello }, { MSG_READY, (unsigned)IPC_ANY_STATE, 1, on_ready },
 };
 
@@ -239,11 +253,11 @@ int main(int argc, char **argv)
 	char *arguments[] = { (char *)"posthorn-relay", NULL };
 	int control[2];
 	must(argc >= 3 && file_load(argv[2], &text, NULL) && (zone = dns_zone_parse(buf_str(&text), NULL)) && ipc_pair(control, NULL));
-	int config = config_memory(argv + 3);
-	relay = spawn_program(argv[1], arguments, control[1], config, NULL);
+	int snapshot = config_memory(argv + 3);
+	relay = spawn_program(argv[1], arguments, control[1], snapshot, NULL);
 	must(relay > 0);
 	close(control[1]);
-	close(config);
+	close(snapshot);
 	loop = loop_new();
 	master.role = ROLE_MASTER;
 	ipc_peer_start(&master, loop, control[0], master_permits, COUNT_OF(master_permits), ended);

@@ -23,7 +23,7 @@ GIVE, RELAY = sys.argv[1:3]
 FOLDER = tempfile.mkdtemp(prefix="posthorn-relay-")
 AUTHORITY = Authority(FOLDER)
 MAIL = b"From: a@own.test\r\nSubject: x\r\n\r\nhello\r\n.\r\n..dots\r\n\r\n.\r\n"
-EIGHT_BIT, SIGNED = 1, 16
+EIGHT_BIT, SMTPUTF8, REQUIRE_TLS, SIGNED = 1, 2, 4, 16
 Result = collections.namedtuple("Result", "outcome places code status host address tls reply")
 
 
@@ -134,6 +134,15 @@ def null_sender():
         equal(server.mails[0].sender, "", "sender")
 
 
+def require_tls_of_reports():
+    """RFC 8689 §5: a report goes with REQUIRETLS where that is to be had, and without where it is not."""
+    for context, offers in ((None, OFFERS), (AUTHORITY.context("other.test"), OFFERS), (AUTHORITY.context("mx1.a.test"), OFFERS + ("REQUIRETLS",))):
+        with sink(context=context, offers=offers) as server, Relay(mx("a.test", server.address)) as relay:
+            equal(relay.one("a.test", sender="-", flags=REQUIRE_TLS)[0].outcome, "delivered", "a report")
+            equal("REQUIRETLS" in server.mails[0].parameters, "REQUIRETLS" in offers, "asked for")
+            equal(relay.one("a.test", flags=REQUIRE_TLS)[0].outcome, "delivered" if "REQUIRETLS" in offers else "failed", "another mail")
+
+
 def each_recipient_has_its_result():
     actions = {"RCPT": ["250 2.1.5 ok", "550 5.1.1 no such user", "451 4.2.1 later", "250 2.1.5 ok"]}
     with sink(actions) as server, Relay(mx("a.test", server.address)) as relay:
@@ -174,8 +183,54 @@ def what_a_server_cannot_take():
         equal(small.mails + plain.mails, [], "mails")
         for _ in range(2): # over a connection that is there already
             equal(relay.one("b.test")[0].outcome, "relayed", "outcome")
-            equal(relay.one("b.test", flags=EIGHT_BIT)[0].status, "5.6.3", "status")
+            equal(relay.one("b.test", flags=EIGHT_BIT | SIGNED)[0].status, "5.6.3", "status")
         equal((len(plain.sessions), len(plain.mails)), (1, 2), "sessions and mails")
+
+
+def converted():
+    """What a host does not take is made 7 bits for it, and only for it; a signed mail goes back."""
+    text = b"Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n\r\n%s"
+    eight = write("eight", text % (b"8bit", "caf\u00e9\r\n".encode()))
+    seven = text % (b"quoted-printable", b"caf=C3=A9\r\n")
+    binary = write("binary", text % (b"binary", b"a\nb\0\r\n"))
+    base64 = text % (b"base64", b"YQpiAA0K\r\n")
+    encrypted = write("encrypted", b"Content-Type: multipart/encrypted; boundary=b\r\n\r\n--b\r\n\r\n\xe9\r\n--b--\r\n")
+    with sink(offers=("SIZE 1000",)) as plain, sink() as modern:
+        with Relay(mx("a.test", plain.address) + mx("b.test", modern.address)) as relay:
+            def bring(domain, mail, flags=0):
+                result, _ = relay.one(domain, mail=mail, flags=flags)
+                return result.outcome, result.status
+            equal(bring("a.test", eight, EIGHT_BIT), ("relayed", "2.0.0"), "8 bits to a host of 7")
+            equal(bring("a.test", binary), ("relayed", "2.0.0"), "binary to a host of 7 bits")
+            equal(bring("b.test", eight, EIGHT_BIT), ("delivered", "2.0.0"), "8 bits")
+            equal(bring("b.test", binary), ("delivered", "2.0.0"), "binary")
+            equal([m.data for m in plain.mails], [seven, base64], "as the old host has them")
+            equal([m.data for m in modern.mails], [open(eight, "rb").read(), base64], "as the other has them")
+            equal(plain.mails[0].parameters.split(), [f"SIZE={len(seven)}"], "of the size that it has now")
+            for domain in ("a.test", "b.test"):
+                equal(bring(domain, binary, SIGNED), ("failed", "5.6.3"), "signed and binary")
+            equal(bring("a.test", encrypted, EIGHT_BIT), ("failed", "5.6.3"), "encrypted")
+            equal(len(plain.mails + modern.mails), 4, "mails")
+
+
+def converted_for_one_host_only():
+    eight = write("eight", b"Subject: x\r\n\r\n\xe9\r\n")
+    with sink({"RCPT": CLOSE}, offers=()) as plain, sink() as modern, Relay(mx("a.test", plain.address, modern.address)) as relay:
+        result, _ = relay.one("a.test", mail=eight, flags=EIGHT_BIT)
+        equal((result.outcome, modern.mails[0].data), ("delivered", b"Subject: x\r\n\r\n\xe9\r\n"), "as it came")
+        check("BODY=8BITMIME" in modern.mails[0].parameters, modern.mails[0].parameters)
+        check(len(plain.sessions) == 1, "the other host was asked")
+
+
+def utf8_is_needed_where_a_header_has_it():
+    """Some clients ask for SMTPUTF8 with every mail: a host without it gets those that need it not."""
+    body = write("body", b"Subject: x\r\n\r\n\xc3\xa9\r\n")
+    header = write("header", b"Subject: \xc3\xa9\r\n\r\nx\r\n")
+    with sink(offers=("8BITMIME",)) as server, Relay(mx("a.test", server.address)) as relay:
+        flags = EIGHT_BIT | SMTPUTF8 | SIGNED
+        equal(relay.one("a.test", mail=body, flags=flags)[0].outcome, "relayed", "in its body")
+        equal(relay.one("a.test", mail=header, flags=flags)[0].status, "5.6.7", "in its header")
+        equal([m.parameters.split() for m in server.mails], [["BODY=8BITMIME"]], "parameters")
 
 
 # ---- routes -----------------------------------------------------------------------------------------
@@ -217,6 +272,27 @@ cnamed.test CNAME behind.test
             got, reach = relay.one(destination)
             equal((got.outcome, got.address, reach), ("delivered", server.address, "reached"), destination)
         equal(second.sessions, [], "sessions at a host that is worse than this one")
+
+
+def own_address():
+    """This host under another name: it and what is not better is dropped, a better one is used."""
+    own, natted = next(addresses), next(addresses)
+    with sink() as better, sink() as worse:
+        zone = mx("worse.test", own, worse.address) + mx("better.test", better.address, own) + f"implicit.test A {own}\n" + mx("nat.test", natted)
+        zone += f"equal.test MX 10 mx1.worse.test\nequal.test MX 10 mx2.equal.test\nmx2.equal.test A {natted}\n"
+        with Relay(zone, f"listen_smtp={own}:{PORT}", f"own_addresses={natted}") as relay:
+            for destination in ("worse.test", "implicit.test", "nat.test", "equal.test", f"[{own}]"):
+                result, reach = relay.one(destination)
+                equal((result.outcome, result.status, reach), ("failed", "5.4.6", "reached"), f"{destination}: {result}")
+            equal(relay.one("better.test")[0].outcome, "delivered", "to a better one")
+        with sink({"RCPT": "451 4.2.0 later"}, address=natted):
+            with Relay(zone, f"listen_smtp={own}:{PORT}") as relay:
+                equal(relay.one("nat.test")[0].status, "4.2.0", "an address that is not said to be ours")
+        with Relay(mx("all.test", "127.0.0.1", worse.address), f"listen_smtp=*:{PORT}") as relay:
+            equal(relay.one("all.test")[0].status, "5.4.6", "where all addresses are listened at")
+        with Relay(zone, f"listen_smtp={own}:{PORT + 1}") as relay:
+            equal(relay.one("worse.test")[0].outcome, "delivered", "another port is another server")
+        equal(len(worse.mails), 1, "mails")
 
 
 def unreachable():
@@ -326,7 +402,7 @@ def opportunistic_tls():
 
 
 def broken_tls_falls_back():
-    for wrong in ({"TLS": CLOSE}, {"STARTTLS": "454 4.7.0 not now"}):
+    for wrong in ({"TLS": CLOSE}, {"STARTTLS": "454 4.7.0 not now"}, {"STARTTLS": CLOSE}):
         with sink(wrong, context=AUTHORITY.context("mx1.a.test")) as server, Relay(mx("a.test", server.address)) as relay:
             result, _ = relay.one("a.test")
             equal((result.outcome, result.tls, server.mails[0].session.tls), ("delivered", "", False), f"{wrong}: {result}")
@@ -362,6 +438,22 @@ def smarthost():
                 equal(relay.one("near.test")[0].status, "4.4.1", "what has a transport of its own does not go there")
 
 
+def smarthost_by_scram():
+    """No password goes over the wire, the host proves that it knows it; where SCRAM is refused inside TLS, PLAIN follows."""
+    settings = ["smarthost_user=alice", "smarthost_password_file=" + write("password", b"s3cret word\n")]
+    offers = OFFERS + ("AUTH LOGIN PLAIN SCRAM-SHA-256",)
+    for tls, told, proves, outcome in ((False, "s3cret word", True, "delivered"), (True, "s3cret word", True, "delivered"),
+                                       (False, "another", True, "deferred"), (True, "another", True, "delivered"),
+                                       (True, "s3cret word", False, "deferred")):
+        with sink(offers=offers, context=AUTHORITY.context("smart.test") if tls else None, password=told, proves=proves) as server:
+            where = [f"smarthost=smart.test:{PORT}", "smarthost_tls=" + ("verify" if tls else "no")]
+            with Relay(f"smart.test A {server.address}\n", *settings, *where) as relay:
+                result, _ = relay.one("anywhere.test")
+                equal(result.outcome, outcome, f"{tls} {told} {proves}: {result}")
+                tries = [line.split()[1] for line in server.sessions[0].lines if line.startswith("AUTH")]
+                equal(tries, ["SCRAM-SHA-256", "PLAIN"] if tls and told == "another" else ["SCRAM-SHA-256"], "mechanisms")
+
+
 def no_password_in_the_clear():
     password = write("password", b"s3cret\n")
     settings = ["smarthost_user=alice", "smarthost_password_file=" + password, "smarthost_tls=may"]
@@ -386,6 +478,20 @@ def lmtp():
             got = {r.places: (r.outcome, r.status) for r in results}
             equal(got, {"0": ("delivered", "2.0.0"), "1": ("deferred", "4.2.2"), "2": ("failed", "5.2.1")}, "results")
             check(server.sessions[0].lines[0].startswith("LHLO "), "LHLO")
+
+
+def lmtp_over_a_unix_socket():
+    """Master makes the connection: relay's sandbox has none of that kind."""
+    path = os.path.join(FOLDER, "lmtp.sock")
+    with Relay("", f"transport=.test=lmtp:unix:{path}") as relay:
+        result, reach = relay.one("a.test")
+        equal((result.outcome, result.status, reach), ("deferred", "4.4.1", "unreachable"), result)
+        with Sink(path, 0, {"END": ["250 2.0.0 ok", "550 5.2.1 off", "250 2.0.0 ok"]}, lmtp=True) as server:
+            until(lambda: relay.wait(relay.give("a.test", "x@a.test", "y@a.test"))[1] == "reached", "the end of its back-off")
+            got = {r.places: (r.outcome, r.status, r.host, r.address) for r in relay.results[relay.number]}
+            equal(got, {"0": ("delivered", "2.0.0", path, path), "1": ("failed", "5.2.1", path, path)}, "results")
+            equal(relay.one("b.test")[0].outcome, "delivered", "over the same connection")
+            equal((len(server.sessions), server.sessions[0].lines[0][:5]), (1, "LHLO "), "sessions")
 
 
 # ---- connections --------------------------------------------------------------------------------------
@@ -506,7 +612,7 @@ def drain():
     with sink({"END": wait_for_gate}) as server:
         relay = Relay(mx("a.test", server.address)).__enter__()
         job = relay.give("a.test")
-        until(lambda: server.sessions and "BDAT" in server.sessions[0].lines[-1], "the content")
+        until(lambda: server.sessions and any("BDAT" in line for line in server.sessions[0].lines[-1:]), "the content")
         relay.say("drain")
         until(lambda: "up 0" in relay.others, "no more jobs")
         gate.set()
@@ -516,9 +622,10 @@ def drain():
         relay.process.wait(10)
 
 
-TESTS = [delivered, null_sender, each_recipient_has_its_result, too_many_recipients, large_mail, what_a_server_cannot_take, routes, unreachable,
-         families, source_address, next_host_when_a_session_fails, only_host_fails, lost_answer, silent_servers, injection_before_tls,
-         opportunistic_tls, broken_tls_falls_back, demanded_tls, smarthost, no_password_in_the_clear, refused_log_in, lmtp, reuse,
+TESTS = [delivered, null_sender, require_tls_of_reports, each_recipient_has_its_result, too_many_recipients, large_mail, what_a_server_cannot_take, converted, converted_for_one_host_only,
+         utf8_is_needed_where_a_header_has_it, routes, unreachable,
+         own_address, families, source_address, next_host_when_a_session_fails, only_host_fails, lost_answer, silent_servers, injection_before_tls,
+         opportunistic_tls, broken_tls_falls_back, demanded_tls, smarthost, smarthost_by_scram, no_password_in_the_clear, refused_log_in, lmtp, lmtp_over_a_unix_socket, reuse,
          reused_connection_was_closed, idle_connections_end, connections_per_host, connections_in_all, dead_hosts_delay_nobody,
          dead_host_is_left_alone, next_queue, drain]
 

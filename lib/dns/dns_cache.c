@@ -1,4 +1,4 @@
-#include "cache.h"
+#include "dns_cache.h"
 
 #include "hash.h"
 #include "mem.h"
@@ -16,8 +16,9 @@ struct generation {
 	size_t octets;
 };
 
-struct cache {
+struct dns_cache {
 	struct generation young, old;
+	size_t answers_max, octets_max;
 };
 
 static void generation_free(struct generation *g)
@@ -34,15 +35,17 @@ static struct generation generation_new(void)
 	return (struct generation){ .answers = map_new() };
 }
 
-struct cache *cache_new(void)
+struct dns_cache *dns_cache_new(size_t answers_max, size_t octets_max)
 {
-	struct cache *cache = mem_alloc(sizeof *cache);
+	struct dns_cache *cache = mem_alloc(sizeof *cache);
+	cache->answers_max = answers_max;
+	cache->octets_max = octets_max;
 	cache->young = generation_new();
 	cache->old = generation_new();
 	return cache;
 }
 
-void cache_free(struct cache *cache)
+void dns_cache_free(struct dns_cache *cache)
 {
 	generation_free(&cache->young);
 	generation_free(&cache->old);
@@ -65,10 +68,10 @@ static struct cache_key key_of(struct str name, enum dns_type type)
 	return key;
 }
 
-static void put(struct cache *cache, struct str key, struct kept *kept)
+static void put(struct dns_cache *cache, struct str key, struct kept *kept)
 {
 	struct generation *g = &cache->young;
-	if (map_count(g->answers) >= CACHE_ANSWERS_MAX || g->octets + kept->length > CACHE_OCTETS_MAX) {
+	if (map_count(g->answers) >= cache->answers_max || g->octets + kept->length > cache->octets_max) {
 		generation_free(&cache->old);
 		cache->old = *g;
 		*g = generation_new();
@@ -79,7 +82,7 @@ static void put(struct cache *cache, struct str key, struct kept *kept)
 }
 
 /* What is still asked for goes over to the young ones. */
-static struct kept *find(struct cache *cache, struct str key)
+static struct kept *find(struct dns_cache *cache, struct str key)
 {
 	struct kept *kept = map_get(cache->young.answers, key);
 	if (kept)
@@ -92,7 +95,7 @@ static struct kept *find(struct cache *cache, struct str key)
 	return kept;
 }
 
-struct str cache_find(struct cache *cache, struct str name, enum dns_type type, int64_t now_ms)
+struct str dns_cache_find(struct dns_cache *cache, struct str name, enum dns_type type, int64_t now_ms)
 {
 	struct cache_key key = key_of(name, type);
 	struct kept *kept = find(cache, str_from(key.octets, key.length));
@@ -102,13 +105,14 @@ struct str cache_find(struct cache *cache, struct str name, enum dns_type type, 
 	return str_from(kept->packed, kept->length);
 }
 
-void cache_keep(struct cache *cache, struct str name, enum dns_type type, struct str packed, uint32_t ttl_seconds, int64_t now_ms)
+void dns_cache_keep(struct dns_cache *cache, struct str name, enum dns_type type, struct str packed, uint32_t seconds_max, int64_t now_ms)
 {
 	struct cache_key key = key_of(name, type);
-	if (ttl_seconds == 0 || packed.length == 0)
+	uint32_t ttl_seconds = dns_packed_ttl(packed);
+	if (ttl_seconds == 0)
 		return;
 	struct kept *kept = mem_alloc(sizeof *kept + packed.length);
-	kept->until_ms = now_ms + (int64_t)ttl_seconds * 1000;
+	kept->until_ms = now_ms + (int64_t)(ttl_seconds < seconds_max ? ttl_seconds : seconds_max) * 1000;
 	kept->length = packed.length;
 	memcpy(kept->packed, packed.data, packed.length);
 	put(cache, str_from(key.octets, key.length), kept);
