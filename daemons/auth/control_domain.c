@@ -79,12 +79,21 @@ static bool leads_somewhere(struct directory *d, struct str key, struct str targ
 	                                                       STR_ARG(key), STR_ARG(target));
 }
 
+/* The target is looked at as it is kept: one without a domain has this one. */
+static bool set_target(struct directory *d, struct str name, struct str key, struct str value, struct fail **fail)
+{
+	struct directory_domain domain;
+	bool catches_all = str_equal(key, STR("catch-all"));
+	if (!(catches_all ? directory_domain_set_catch_all : directory_domain_set_postmaster)(d, name, value, fail) ||
+	    !directory_domain_get(d, name, &domain, fail))
+		return false;
+	return leads_somewhere(d, key, str_of(catches_all ? domain.catch_all : domain.postmaster), fail);
+}
+
 static bool set_one(struct directory *d, struct str name, struct str key, struct str value, struct fail **fail)
 {
-	if (str_equal(key, STR("catch-all")))
-		return directory_domain_set_catch_all(d, name, value, fail) && leads_somewhere(d, key, value, fail);
-	if (str_equal(key, STR("postmaster")))
-		return directory_domain_set_postmaster(d, name, value, fail) && leads_somewhere(d, key, value, fail);
+	if (str_equal(key, STR("catch-all")) || str_equal(key, STR("postmaster")))
+		return set_target(d, name, key, value, fail);
 	if (str_equal(key, STR("default")))
 		return set_default(d, name, value, fail);
 	if (str_equal(key, STR("quota-bytes")) || str_equal(key, STR("quota-messages")))

@@ -43,11 +43,15 @@ bool text_base64_decode(struct buf *out, struct str text)
 
 void text_hex_encode(struct buf *out, struct str bytes)
 {
+	char *digits = buf_reserve(out, 2 * bytes.length);
+	if (!digits)
+		return;
 	for (size_t i = 0; i < bytes.length; i++) {
 		unsigned char byte = (unsigned char)bytes.data[i];
-		char pair[2] = { hex_digits[byte >> 4], hex_digits[byte & 15] };
-		buf_append(out, pair, 2);
+		digits[2 * i] = hex_digits[byte >> 4];
+		digits[2 * i + 1] = hex_digits[byte & 15];
 	}
+	buf_claim(out, 2 * bytes.length);
 }
 
 bool text_hex_decode(struct str text, void *bytes, size_t size)

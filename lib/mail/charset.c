@@ -156,6 +156,13 @@ static void add_bytes(struct str bytes, struct buf *out, bool known_charset)
 	}
 }
 
+/* Whole characters from iconv, which knows more than Unicode has: its UTF-8 goes beyond U+10FFFF. */
+static void add_converted(struct str converted, struct buf *out)
+{
+	if (add_utf8(converted, out) < converted.length)
+		buf_add_str(out, REPLACEMENT);
+}
+
 /* Returns how much was converted; the rest is an unfinished character. */
 static size_t add_iconv(struct charset *c, struct str bytes, struct buf *out)
 {
@@ -167,7 +174,7 @@ static size_t add_iconv(struct charset *c, struct str bytes, struct buf *out)
 		size_t room = sizeof chunk;
 		size_t result = iconv(c->descriptor, &in, &left, &to, &room);
 		int error = result == (size_t)-1 ? errno : 0;
-		buf_append(out, chunk, sizeof chunk - room);
+		add_converted(str_from(chunk, sizeof chunk - room), out);
 		if (error == EINVAL)
 			break;
 		if (error == 0 || error == E2BIG)

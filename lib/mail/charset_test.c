@@ -22,6 +22,7 @@ static const struct conversion conversions[] = {
 	{ "UTF-8", "a\xff""b\xc3", "a" BAD "b" BAD, true },
 	{ "utf-8", "\xc0\xaf\xed\xa0\x80", BAD BAD BAD BAD BAD, true },
 	{ "utf-8", "\xf0\x9f\x98\x80!", "😀!", true },
+	{ "utf-8+", "a\xf7\x83\x83\x83""b", "a" BAD BAD BAD BAD "b", true }, /* iconv, which goes on where Unicode ends */
 	{ "us-ascii", "plain", "plain", true },
 	{ "", "\xc3\xbc", "ü", true },
 	{ "iso-8859-1", "Gr\xfc\xdf""e \x80", "Grüße €", true },

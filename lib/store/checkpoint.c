@@ -161,6 +161,21 @@ static void write_keywords(struct writing *w, struct str packed)
 	buf_add_char(&w->text, '\n');
 }
 
+static void add_number(struct writing *w, uint64_t number)
+{
+	buf_add_u64(&w->text, number);
+	buf_add_char(&w->text, ' ');
+}
+
+/* May be before 1970. */
+static void add_date(struct writing *w, int64_t date)
+{
+	if (date < 0)
+		buf_add_char(&w->text, '-');
+	add_number(w, date < 0 ? -(uint64_t)date : (uint64_t)date);
+}
+
+/* Nobody else writes meanwhile, and a mailbox may have a million: hence without printf. */
 static void write_places(struct writing *w, uint64_t mailbox)
 {
 	sqlite3_stmt *query = txn_query(w->txn, "SELECT p.uid, (SELECT stable FROM body b WHERE b.message = p.message),"
@@ -169,11 +184,15 @@ static void write_places(struct writing *w, uint64_t mailbox)
 	bind_u64(query, 1, mailbox);
 	bind_u64(query, 2, w->since);
 	while (txn_step(w->txn, query) == DATABASE_ROW) {
-		buf_printf(&w->text, "place %llu %llu ", (unsigned long long)mailbox, (unsigned long long)column_u64(query, 0));
+		buf_add_str(&w->text, STR("place "));
+		add_number(w, mailbox);
+		add_number(w, column_u64(query, 0));
 		text_hex_encode(&w->text, column_bytes(query, 1));
-		buf_printf(&w->text, " %llu %llu %lld %lld ", (unsigned long long)column_u64(query, 2),
-		           (unsigned long long)column_u64(query, 3), (long long)sqlite3_column_int64(query, 4),
-		           (long long)sqlite3_column_int64(query, 5));
+		buf_add_char(&w->text, ' ');
+		add_number(w, column_u64(query, 2));
+		add_number(w, column_u64(query, 3));
+		add_date(w, sqlite3_column_int64(query, 4));
+		add_date(w, sqlite3_column_int64(query, 5));
 		write_keywords(w, column_bytes(query, 6));
 		w->rows++;
 		part_when_full(w);
@@ -187,7 +206,10 @@ static void write_gone(struct writing *w, uint64_t mailbox)
 	bind_u64(query, 2, w->since);
 	while (txn_step(w->txn, query) == DATABASE_ROW) {
 		for (uint64_t uid = column_u64(query, 0), end = uid + column_u64(query, 1); uid < end; uid++) {
-			buf_printf(&w->text, "gone %llu %llu\n", (unsigned long long)mailbox, (unsigned long long)uid);
+			buf_add_str(&w->text, STR("gone "));
+			add_number(w, mailbox);
+			buf_add_u64(&w->text, uid);
+			buf_add_char(&w->text, '\n');
 			w->rows++;
 			part_when_full(w);
 		}

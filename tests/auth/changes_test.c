@@ -26,6 +26,7 @@ static void a_change_ends_what_was_begun(void **state)
 		tell(&s.office, changes[i]);
 		expect_token_ended(&s.queue, &token);
 		expect_changed(&s.queue);
+		expect_session_drop(&s.office, 1);
 		expect_drop(&s.office, 2);
 		assert_false(log_in(&s.porter, SERVICE_POP3S, PEER, "bob", "battery staple", &reason));
 		assert_int_equal(reason, AUTH_REASON_CREDENTIALS);

@@ -117,13 +117,28 @@ struct ipc_id submit(struct scene *s, uint64_t connection)
 	return token;
 }
 
+static void receive_drop(struct office *o, struct ipc_frame *frame)
+{
+	do
+		assert_int_equal(ipc_receive_wait(&o->master, frame, 60000), IPC_FRAME);
+	while (frame->type == MSG_SESSION_ACCOUNT);
+}
+
+void expect_session_drop(struct office *o, uint64_t connection)
+{
+	struct ipc_frame frame;
+	struct msg_session_drop drop;
+	receive_drop(o, &frame);
+	assert_true(msg_session_drop_read(&frame, &drop));
+	assert_int_equal(frame.request, connection);
+	assert_int_equal(drop.porter, PORTER);
+}
+
 void expect_drop(struct office *o, uint64_t account)
 {
 	struct ipc_frame frame;
 	struct msg_account_drop drop;
-	do
-		assert_int_equal(ipc_receive_wait(&o->master, &frame, 60000), IPC_FRAME);
-	while (frame.type == MSG_SESSION_ACCOUNT);
+	receive_drop(o, &frame);
 	assert_true(msg_account_drop_read(&frame, &drop));
 	assert_int_equal(drop.account, account);
 }

@@ -42,7 +42,8 @@ void expect_token_ended(struct ipc_channel *queue, const struct ipc_id *token);
 /* Bob logs in to submit. */
 struct ipc_id submit(struct scene *s, uint64_t connection);
 
-/* Master is told to drop the account's sessions; queue, to forget what it looked up. */
+/* Master is told to drop a session that submits, the account's others; queue, to forget what it looked up. */
+void expect_session_drop(struct office *o, uint64_t connection);
 void expect_drop(struct office *o, uint64_t account);
 void expect_changed(struct ipc_channel *queue);
 
