@@ -323,13 +323,6 @@ bool cli_find_server(struct cli_call *call, const char *operand, enum server_pro
 
 /* ---- passwords ---- */
 
-void cli_wipe(struct buf *secret)
-{
-	if (secret->data)
-		mem_wipe(secret->data, secret->capacity);
-	buf_release(secret);
-}
-
 /* One octet at a time: nothing is left in a buffer that nobody wipes. */
 static bool read_line(int fd, struct buf *line, struct fail **fail)
 {

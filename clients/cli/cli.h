@@ -95,9 +95,8 @@ bool cli_find_server(struct cli_call *call, const char *operand, enum server_pro
                      struct account *account, struct fail **fail);
 
 /* The password for a server with a user: from --password-file, or asked for on the terminal without echo. Empty without
- * a user. Wiped by cli_wipe. */
+ * a user. Wiped by the caller. */
 bool cli_password(const struct cli_call *call, const struct server *server, struct buf *password, struct fail **fail);
-void cli_wipe(struct buf *secret);
 
 struct account_book *cli_open_accounts(struct fail **fail);
 

@@ -33,7 +33,7 @@ struct session {
 static void end(struct session *s)
 {
 	pop3_client_free(s->client);
-	cli_wipe(&s->password);
+	buf_wipe(&s->password);
 	free(s->indexes);
 }
 

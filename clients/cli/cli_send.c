@@ -33,7 +33,7 @@ static void end(struct sending *s)
 	free(s->results);
 	if (s->message.memory)
 		sendmail_message_release(&s->message);
-	cli_wipe(&s->password);
+	buf_wipe(&s->password);
 	buf_release(&s->text);
 	buf_release(&s->domain);
 	buf_release(&s->content);

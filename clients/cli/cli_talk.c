@@ -26,7 +26,7 @@ struct dialogue {
 static void end(struct dialogue *t)
 {
 	talk_close(&t->talk);
-	cli_wipe(&t->input);
+	buf_wipe(&t->input);
 }
 
 static bool is_over(const struct dialogue *t)

@@ -100,16 +100,9 @@ bool login_choose(const struct login_offer *offer, enum login_method method, str
 
 /* ---- SASL ---- */
 
-static void exchange_free(struct buf *secret)
-{
-	if (secret->data)
-		mem_wipe(secret->data, secret->capacity);
-	buf_release(secret);
-}
-
 static void send_bytes(const struct login_wire *wire, const char *prefix, struct str bytes)
 {
-	CLEANUP(exchange_free) struct buf line = BUF_WITH_LIMIT(2 * SASL_MESSAGE_MAX);
+	CLEANUP(buf_wipe) struct buf line = BUF_WITH_LIMIT(2 * SASL_MESSAGE_MAX);
 	buf_add_str(&line, str_of(prefix));
 	text_base64_encode(&line, bytes);
 	must(!line.overflowed);
@@ -144,7 +137,7 @@ static enum login_answer cancel(const struct login_wire *wire, const char *why, 
 static enum login_answer converse(const struct login_wire *wire, struct sasl_exchange *x, const char *mechanism,
                                   struct fail **fail)
 {
-	CLEANUP(exchange_free) struct buf output = BUF_WITH_LIMIT(SASL_MESSAGE_MAX);
+	CLEANUP(buf_wipe) struct buf output = BUF_WITH_LIMIT(SASL_MESSAGE_MAX);
 	CLEANUP(buf_release) struct buf challenge = BUF_WITH_LIMIT(SASL_MESSAGE_MAX);
 	bool speaks_first = sasl_client_speaks_first(x);
 	enum sasl_result result = speaks_first ? sasl_client_step(x, STR(""), &output) : SASL_MORE;
@@ -190,7 +183,7 @@ enum login_answer login_exchange(const struct login_wire *wire, const char *mech
 
 void login_apop_digest(struct buf *out, struct str timestamp, struct str password)
 {
-	CLEANUP(exchange_free) struct buf text = BUF_WITH_LIMIT(LIMIT_POP3_ANSWER_LINE_MAX + LIMIT_PASSWORD_MAX);
+	CLEANUP(buf_wipe) struct buf text = BUF_WITH_LIMIT(LIMIT_POP3_ANSWER_LINE_MAX + LIMIT_PASSWORD_MAX);
 	unsigned char digest[MD5_SIZE];
 	buf_add_str(&text, timestamp);
 	buf_add_str(&text, password);

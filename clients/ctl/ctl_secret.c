@@ -19,13 +19,6 @@ static void close_source(struct source *source)
 		fclose(source->file);
 }
 
-static void wipe(struct buf *secret)
-{
-	if (secret->data)
-		mem_wipe(secret->data, secret->capacity);
-	buf_release(secret);
-}
-
 static void ask(const struct source *source, const char *question, struct termios *before)
 {
 	struct termios silent;
@@ -67,7 +60,7 @@ static bool read_secret(const struct source *source, const char *question, struc
 static bool add_one(const struct source *source, const char *question, bool twice, struct buf *words,
                     struct fail **fail)
 {
-	CLEANUP(wipe) struct buf secret = {}, again = {};
+	CLEANUP(buf_wipe) struct buf secret = {}, again = {};
 	if (!read_secret(source, question, &secret, fail))
 		return false;
 	if (twice && source->terminal) {

@@ -29,13 +29,6 @@ static const enum exit_code exit_codes[FAIL_KIND_COUNT] = {
 	[FAIL_TIMEOUT] = EXIT_UNAVAILABLE,
 };
 
-static void wipe(struct buf *words)
-{
-	if (words->data)
-		mem_wipe(words->data, words->capacity);
-	buf_release(words);
-}
-
 static enum ctl_form form_of(const struct ctl_call *call)
 {
 	if (call->json)
@@ -102,7 +95,7 @@ static bool ask(const struct ctl_call *call, struct str words, struct fail **fai
 
 static bool run(const struct ctl_call *call, bool *is_healthy, struct fail **fail)
 {
-	CLEANUP(wipe) struct buf words = BUF_WITH_LIMIT(WORDS_MAX);
+	CLEANUP(buf_wipe) struct buf words = BUF_WITH_LIMIT(WORDS_MAX);
 	if (call->command->peer == CTL_LOCAL)
 		return ctl_local_run(call, stdout, fail);
 	if (call->command->peer == CTL_LOG)

@@ -83,13 +83,6 @@ struct session *session_hold(struct session *s)
 	return s;
 }
 
-static void wipe(struct buf *secret)
-{
-	if (secret->data)
-		mem_wipe(secret->data, secret->capacity);
-	buf_release(secret);
-}
-
 static void free_task(void *memory)
 {
 	struct task *task = memory;
@@ -107,7 +100,7 @@ void session_drop(struct session *s)
 	if (!g_atomic_int_dec_and_test(&s->references))
 		return;
 	must(!s->client);
-	wipe(&s->password);
+	buf_wipe(&s->password);
 	g_free(s->ca_file);
 	g_free(s->folder);
 	g_free(s->desk_path);
@@ -534,7 +527,7 @@ static bool work(struct session *s, struct fail **fail)
 		.method = s->account.method, .timeout_ms = TIMEOUT_MS, .warn = warn, .connected = note_client, .context = s,
 	};
 	s->client = pop3_client_open(&options, fail);
-	wipe(&s->password);
+	buf_wipe(&s->password);
 	if (!s->client || !list(s, fail))
 		return false;
 	remember_visit(s);

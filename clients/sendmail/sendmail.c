@@ -143,11 +143,9 @@ static bool find_server(const struct config *config, struct endpoint *server, st
 		return fail_set(fail, FAIL_UNAVAILABLE, "listen_submission is off, so that no mail can be submitted");
 	if (!config_listener_address(config, config->listen_submission.items[0], server, fail))
 		return false;
-	bool any4 = server->any.sa_family == AF_INET && server->v4.sin_addr.s_addr == htonl(INADDR_ANY);
-	bool any6 = server->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&server->v6.sin6_addr);
-	if (!any4 && !any6)
+	if (!endpoint_is_unspecified(server))
 		return true;
-	bool v4 = any4 || server->every_family;
+	bool v4 = server->any.sa_family == AF_INET || server->every_family;
 	return endpoint_parse_ip(v4 ? STR("127.0.0.1") : STR("::1"), endpoint_port(server), server, fail);
 }
 

@@ -117,9 +117,7 @@ static bool on_certificate(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (!file_read_all(frame->descriptors[0], &chain, &fail) || !file_read_all(frame->descriptors[1], &key, &fail) ||
 	    !tls_server_add(porter->tls, buf_str(&chain), buf_str(&key), &fail))
 		log_event(LOG_ERROR, 0, "bad-certificate", LOG_NUMBER("index", message.index), LOG_TEXT("why", str_of(fail_text(fail))));
-	if (key.data)
-		mem_wipe(key.data, key.capacity);
-	buf_release(&key);
+	buf_wipe(&key);
 	return true;
 }
 

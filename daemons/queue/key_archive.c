@@ -10,13 +10,6 @@
 
 enum { FIELDS_MAX = 2000 };
 
-static void wipe(struct buf *secret)
-{
-	if (secret->data)
-		mem_wipe(secret->data, secret->capacity);
-	buf_release(secret);
-}
-
 /* Who waits for a pipe would stop all that is signed. */
 static bool is_file(int file, struct fail **fail)
 {
@@ -30,7 +23,7 @@ static bool is_file(int file, struct fail **fail)
 static bool write_key(struct archive_writer *w, int folder, const struct key *key, struct fail **fail)
 {
 	CLEANUP(buf_release) struct buf fields = BUF_WITH_LIMIT(FIELDS_MAX);
-	CLEANUP(wipe) struct buf pem = BUF_WITH_LIMIT(KEYS_PEM_MAX);
+	CLEANUP(buf_wipe) struct buf pem = BUF_WITH_LIMIT(KEYS_PEM_MAX);
 	if (!keys_read(folder, key, &pem, fail))
 		return false;
 	archive_field_add(&fields, "kind", STR("dkim"));
@@ -85,7 +78,7 @@ static void reading_release(struct reading *r)
 {
 	archive_read_release(&r->archive);
 	for (size_t i = 0; i < r->keys.count; i++)
-		wipe(&r->keys.items[i].pem);
+		buf_wipe(&r->keys.items[i].pem);
 	array_release(&r->keys);
 	arena_free(r->arena);
 }

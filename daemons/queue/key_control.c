@@ -32,7 +32,7 @@ struct key_request {
 	struct keys *keys;       /* as they were when the job began */
 	struct keys *fresh;      /* as they became, or NULL */
 	int file;                /* of a backup, -1 without */
-	struct buf forward;      /* the keys of forward.h: as they are, or those of a backup */
+	struct buf forward;      /* the keys of forward.h, for a backup or out of one */
 	struct buf rows;         /* each a length in four octets, and its fields */
 	struct fail *fail;
 };
@@ -283,7 +283,6 @@ static bool verb_backup(struct key_request *r)
 
 static bool verb_restore(struct key_request *r)
 {
-	buf_clear(&r->forward);
 	return key_archive_read(r->queue->key_folder, r->keys, r->file, &r->forward, &r->fail) && reload(r);
 }
 
@@ -327,9 +326,7 @@ static void finish(struct key_request *r)
 	keys_unref(r->keys);
 	keys_unref(r->fresh);
 	buf_release(&r->rows);
-	if (r->forward.data)
-		mem_wipe(r->forward.data, r->forward.capacity);
-	buf_release(&r->forward);
+	buf_wipe(&r->forward);
 	file_close(&r->file);
 	fail_free(&r->fail);
 	arena_free(r->arena);
@@ -405,12 +402,13 @@ void key_control(struct queue *q, struct control *c, struct str words, int file)
 	r->waiter = (struct waiter){ .answered = domain_answered, .owner = r };
 	buf_init(&r->rows, ROWS_MAX);
 	buf_init(&r->forward, FORWARD_SAVED_MAX);
-	forward_save(q, &r->forward);
 	control_waits(c, withdraw, r);
 	if (!parse(r, words)) {
 		finish(r);
 		return;
 	}
+	if (r->verb->run == verb_backup)
+		forward_save(q, &r->forward);
 	if (r->verb->asks && !str_equal_nocase(r->domain, str_of(q->daemon.config.hostname)))
 		resolve_address(q, arena_printf(r->arena, "postmaster@%.*s", STR_ARG(r->domain)), &r->waiter);
 	else

@@ -112,9 +112,7 @@ static EVP_PKEY *read_key(int folder, const char *name)
 	CLEANUP(file_close) int file = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	struct buf pem = BUF_WITH_LIMIT(KEYS_PEM_MAX);
 	EVP_PKEY *key = file >= 0 && file_read_all(file, &pem, NULL) ? dkim_key_from_pem(buf_str(&pem), NULL) : NULL;
-	if (pem.data)
-		mem_wipe(pem.data, pem.capacity);
-	buf_release(&pem);
+	buf_wipe(&pem);
 	return key;
 }
 
@@ -305,9 +303,7 @@ bool keys_add(int folder, struct str domain, struct str selector, unsigned bits,
 {
 	struct buf pem = BUF_WITH_LIMIT(KEYS_PEM_MAX);
 	bool good = dkim_key_generate(bits, &pem, fail) && keys_put(folder, domain, selector, state, buf_str(&pem), fail);
-	if (pem.data)
-		mem_wipe(pem.data, pem.capacity);
-	buf_release(&pem);
+	buf_wipe(&pem);
 	return good;
 }
 

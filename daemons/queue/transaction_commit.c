@@ -69,13 +69,18 @@ static bool encode(struct intake *in, struct mail **mail, struct fail **fail)
 	return mail_hold(*mail, TAKE(head.data), length, body, body, fail);
 }
 
-static void refuse_commit(struct intake *in, enum verdict_kind kind, struct str kinds)
+static void leave(struct intake *in)
 {
-	intake_say_done(in, kind, kinds);
 	if (in->gone)
 		intake_free(in);
 	else
 		intake_end(in);
+}
+
+static void refuse_commit(struct intake *in, enum verdict_kind kind, struct str kinds)
+{
+	intake_say_done(in, kind, kinds);
+	leave(in);
 }
 
 static bool kinds_differ(struct str kinds)
@@ -130,14 +135,6 @@ static void looked(struct signing *s)
 		append(in);
 }
 
-static bool has_remote(const struct intake *in)
-{
-	for (size_t i = 0; i < in->promises.count; i++)
-		if (!in->promises.items[i].account)
-			return true;
-	return false;
-}
-
 /* What only comes to accounts of ours, from strangers, needs no look. */
 static void commit(struct intake *in)
 {
@@ -150,7 +147,7 @@ static void commit(struct intake *in)
 	}
 	intake_enter(in, COMMITTING);
 	bool may_sign = in->may_relay && !keys_are_none(in->queue->keys);
-	if (!may_sign && !has_remote(in)) {
+	if (!may_sign && !intake_count_remote(in)) {
 		append(in);
 		return;
 	}
@@ -245,8 +242,5 @@ static void committed(struct commit *commit, bool durable)
 		log_event(LOG_ERROR, in->session, "not-queued", LOG_TEXT("why", str_of(fail_kind_name(commit->why))));
 		intake_say_done(in, intake_kind_of_failure(commit->why), (struct str){});
 	}
-	if (in->gone)
-		intake_free(in);
-	else
-		intake_end(in);
+	leave(in);
 }

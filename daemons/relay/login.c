@@ -21,13 +21,6 @@ static const struct mechanism *choose(const struct smtp_ehlo *offers, const stru
 	return NULL;
 }
 
-static void wipe(struct buf *b)
-{
-	if (b->data)
-		mem_wipe(b->data, b->capacity);
-	buf_release(b);
-}
-
 static void say_auth(struct login *l, struct smtp_sender *sender, struct str mechanism)
 {
 	struct buf out = BUF_WITH_LIMIT(SASL_MESSAGE_MAX);
@@ -40,7 +33,7 @@ static void say_auth(struct login *l, struct smtp_sender *sender, struct str mec
 	if (out.length)
 		l->first = out;
 	else
-		wipe(&out);
+		buf_wipe(&out);
 }
 
 bool login_begin(struct login *l, struct sasl *sasl, struct smtp_sender *sender, const struct tls_facts *tls,
@@ -66,7 +59,7 @@ void login_answer(struct login *l, struct smtp_sender *sender, struct str challe
 	struct buf out = BUF_WITH_LIMIT(SASL_MESSAGE_MAX);
 	if (l->first.length) {
 		smtp_sender_auth_answer(sender, buf_str(&l->first));
-		wipe(&l->first);
+		buf_wipe(&l->first);
 		return;
 	}
 	l->result = sasl_client_step(l->exchange, challenge, &out);
@@ -74,7 +67,7 @@ void login_answer(struct login *l, struct smtp_sender *sender, struct str challe
 		smtp_sender_auth_cancel(sender);
 	else
 		smtp_sender_auth_answer(sender, buf_str(&out));
-	wipe(&out);
+	buf_wipe(&out);
 }
 
 bool login_is_proven(const struct login *l)
@@ -85,6 +78,6 @@ bool login_is_proven(const struct login *l)
 void login_release(struct login *l)
 {
 	sasl_exchange_free(TAKE(l->exchange));
-	wipe(&l->first);
+	buf_wipe(&l->first);
 	l->result = SASL_MORE;
 }

@@ -47,17 +47,12 @@ struct own *own_new(const struct config *config)
 	return own;
 }
 
-static bool is_unspecified(const struct endpoint *a)
-{
-	return a->any.sa_family == AF_INET ? a->v4.sin_addr.s_addr == INADDR_ANY : IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr);
-}
-
 /* One of this host, or one that leads nowhere else. */
 static bool is_of_an_interface(const struct own *own, const struct endpoint *address)
 {
 	struct endpoint bare = *address;
 	endpoint_set_port(&bare, 0);
-	if (is_unspecified(address) || endpoint_is_loopback(address))
+	if (endpoint_is_unspecified(address) || endpoint_is_loopback(address))
 		return true;
 	for (size_t i = 0; i < own->interfaces.count; i++)
 		if (endpoint_equal(&own->interfaces.items[i], &bare))
@@ -69,7 +64,7 @@ static bool is_listener(const struct own *own, const struct endpoint *listener, 
 {
 	if (endpoint_port(listener) != endpoint_port(address))
 		return false;
-	bool every = listener->every_family || (is_unspecified(listener) && listener->any.sa_family == address->any.sa_family);
+	bool every = listener->every_family || (endpoint_is_unspecified(listener) && listener->any.sa_family == address->any.sa_family);
 	return every ? is_of_an_interface(own, address) : endpoint_equal(listener, address);
 }
 

@@ -122,7 +122,7 @@ enum verdict_kind link_begin_again(struct session *s)
 	return is_user ? link_begin(s) : VERDICT_OK;
 }
 
-enum verdict_kind link_recipient(struct session *s, const struct msg_mail_recipient *recipient)
+enum verdict_kind link_recipient(struct session *s, const struct recipient *recipient)
 {
 	struct transaction *txn = s->txn;
 	if (txn->begin_waits) {
@@ -134,7 +134,8 @@ enum verdict_kind link_recipient(struct session *s, const struct msg_mail_recipi
 	}
 	if (txn->lost)
 		return VERDICT_TEMPORARY;
-	msg_mail_recipient_send(&s->smtpd->queue, txn->request, recipient, -1);
+	const struct msg_mail_recipient message = { .address = recipient->address, .original = recipient->original, .notify = recipient->notify };
+	msg_mail_recipient_send(&s->smtpd->queue, txn->request, &message, -1);
 	return wait_for_recipient_verdict(s);
 }
 

@@ -130,11 +130,6 @@ static enum verdict_kind begin(struct milter_envelope *e)
 	return link_begin_again(e->s);
 }
 
-static enum verdict_kind name(struct session *s, const struct recipient *r)
-{
-	return link_recipient(s, &(struct msg_mail_recipient){ .address = r->address, .original = r->original, .notify = r->notify });
-}
-
 enum verdict_kind milter_envelope_apply(struct milter_envelope *e)
 {
 	struct transaction *txn = e->s->txn;
@@ -143,13 +138,13 @@ enum verdict_kind milter_envelope_apply(struct milter_envelope *e)
 	for (size_t i = 0; i < txn->recipients.count && kind == VERDICT_OK; i++) {
 		if (txn->recipients.items[i].is_removed)
 			continue;
-		kind = name(e->s, &txn->recipients.items[i]);
+		kind = link_recipient(e->s, &txn->recipients.items[i]);
 		named++;
 	}
 	for (size_t i = 0; i < e->added.count && kind == VERDICT_OK; i++) {
 		if (e->added.items[i].is_removed)
 			continue;
-		if (name(e->s, &e->added.items[i]) == VERDICT_OK)
+		if (link_recipient(e->s, &e->added.items[i]) == VERDICT_OK)
 			named++;
 		else
 			pass_over(e, e->added.items[i].address, "queue does not take this recipient");

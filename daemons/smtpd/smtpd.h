@@ -163,7 +163,7 @@ enum verdict_kind link_begin(struct session *s);
 
 /* Queue forgets the transaction, with its recipients and its file, and hears of it anew. */
 enum verdict_kind link_begin_again(struct session *s);
-enum verdict_kind link_recipient(struct session *s, const struct msg_mail_recipient *recipient);
+enum verdict_kind link_recipient(struct session *s, const struct recipient *recipient);
 enum verdict_kind link_from_header(struct session *s, struct str address);
 void link_body(struct session *s, struct str piece);
 

@@ -188,8 +188,7 @@ void smtp_rcpt(struct session *s, const struct smtp_request *request)
 	}
 	if (host_is_known(s))
 		txn->begin.flags |= MAIL_KNOWN_HOST;
-	enum verdict_kind kind =
-		link_recipient(s, &(struct msg_mail_recipient){ .address = recipient.address, .original = recipient.original, .notify = recipient.notify });
+	enum verdict_kind kind = link_recipient(s, &recipient);
 	if (kind != VERDICT_OK) {
 		say_recipient_refused(s, rcpt.to.mailbox, verdict_reply(kind));
 		return;

@@ -18,6 +18,13 @@ void buf_release(struct buf *b)
 	*b = BUF_WITH_LIMIT(b->limit);
 }
 
+void buf_wipe(struct buf *b)
+{
+	if (b->data)
+		mem_wipe(b->data, b->capacity);
+	buf_release(b);
+}
+
 void buf_clear(struct buf *b)
 {
 	b->length = 0;

@@ -27,6 +27,9 @@ struct buf {
 void buf_init(struct buf *b, size_t limit);
 void buf_release(struct buf *b);
 
+/* The same for what held a secret: it is overwritten first. */
+void buf_wipe(struct buf *b);
+
 /* Empties it and forgets an overflow; memory is kept. */
 void buf_clear(struct buf *b);
 

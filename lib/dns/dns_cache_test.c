@@ -109,5 +109,5 @@ static void octets_are_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(kept_for_its_time), cmocka_unit_test(not_kept), cmocka_unit_test(generations), cmocka_unit_test(octets_are_bounded) };
-	return cmocka_run_group_tests_name("resolver_cache", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("dns_cache", tests, NULL, NULL);
 }

@@ -141,6 +141,15 @@ bool endpoint_is_loopback(const struct endpoint *a)
 	return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
 }
 
+bool endpoint_is_unspecified(const struct endpoint *a)
+{
+	if (!endpoint_is_ip(a))
+		return false;
+	if (a->any.sa_family == AF_INET)
+		return a->v4.sin_addr.s_addr == htonl(INADDR_ANY);
+	return IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr);
+}
+
 uint16_t endpoint_port(const struct endpoint *a)
 {
 	if (!endpoint_is_ip(a))

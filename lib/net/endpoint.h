@@ -43,6 +43,9 @@ bool endpoint_of_local(int fd, struct endpoint *a, struct fail **fail);
 bool endpoint_is_ip(const struct endpoint *a);
 bool endpoint_is_loopback(const struct endpoint *a);
 
+/* 0.0.0.0 or ::, every address of the host where it listens. */
+bool endpoint_is_unspecified(const struct endpoint *a);
+
 /* 0 for a path. */
 uint16_t endpoint_port(const struct endpoint *a);
 void endpoint_set_port(struct endpoint *a, uint16_t port);

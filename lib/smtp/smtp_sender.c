@@ -76,9 +76,7 @@ void smtp_sender_free(struct smtp_sender *s)
 	if (!s)
 		return;
 	smtp_reply_reader_release(&s->reader);
-	if (s->command.data)
-		mem_wipe(s->command.data, s->command.capacity);
-	buf_release(&s->command);
+	buf_wipe(&s->command);
 	buf_release(&s->text);
 	buf_release(&s->challenge);
 	free(s->transaction.named);

@@ -15,8 +15,6 @@ bool tls_files_load(struct tls_server *server, const char *chain_path, const cha
 
 void tls_files_release(struct tls_files *files)
 {
-	if (files->key.data)
-		mem_wipe(files->key.data, files->key.capacity);
-	buf_release(&files->key);
+	buf_wipe(&files->key);
 	buf_release(&files->chain);
 }
