@@ -103,7 +103,8 @@ static void save(GtkButton *button UNUSED, struct account_form *f)
 		password_keep(&account, text_of(f->password), keyring_answered, f->app);
 	app_set(f->app, SETTING_DELETE_AFTER, account.name, gtk_switch_get_active(GTK_SWITCH(f->deletes)) ? "1" : "0");
 	app_load_accounts(f->app);
-	f->saved(f->context);
+	if (f->saved)
+		f->saved(f->context);
 	gtk_window_destroy(GTK_WINDOW(f->window));
 }
 

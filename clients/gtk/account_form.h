@@ -6,7 +6,7 @@
 
 #include "app.h"
 
-/* account: NULL for a new one. saved is called after it was stored. */
+/* account: NULL for a new one. saved, which may be NULL, is called after it was stored. */
 void account_form_show(struct app *app, GtkWindow *parent, const struct account *account, void (*saved)(void *context),
                        void *context);
 

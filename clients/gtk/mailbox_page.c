@@ -463,13 +463,9 @@ static GtkWidget *make_foot(struct mailbox_page *p)
 	return box;
 }
 
-static void account_added(void *context UNUSED)
-{
-}
-
 static void add_account(GtkButton *button UNUSED, struct mailbox_page *p)
 {
-	account_form_show(p->app, p->app->window, NULL, account_added, NULL);
+	account_form_show(p->app, p->app->window, NULL, NULL, NULL);
 }
 
 /* The two take turns. */
