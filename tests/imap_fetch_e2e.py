@@ -2,6 +2,7 @@
 """FETCH of real mail: every sample against Python's email package, large mails piece by piece, damaged ones."""
 import base64
 import email
+import email.utils
 import glob
 import hashlib
 import os
@@ -22,7 +23,7 @@ class Imap:
         self.socket = socket.create_connection(("127.0.0.1", instance.port("imap")), timeout=60)
         self.file = self.socket.makefile("rb", buffering=1 << 20)
         self.file.readline()
-        self.number = 0
+        self.number = self.compared = 0
         self.ok(f"LOGIN {user} secret")
 
     def response(self):
@@ -152,6 +153,39 @@ def check_part(client, uid, number, part, problems):
         problems.append(f"{number}: decodes to something else")
 
 
+def plain_addresses(value):
+    """mailbox@host of each, where any two readers see the same; else None."""
+    if re.search(r"[:;()\\]|@[^,<]*<", value):
+        return None
+    pairs = email.utils.getaddresses([value])
+    plain = all(re.fullmatch(r"[\w.+=/-]+@[\w.-]+", address) for _, address in pairs)
+    return [address.encode() for _, address in pairs] if pairs and plain else None
+
+
+def check_envelope(mail, envelope, problems):
+    """Fields that a mail has once, and that are plain, as Python's email package reads them."""
+    parsed = email.message_from_bytes(mail)
+    values = {}
+    for name, value in parsed.raw_items():
+        unfolded = re.sub(r"\r?\n(?=[ \t])", "", value).strip(" \t")
+        values.setdefault(name.rstrip().lower(), []).append(unfolded)
+    compared = 0
+    for at, name in enumerate(("date", "subject", "from", "sender", "reply-to", "to", "cc", "bcc", "in-reply-to", "message-id")):
+        found = values.get(name, [])
+        if parsed.defects or len(found) != 1 or not found[0] or not found[0].isascii():
+            continue
+        if at in range(2, 8):
+            wanted = plain_addresses(found[0])
+            got = envelope[at] and [address[2] + b"@" + address[3] for address in envelope[at] if address[2] and address[3]]
+        else:
+            wanted, got = found[0].encode(), envelope[at]
+        if wanted is not None:
+            compared += 1
+            if got != wanted:
+                problems.append(f"{name}: {got} in the envelope, {wanted} by Python")
+    return compared
+
+
 def check_sample(client, uid, mail):
     problems = []
     got = client.fetch(uid, "RFC822.SIZE BODY BODYSTRUCTURE ENVELOPE BODY.PEEK[] BODY.PEEK[HEADER] BODY.PEEK[TEXT]")
@@ -160,6 +194,7 @@ def check_sample(client, uid, mail):
     if got["BODY[HEADER]"] + got["BODY[TEXT]"] != got["BODY[]"]:
         problems.append("header and text are not the mail")
     equal(len(got["ENVELOPE"]), 10, "fields of an envelope")
+    client.compared += check_envelope(mail, got["ENVELOPE"], problems)
     for number, part in list(leaves(got["BODY"]))[:30]:
         check_part(client, uid, number, part, problems)
     return problems
@@ -178,6 +213,7 @@ def all_samples(instance):
         if b"\0" not in mail and samples_e2e.is_carried(mail):
             problems += [f"{name}: {p}" for p in check_sample(client, uid, mail)]
     client.close()
+    check(client.compared > 2000, f"only {client.compared} fields of envelopes could be compared")
     check(not problems, f"{len(problems)} problems: " + "; ".join(problems[:20]))
 
 

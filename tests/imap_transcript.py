@@ -24,10 +24,12 @@ class Deflated:
         self.connection = connection
         self.packer = zlib.compressobj(wbits=-15)
         self.unpacker = zlib.decompressobj(wbits=-15)
+        self.received = 0
 
     def recv(self, size):
         while True:
             piece = self.connection.recv(size)
+            self.received += len(piece)
             data = self.unpacker.decompress(piece)
             if data or not piece:
                 return data

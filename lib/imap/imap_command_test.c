@@ -1,6 +1,7 @@
 #include "imap_command.h"
 
 #include "imap_capability.h"
+#include "imap_expected.h"
 #include "imap_language.h"
 #include "text.h"
 
@@ -201,8 +202,25 @@ static void values_are_made_printable(void **state)
 	assert_string_equal(buf_text(&out), "unknown command X??Y?");
 	buf_clear(&out);
 	imap_text_add(&out, IMAP_SLOVAK, IMAP_SAY_EXPECTED, &(struct imap_values){ .text = STR("a number"), .number = 7 });
-	assert_string_equal(buf_text(&out), "na oktete 7 malo byť: a number");
+	assert_string_equal(buf_text(&out), "na oktete 7 malo byť: číslo");
 	buf_release(&out);
+}
+
+/* tests/imap_e2e.py looks for each phrase of the parser in the table. */
+static void expected_phrases(void **state)
+{
+	static const struct {
+		enum imap_language language;
+		const char *english, *wanted;
+	} cases[] = {
+		{ IMAP_ENGLISH, "a space", "a space" }, { IMAP_ITALIAN, "a space", "uno spazio" }, { IMAP_SLOVAK, "a space", "medzera" },
+		{ IMAP_ITALIAN, "0, 1 or infinity", "0, 1 o infinity" }, { IMAP_SLOVAK, "which mailboxes", "ktoré schránky" },
+		{ IMAP_SLOVAK, "another character", "iný znak" }, { IMAP_SLOVAK, "DONE", "DONE" }, { IMAP_ITALIAN, "", "" },
+		{ IMAP_ITALIAN, "zzz", "zzz" },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		assert_true(str_equal(imap_expected(cases[i].language, str_of(cases[i].english)), str_of(cases[i].wanted)));
 }
 
 static void languages_are_found(void **state)
@@ -230,7 +248,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(commands_begin), cmocka_unit_test(the_table_is_whole), cmocka_unit_test(secrets_are_masked),
 		cmocka_unit_test(capabilities_by_state), cmocka_unit_test(enables), cmocka_unit_test(texts_are_whole),
-		cmocka_unit_test(values_are_made_printable), cmocka_unit_test(languages_are_found),
+		cmocka_unit_test(values_are_made_printable), cmocka_unit_test(expected_phrases), cmocka_unit_test(languages_are_found),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

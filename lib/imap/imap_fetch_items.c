@@ -354,8 +354,8 @@ void imap_parse_partial(struct imap_parser *p, struct imap_partial *partial)
 	uint32_t one = parse_end(p, from_end);
 	imap_parse_char(p, ':');
 	uint32_t other = parse_end(p, from_end);
-	bool turned = one > other;
-	*partial = (struct imap_partial){ true, from_end, turned, turned ? other : one, turned ? one : other };
+	/* RFC 9394 §4: 500:400 is the same as 400:500 */
+	*partial = (struct imap_partial){ true, from_end, one < other ? one : other, one < other ? other : one };
 }
 
 static void parse_modifier(struct imap_parser *p, bool uid, struct imap_fetch_modifiers *m)

@@ -73,7 +73,6 @@ void imap_parse_fetch_items(struct imap_parser *p, struct imap_fetch_items *item
 struct imap_partial {
 	bool given;
 	bool from_end;
-	bool turned; /* the larger number was written first, and is to be so in the answer */
 	uint32_t first, last;
 };
 

@@ -1,5 +1,6 @@
 #include "imap_language.h"
 
+#include "imap_expected.h"
 #include "text.h"
 
 enum { TEXT_SHOWN_MAX = 60 };
@@ -224,6 +225,15 @@ static void add_foreign(struct buf *out, struct str text)
 		buf_add_str(out, STR("..."));
 }
 
+/* What comes from the client is made printable; what the parser expected is ours. */
+static void add_value(struct buf *out, enum imap_language language, enum imap_text text, struct str value)
+{
+	if (text == IMAP_SAY_EXPECTED || text == IMAP_SAY_TOO_MUCH)
+		buf_add_str(out, imap_expected(language, value));
+	else
+		add_foreign(out, value);
+}
+
 void imap_text_add(struct buf *out, enum imap_language language, enum imap_text text, const struct imap_values *values)
 {
 	struct str rest = imap_text_raw(language, text), part;
@@ -235,6 +245,6 @@ void imap_text_add(struct buf *out, enum imap_language language, enum imap_text 
 		if (str_equal(part, STR("number")))
 			buf_add_u64(out, values->number);
 		else
-			add_foreign(out, values->text);
+			add_value(out, language, text, values->text);
 	}
 }

@@ -79,7 +79,7 @@ static bool made_seen(const struct imap_fetch_walk *f, const struct store_row *r
 }
 
 /* RFC 7162 §3.1, §3.2.4: where this command set \Seen, the flags come with UID and MODSEQ once CONDSTORE is enabled,
- * whether they were asked for or not. */
+ * whether they were asked for or not; with IMAP4rev2 with the UID (RFC 9051 §7.5.2). */
 static void write_flags(struct imap_fetch_walk *f, const struct imap_row *row, bool first)
 {
 	static const struct imap_fetch_item modseq = { .kind = IMAP_FETCH_MODSEQ }, uid = { .kind = IMAP_FETCH_UID };
@@ -94,7 +94,7 @@ static void write_flags(struct imap_fetch_walk *f, const struct imap_row *row, b
 		buf_add_char(out, ' ');
 		imap_item_write(&f->output, &modseq, NULL, row, &f->mail);
 	}
-	if (condstore && !f->adds_uid && !(f->items.kinds & 1u << IMAP_FETCH_UID) && !is_uidonly(f)) {
+	if (imap_view_adds_uid(f->s) && !f->adds_uid && !(f->items.kinds & 1u << IMAP_FETCH_UID) && !is_uidonly(f)) {
 		buf_add_char(out, ' ');
 		imap_item_write(&f->output, &uid, NULL, row, &f->mail);
 	}
@@ -193,6 +193,19 @@ static void add_row(struct imap_fetch_walk *f, const struct store_row *row, uint
 	copy->flags = wants_flags(f, row) ? make_flags(f, row) : (struct str){};
 }
 
+/* A message that is gone still has its number, and so its UID, until EXPUNGE may be told (RFC 9051 §7.5.1). */
+static bool is_answered_by_view(const struct imap_fetch_walk *f)
+{
+	return f->items.kinds == 1u << IMAP_FETCH_UID && !f->s->command.uid;
+}
+
+static void miss_row(struct imap_fetch_walk *f, uint32_t uid, uint32_t number)
+{
+	f->expunged = true;
+	if (is_answered_by_view(f))
+		add_row(f, &(struct store_row){ .uid = uid }, number);
+}
+
 /* Within a range of the set one number follows the other. */
 static void copy_rows(struct imap_fetch_walk *f)
 {
@@ -204,7 +217,7 @@ static void copy_rows(struct imap_fetch_walk *f)
 		number = f->range == range ? number + 1 : uidmap_rank(&view->uids, uid);
 		range = f->range;
 		if (!row)
-			f->expunged = true;
+			miss_row(f, uid, number);
 		else if (!f->modifiers.has_changed_since || row->modseq > f->modifiers.changed_since)
 			add_row(f, row, number);
 	}

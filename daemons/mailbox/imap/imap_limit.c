@@ -56,12 +56,16 @@ void imap_tell_limit(struct imap_session *s, uint32_t limit, uint32_t lowest)
 	buf_add_str(&s->out, STR("\r\n"));
 }
 
-/* RFC 9585 §3; the tag is quoted, since an atom could not hold all of it. */
+/* RFC 9585 §4: a tag with "]", which would end the code for many a parser, is not told; a goal is more than what is
+ * done. */
 static void tell_progress(struct imap_session *s, uint64_t done, uint64_t goal)
 {
 	buf_add_str(&s->out, STR("* OK [INPROGRESS ("));
-	imap_write_string(&s->out, s->command.tag, false);
-	if (goal)
+	if (str_find_char(s->command.tag, ']') < s->command.tag.length)
+		buf_add_str(&s->out, STR("NIL"));
+	else
+		imap_write_string(&s->out, s->command.tag, false);
+	if (goal > done)
 		buf_printf(&s->out, " %llu %llu", (unsigned long long)done, (unsigned long long)goal);
 	else
 		buf_printf(&s->out, " %llu NIL", (unsigned long long)done);

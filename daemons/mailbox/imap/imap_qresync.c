@@ -26,14 +26,15 @@ static void parse_match(struct imap_parser *p, struct imap_qresync *q)
 	imap_parse_char(p, ')');
 }
 
-/* RFC 7162 §7: "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")" */
+/* RFC 7162 §7: "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")". A client that knows
+ * nothing yet may say 0, as with CHANGEDSINCE. */
 void imap_parse_qresync(struct imap_parser *p, struct imap_qresync *q)
 {
 	imap_parse_space(p);
 	imap_parse_char(p, '(');
 	q->uidvalidity = imap_parse_nz_number(p, UINT32_MAX);
 	imap_parse_space(p);
-	q->modseq = imap_parse_nz_number(p, INT64_MAX);
+	q->modseq = imap_parse_number(p, INT64_MAX);
 	bool more = imap_parse_more(p);
 	if (more && imap_parse_peek(p) != '(') {
 		q->has_known = true;

@@ -51,6 +51,9 @@ static void forget_saved(struct imap_session *s)
 static bool is_known_charset(struct str name)
 {
 	struct charset charset;
+	/* names that mail has for what nobody knows */
+	if (str_equal_nocase(name, STR("x-unknown")) || str_equal_nocase(name, STR("unknown-8bit")))
+		return false;
 	bool known = charset_init(&charset, name);
 	charset_release(&charset);
 	return known;
@@ -160,9 +163,7 @@ static void write_partial(struct imap_search_run *run, const struct imap_partial
 	struct imap_session *s = run->s;
 	const char *sign = partial->from_end ? "-" : "";
 	struct imap_search_found part = part_of(found, partial);
-	uint32_t one = partial->turned ? partial->last : partial->first;
-	uint32_t other = partial->turned ? partial->first : partial->last;
-	buf_printf(&s->out, " PARTIAL (%s%u:%s%u ", sign, one, sign, other);
+	buf_printf(&s->out, " PARTIAL (%s%u:%s%u ", sign, partial->first, sign, partial->last);
 	if (part.count)
 		imap_search_write_set(run, part.positions, part.count);
 	else

@@ -1,6 +1,7 @@
 #include "imap_select.h"
 
 #include "imap_expunge.h"
+#include "imap_list.h"
 #include "imap_mailboxes.h"
 #include "imap_qresync.h"
 #include "imap_session.h"
@@ -49,8 +50,20 @@ static void tell_mailbox_id(struct imap_session *s)
 	buf_add_str(&s->out, STR("\r\n"));
 }
 
+/* RFC 9051 §6.3.2, §6.3.9.7: with the name as it was written, if that is not how it is kept ("inbox"). */
+static bool tell_list(struct imap_session *s, struct str written, struct fail **fail)
+{
+	CLEANUP(imap_tree_release) struct imap_tree tree = {};
+	const struct imap_node gone = { .name = str_of(s->view.name) };
+	if (!imap_tree_read(&tree, s->reader, fail))
+		return false;
+	const struct imap_node *node = imap_tree_find(&tree, gone.name);
+	imap_list_write(s, node ? node : &gone, str_equal(written, gone.name) ? (struct str){} : written);
+	return true;
+}
+
 /* RFC 9051 §6.3.2; what only RFC 3501 §6.3.1 has goes to those who speak that. */
-static bool tell_all(struct imap_session *s, struct fail **fail)
+static bool tell_all(struct imap_session *s, struct str written, struct fail **fail)
 {
 	const struct store_index_state *state = &s->view.counters;
 	bool rev2 = imap_is_enabled(s, IMAP_ENABLE_IMAP4REV2);
@@ -65,12 +78,7 @@ static bool tell_all(struct imap_session *s, struct fail **fail)
 	tell_code(s, "UIDNEXT", state->uidnext, IMAP_SAY_NEXT_UID);
 	tell_code(s, "HIGHESTMODSEQ", state->modseq, IMAP_SAY_HIGHEST_MODSEQ); /* RFC 7162 §3.1.2.1 */
 	tell_mailbox_id(s);                                                    /* RFC 8474 §4.2 */
-	if (rev2) {
-		buf_add_str(&s->out, STR("* LIST () \"/\" "));
-		imap_write_mailbox(&s->out, str_of(s->view.name), true);
-		buf_add_str(&s->out, STR("\r\n"));
-	}
-	return true;
+	return !rev2 || tell_list(s, written, fail);
 }
 
 /* RFC 9051 §7.1 CLOSED, RFC 7162 §3.2.11: a border between what concerns the old mailbox and what concerns the new one. */
@@ -82,7 +90,8 @@ static void leave_old(struct imap_session *s)
 	imap_untagged_ok(s, "CLOSED", IMAP_SAY_CLOSED, NULL);
 }
 
-static void enter(struct imap_session *s, struct str name, bool read_only, const struct parameters *parameters)
+static void enter(struct imap_session *s, struct str name, struct str written, bool read_only,
+                  const struct parameters *parameters)
 {
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	leave_old(s);
@@ -90,7 +99,7 @@ static void enter(struct imap_session *s, struct str name, bool read_only, const
 		imap_switch_on(s, IMAP_ENABLE_CONDSTORE);
 	if (!imap_reader(s))
 		return;
-	if (!imap_view_open(s, name, read_only, &fail) || !tell_all(s, &fail) ||
+	if (!imap_view_open(s, name, read_only, &fail) || !tell_all(s, written, &fail) ||
 	    (parameters->has_qresync && !imap_qresync_tell(s, &parameters->qresync, &fail))) {
 		imap_view_close(s);
 		imap_no_fail(s, fail);
@@ -103,7 +112,8 @@ static void select_or_examine(struct imap_session *s, bool read_only)
 {
 	struct parameters parameters = {};
 	imap_parse_space(&s->parser);
-	struct str name = imap_parse_mailbox(&s->parser);
+	struct imap_parser again = s->parser;
+	struct str name = imap_parse_mailbox(&s->parser), written = imap_parse_astring(&again);
 	if (imap_parse_more(&s->parser))
 		parse_parameters(s, &parameters);
 	/* what makes no sense ends no selection */
@@ -112,7 +122,7 @@ static void select_or_examine(struct imap_session *s, bool read_only)
 	if (parameters.qresync.match_numbers.count && imap_is_enabled(s, IMAP_ENABLE_UIDONLY))
 		imap_bad(s, "UIDREQUIRED", IMAP_SAY_UID_REQUIRED, NULL); /* RFC 9586 §3.7 */
 	else
-		enter(s, name, read_only, &parameters);
+		enter(s, name, written, read_only, &parameters);
 }
 
 void imap_select(struct imap_session *s)

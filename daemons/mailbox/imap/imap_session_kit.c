@@ -69,6 +69,8 @@ static void *serve(void *argument)
 	s->account->session_count--;
 	pthread_mutex_unlock(&s->account->sessions_lock);
 	stream_cleanup(&s->stream);
+	if (s->returned >= 0)
+		close(s->returned); /* nobody goes on with it, and the client waits for its end */
 	return NULL;
 }
 
@@ -93,8 +95,6 @@ void session_kit_hang_up(struct session_kit_client *client)
 {
 	close(client->descriptor);
 	must(pthread_join(client->thread, NULL) == 0);
-	if (client->session->returned >= 0)
-		close(client->session->returned);
 	buf_release(&client->session->leftover);
 	free(client->session);
 	buf_release(&client->input);

@@ -176,7 +176,7 @@ static void test_notification_overflow(void **state)
 	buf_release(&out);
 }
 
-/* RFC 9585 §3: a long command says that it lives, and how far it is; not before it has been silent for a while. */
+/* RFC 9585 §4: a long command says that it lives, and how far it is; not before it has been silent for a while. */
 static void test_progress(void **state)
 {
 	static const struct stream_times times = { .idle_ms = 10000, .command_ms = 10000, .write_ms = 10000, .bulk_grace_ms = 10000 };
@@ -185,18 +185,25 @@ static void test_progress(void **state)
 	int pair[2];
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	struct imap_session s = { .stream = stream_new(pair[0], &options), .out = BUF_WITH_LIMIT(1000), .command.tag = STR("a]1") };
+	struct imap_session s = { .stream = stream_new(pair[0], &options), .out = BUF_WITH_LIMIT(1000), .command.tag = STR("a\\1") };
 	assert_true(imap_still_working(&s, 1, 10));
 	assert_int_equal(s.out.length, 0);
 	s.spoke_ms -= 60000;
 	assert_true(imap_still_working(&s, 5, 10));
 	assert_true(read(pair[1], said, sizeof said - 1) > 0);
-	assert_has(str_of(said), "* OK [INPROGRESS (\"a]1\" 5 10)] ");
+	assert_has(str_of(said), "* OK [INPROGRESS (\"a\\\\1\" 5 10)] ");
 	s.spoke_ms -= 60000;
 	assert_true(imap_still_working(&s, 7, 0));
 	memset(said, 0, sizeof said);
 	assert_true(read(pair[1], said, sizeof said - 1) > 0);
-	assert_has(str_of(said), "* OK [INPROGRESS (\"a]1\" 7 NIL)] ");
+	assert_has(str_of(said), "* OK [INPROGRESS (\"a\\\\1\" 7 NIL)] ");
+	/* §4: a tag with "]" is not told, and no goal that is reached */
+	s.command.tag = STR("a]1");
+	s.spoke_ms -= 60000;
+	assert_true(imap_still_working(&s, 10, 10));
+	memset(said, 0, sizeof said);
+	assert_true(read(pair[1], said, sizeof said - 1) > 0);
+	assert_has(str_of(said), "* OK [INPROGRESS (NIL 10 NIL)] ");
 	close(pair[1]);
 	s.spoke_ms -= 60000;
 	assert_false(imap_still_working(&s, 8, 10));

@@ -127,9 +127,18 @@ static uint64_t prefix_of(struct str text)
 	return prefix;
 }
 
+/* U+FFFD, which stands for what was no text in its charset. */
+static bool is_damaged(struct str text)
+{
+	return str_find(text, STR("\xef\xbf\xbd")) < text.length;
+}
+
+/* RFC 5255 §4.6: what could not be converted stands behind all that could. */
 static void take_text(struct sorter *sorter, struct column *column, uint32_t index, struct str text)
 {
 	buf_clear(&sorter->folded);
+	if (is_damaged(text))
+		buf_add_char(&sorter->folded, (char)0xff);
 	imap_search_collate(sorter->run->s, &sorter->folded, text);
 	struct str folded = buf_str(&sorter->folded);
 	column->list[index] = (struct text){ prefix_of(folded), (uint32_t)column->texts.length, (uint32_t)folded.length,

@@ -106,7 +106,7 @@ static bool change_flags(struct imap_session *s, struct store_command *c, struct
 static void tell_row(struct imap_session *s, const struct store_row *row, bool silent)
 {
 	bool condstore = imap_is_enabled(s, IMAP_ENABLE_CONDSTORE);
-	imap_view_begin_fetch(s, row->uid, s->command.uid || condstore);
+	imap_view_begin_fetch(s, row->uid, s->command.uid || imap_view_adds_uid(s));
 	if (!silent)
 		imap_view_write_flags(s, row);
 	if (condstore) {
@@ -193,7 +193,7 @@ static void add_conflicts(struct imap_session *s, const struct store_command *c,
 	imap_numbers_release(&numbers);
 }
 
-/* RFC 2180 §4.2: what somebody else expunged can't be stored; what is left was. */
+/* RFC 2180 §4.2.1, RFC 5530 §3: what somebody else expunged can't be stored and needs no more; what is left was. */
 static void answer(struct imap_session *s, const struct store_command *c, size_t met)
 {
 	CLEANUP(buf_release) struct buf code = BUF_WITH_LIMIT(LIMIT_IMAP_TAGGED_MAX / 2);
@@ -208,7 +208,7 @@ static void answer(struct imap_session *s, const struct store_command *c, size_t
 		add_conflicts(s, c, &code);
 		imap_ok(s, buf_text(&code), IMAP_SAY_MODIFIED, NULL);
 	} else if (gone) {
-		imap_no(s, "EXPUNGEISSUED", IMAP_SAY_EXPUNGED, NULL);
+		imap_ok(s, "EXPUNGEISSUED", IMAP_SAY_EXPUNGED, NULL);
 	} else {
 		imap_ok(s, limit_code, IMAP_SAY_DONE, NULL);
 	}

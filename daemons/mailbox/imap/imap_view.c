@@ -232,7 +232,7 @@ static bool tell_new(struct imap_session *s, const struct store_index_state *sta
 static void tell_row(struct imap_session *s, const struct store_row *row)
 {
 	bool condstore = imap_is_enabled(s, IMAP_ENABLE_CONDSTORE);
-	imap_view_begin_fetch(s, row->uid, condstore || s->kept.notify); /* RFC 5465 §5.1 */
+	imap_view_begin_fetch(s, row->uid, imap_view_adds_uid(s) || s->kept.notify); /* RFC 5465 §5.1 */
 	imap_view_write_flags(s, row);
 	if (condstore)
 		buf_printf(&s->out, " MODSEQ (%llu)", (unsigned long long)row->modseq);
@@ -454,6 +454,11 @@ struct store_selection imap_view_selection(struct imap_session *s, const struct 
 }
 
 /* ---- elements of FETCH ---- */
+
+bool imap_view_adds_uid(const struct imap_session *s)
+{
+	return imap_is_enabled(s, IMAP_ENABLE_CONDSTORE) || imap_is_enabled(s, IMAP_ENABLE_IMAP4REV2);
+}
 
 void imap_view_begin_fetch(struct imap_session *s, uint32_t uid, bool with_uid)
 {

@@ -86,6 +86,9 @@ bool imap_view_next_part(struct imap_session *s, struct imap_parts *parts, uint3
 /* Writes "* n FETCH (" or, under UIDONLY, "* uid UIDFETCH (" (RFC 9586 §3.3); UID stands first where it is asked for. */
 void imap_view_begin_fetch(struct imap_session *s, uint32_t uid, bool with_uid);
 
+/* Whether what nobody asked for comes with its UID: RFC 7162 §3.2.4, RFC 9051 §7.5.2. */
+bool imap_view_adds_uid(const struct imap_session *s);
+
 /* FLAGS (…) of a row, with \Recent where it is due. */
 void imap_view_write_flags(struct imap_session *s, const struct store_row *row);
 
