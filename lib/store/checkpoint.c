@@ -30,6 +30,7 @@ struct writing {
 	uint64_t modseq; /* it stands for */
 	uint64_t since;  /* a delta's start; 0: full */
 	uint64_t rows;
+	uint64_t size; /* of the records */
 	unsigned part;
 };
 
@@ -61,6 +62,7 @@ static bool finish_part(struct writing *w, bool last)
 		bind_u64(chain, 1, place.segment);
 		txn_run(txn, chain);
 	}
+	w->size += place.header + place.stored;
 	sqlite3_stmt *dead = txn_query(txn, "UPDATE segment SET dead = dead + ? WHERE number = ?");
 	bind_u64(dead, 1, place.header + place.stored);
 	bind_u64(dead, 2, place.segment);
@@ -266,6 +268,8 @@ bool checkpoint_append(struct store_txn *txn, bool full)
 	if (txn_ok(txn))
 		finish_part(&w, true);
 	buf_release(&w.text);
+	if (!w.since)
+		txn->store->checkpoint_size = w.size;
 	sqlite3_stmt *query = txn_query(txn, "UPDATE account SET checkpoint_modseq = ?, checkpoint_rows = ?");
 	bind_u64(query, 1, w.modseq);
 	bind_u64(query, 2, w.rows);

@@ -88,6 +88,7 @@ static struct segment_file *segment_begin(struct store_txn *txn, enum segment_co
 		struct segment_file *file = make(&store->segments, number, codec, &why);
 		if (file) {
 			*array_add(&txn->created) = number;
+			*array_add(&store->begun.list) = number;
 			return file;
 		}
 		if (why->kind == FAIL_EXISTS)

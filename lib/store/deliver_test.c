@@ -272,6 +272,29 @@ static void a_large_body_passes_over_a_number_that_a_crash_left(void **state)
 	assert_int_equal(number_of(account, "SELECT segment FROM body"), 2);
 }
 
+/* A roll-back gives a number again, though it could not remove the file. */
+static void a_number_given_again_is_the_new_file(void **state)
+{
+	struct account *account = *state;
+	struct segments *segments = &account->store->segments;
+	struct stat read, named;
+	struct segment_file *file = segments_create_temporary(segments, 7, NULL);
+	assert_non_null(file);
+	assert_int_equal(mkdirat(account->directory, "seg/0007", 0700), 0);
+	assert_false(segments_unlink(segments, 7, NULL));
+	segments_unuse(segments, file);
+	assert_int_equal(unlinkat(account->directory, "seg/0007", AT_REMOVEDIR), 0);
+	file = segments_create_temporary(segments, 7, NULL);
+	assert_true(file && segments_publish(segments, file, NULL));
+	segments_unuse(segments, file);
+	file = segments_use(segments, 7, NULL);
+	assert_non_null(file);
+	assert_int_equal(fstat(file->file, &read), 0);
+	assert_int_equal(fstatat(account->directory, "seg/0007", &named, 0), 0);
+	assert_int_equal(read.st_ino, named.st_ino);
+	segments_unuse(segments, file);
+}
+
 static void a_roll_back_leaves_nothing(void **state)
 {
 	struct account *account = *state;
@@ -393,6 +416,7 @@ int main(void)
 		store_test(an_import_leaves_the_same_gap),
 		store_test(a_mail_put_back_keeps_its_id),
 		store_test(a_large_body_passes_over_a_number_that_a_crash_left),
+		store_test(a_number_given_again_is_the_new_file),
 		store_test(a_roll_back_leaves_nothing),
 		store_test(the_first_failure_stays),
 		store_test(quota_binds_an_append_but_no_delivery),

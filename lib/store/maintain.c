@@ -144,10 +144,30 @@ static enum job_result collect_dead(struct store *store, const struct store_care
 	" state = 1 AND NOT EXISTS (SELECT 1 FROM applied a JOIN body b ON b.message = a.message" \
 	" WHERE b.segment = segment.number) "
 
+/* About as long as a full metadata checkpoint is; exact once this process has written one. */
+static uint64_t checkpoint_size(struct store *store, struct fail **fail)
+{
+	if (store->checkpoint_size)
+		return store->checkpoint_size;
+	return number_of(store, "SELECT sum(messages) * 128 + count(*) * 256 FROM mailbox WHERE name NOT NULL", fail);
+}
+
+/* Metadata counts as dead, so with many messages its segments are always sparse. One that goes takes a new full
+ * checkpoint, which must not be more than what it frees. */
+static bool is_chain_worth_it(struct store *store, struct fail **fail)
+{
+	uint64_t dead = number_of(store, "SELECT sum(dead) FROM segment WHERE" HOLDS_METADATA
+	                                 "AND number >= (SELECT checkpoint_segment FROM account)", fail);
+	return dead > 2 * checkpoint_size(store, fail);
+}
+
 static uint64_t find_sparse(struct store *store, enum segment_codec *codec, struct fail **fail)
 {
 	sqlite3_stmt *query = database_query(&store->writer, "SELECT number, codec FROM segment WHERE (size - dead) * 100 <"
-	                                                     " size * 60 AND" MOVABLE "LIMIT 1");
+	                                                     " size * 60 AND" MOVABLE "AND (? OR NOT" HOLDS_METADATA
+	                                                     "OR (SELECT checkpoint_segment = 0 OR number < checkpoint_segment"
+	                                                     " FROM account)) LIMIT 1");
+	bind_u64(query, 1, is_chain_worth_it(store, fail));
 	if (database_step(&store->writer, query, fail) != DATABASE_ROW)
 		return 0;
 	uint64_t number = column_u64(query, 0);
@@ -197,14 +217,27 @@ static enum job_result move_bodies(struct store *store, const struct store_care 
 	return JOB_FAILED;
 }
 
+static bool was_begun_since(const struct store *store, uint64_t number)
+{
+	for (size_t i = 0; i < store->begun.list.count; i++)
+		if (store->begun.list.items[i] == number)
+			return true;
+	return false;
+}
+
 /* One that was there at the open: what a failed commit leaves behind later may yet get its row back by a crash. */
 static enum job_result collect_orphan(struct store *store, const struct store_care *care, struct fail **fail)
 {
 	(void)care;
 	struct orphan_contents contents;
+	if (!store->orphans_known && !orphans_find(store, &store->writer, &store->orphans, fail))
+		return JOB_FAILED;
+	store->orphans_known = true;
 	if (!store->orphans.list.count || store->backups)
 		return JOB_IDLE;
 	uint64_t number = store->orphans.list.items[--store->orphans.list.count];
+	if (was_begun_since(store, number))
+		return JOB_DONE;
 	if (!orphan_read(store, &store->writer, number, &contents, fail))
 		return JOB_FAILED;
 	if (!contents.only_here && !segments_unlink(&store->segments, number, fail))

@@ -183,6 +183,79 @@ static void an_abandoned_segment_is_rescued_before_a_barrier(void **state)
 	assert_body(account, placed.message, STR("one"));
 }
 
+static void seal_tail(struct account *account)
+{
+	struct store_txn *txn = store_begin(account->store);
+	assert_true(store_trim(txn, origin_of(0).journal, 1000));
+	assert_true(segment_seal(txn, &account->store->tail));
+	commit(&txn);
+}
+
+/* One mail at 4096 places: what a rebuild needs to know of them is much longer than the mail. */
+static void fill_with_places(struct account *account)
+{
+	const struct store_selection all = { inbox_of(account), &(struct store_range){ 1, UINT32_MAX }, 1 };
+	deliver_text(account, 0, 1, "Subject: everywhere\r\n\r\nx\r\n");
+	for (int i = 0; i < 12; i++) {
+		struct store_txn *txn = store_begin(account->store);
+		assert_true(store_copy(txn, &all, all.mailbox, NULL));
+		commit(&txn);
+	}
+}
+
+static void flip_all(struct account *account, enum store_flags_how how)
+{
+	const struct store_selection all = { inbox_of(account), &(struct store_range){ 1, UINT32_MAX }, 1 };
+	struct store_txn *txn = store_begin(account->store);
+	assert_true(store_flags(txn, &all, &(struct store_change){ .how = how, .flags = STORE_SEEN,
+	                                                           .unchanged_since = UINT64_MAX }, NULL, NULL));
+	commit(&txn);
+}
+
+/* A segment of little but metadata is sparse; if it went for that alone, what stands in for it would be sparse next. */
+static void metadata_is_written_again_for_what_it_frees(void **state)
+{
+	struct account *account = *state;
+	fill_with_places(account);
+	care_for(account, DAY, 0);
+	assert_int_equal(number_of(account, "SELECT checkpoint_segment FROM account"), 1);
+	seal_tail(account);
+	assert_true(number_of(account, "SELECT size > 200000 AND dead * 10 > size * 9 FROM segment WHERE number = 1"));
+	care_for(account, 2 * DAY, 0);
+	assert_true(has_file(account, "seg/0001"));
+	account_close(account);
+	account_open(account);
+	care_for(account, 3 * DAY, 0);
+	assert_true(has_file(account, "seg/0001"));
+	for (int i = 0; i < 4; i++) {
+		flip_all(account, i % 2 ? STORE_FLAGS_REMOVE : STORE_FLAGS_ADD);
+		care_for(account, (4 + i) * DAY, 0);
+	}
+	assert_false(has_file(account, "seg/0001"));
+	assert_int_equal(number_of(account, "SELECT count(*) FROM segment"), 1);
+	assert_counters(account);
+}
+
+static void a_large_mail_goes_without_new_metadata(void **state)
+{
+	struct account *account = *state;
+	CLEANUP(buf_release) struct buf large = BUF_WITH_LIMIT(LIMIT_INLINE_BODY_MAX + 1000);
+	for (int i = 0; large.length <= LIMIT_INLINE_BODY_MAX; i++)
+		buf_printf(&large, "a line of a large mail, %d\r\n", i);
+	deliver_text(account, 0, 1, "Subject: small\r\n\r\nx\r\n");
+	care_for(account, DAY, 0);
+	struct store_placed placed = deliver_file(account, 2, buf_str(&large));
+	assert_true(has_file(account, "seg/0002"));
+	struct store_txn *txn = store_begin(account->store);
+	assert_true(store_trim(txn, origin_of(0).journal, 1000));
+	commit(&txn);
+	int64_t before = number_of(account, "SELECT checkpoint_modseq FROM account");
+	expunge_uid(account, inbox_of(account), placed.uid);
+	care_for(account, DAY + 1, 0);
+	assert_false(has_file(account, "seg/0002"));
+	assert_int_equal(number_of(account, "SELECT checkpoint_modseq FROM account"), before);
+}
+
 static void tombstones_are_pruned_to_a_floor(void **state)
 {
 	struct account *account = *state;
@@ -216,6 +289,8 @@ int main(void)
 		store_test(a_maildrop_pins_its_bodies),
 		store_test(a_damaged_body_keeps_its_segment),
 		store_test(an_abandoned_segment_is_rescued_before_a_barrier),
+		store_test(metadata_is_written_again_for_what_it_frees),
+		store_test(a_large_mail_goes_without_new_metadata),
 		store_test(tombstones_are_pruned_to_a_floor),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,7 +151,8 @@ static bool is_empty(struct store_txn *txn, uint64_t segment)
 
 static bool holds_checkpoint(struct store_txn *txn, uint64_t segment)
 {
-	sqlite3_stmt *query = txn_query(txn, "SELECT 1 FROM account WHERE checkpoint_segment BETWEEN 1 AND ?");
+	sqlite3_stmt *query = txn_query(txn, "SELECT 1 FROM account, segment WHERE number = ? AND" HOLDS_METADATA
+	                                     "AND checkpoint_segment BETWEEN 1 AND number");
 	bind_u64(query, 1, segment);
 	return txn_number(txn, query);
 }

@@ -58,15 +58,18 @@ static int compare_numbers(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-bool segments_list(const struct segments *s, struct segment_numbers *numbers, struct fail **fail)
+static DIR *open_listing(const struct segments *s)
 {
 	int copy = openat(s->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *directory = copy < 0 ? NULL : fdopendir(copy);
-	if (!directory) {
-		if (copy >= 0)
-			close(copy);
-		return fail_set_errno(fail, FAIL_IO, "list seg");
-	}
+	if (!directory && copy >= 0)
+		close(copy);
+	return directory;
+}
+
+/* 0 at the end. */
+static uint64_t next_number(DIR *directory)
+{
 	for (struct dirent *entry; (entry = readdir(directory));) {
 		uint64_t number = 0;
 		char name[24];
@@ -74,12 +77,31 @@ bool segments_list(const struct segments *s, struct segment_numbers *numbers, st
 			continue;
 		segments_name(number, name);
 		if (number && strcmp(name, entry->d_name) == 0)
-			*array_add(&numbers->list) = number;
+			return number;
 	}
+	return 0;
+}
+
+bool segments_list(const struct segments *s, struct segment_numbers *numbers, struct fail **fail)
+{
+	DIR *directory = open_listing(s);
+	if (!directory)
+		return fail_set_errno(fail, FAIL_IO, "list seg");
+	for (uint64_t number; (number = next_number(directory));)
+		*array_add(&numbers->list) = number;
 	closedir(directory);
 	if (numbers->list.count)
 		qsort(numbers->list.items, numbers->list.count, sizeof numbers->list.items[0], compare_numbers);
 	return true;
+}
+
+bool segments_may_exist(const struct segments *s)
+{
+	DIR *directory = open_listing(s);
+	bool any = !directory || next_number(directory);
+	if (directory)
+		closedir(directory);
+	return any;
 }
 
 void segment_numbers_release(struct segment_numbers *numbers)
@@ -151,6 +173,22 @@ void segments_unuse(struct segments *s, struct segment_file *file)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* The number may be given again, to another file, even if this one could not be removed. */
+static void detach(struct segments *s, uint64_t number)
+{
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->open.count; i++) {
+		struct segment_file *file = s->open.items[i];
+		if (file->number != number || file->unlinked)
+			continue;
+		file->unlinked = true;
+		if (!file->users)
+			forget(s, i);
+		break;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 static struct segment_file *create(struct segments *s, uint64_t number, const char *name, enum segment_codec codec,
                                    struct fail **fail)
 {
@@ -169,6 +207,8 @@ static struct segment_file *create(struct segments *s, uint64_t number, const ch
 	struct str part = buf_str(&start);
 	if (segments_write(s, file, &part, 1, 0, fail))
 		return file;
+	unlinkat(s->directory, name, 0);
+	detach(s, number);
 	segments_unuse(s, file);
 	return NULL;
 }
@@ -277,20 +317,10 @@ bool segments_unlink(struct segments *s, uint64_t number, struct fail **fail)
 {
 	char name[24];
 	segments_name(number, name);
+	detach(s, number);
 	if (unlinkat(s->directory, name, 0) < 0 && errno != ENOENT)
 		return fail_set_errno(fail, FAIL_IO, "unlink seg/%s", name);
 	s->directory_dirty = true;
-	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < s->open.count; i++) {
-		struct segment_file *file = s->open.items[i];
-		if (file->number != number)
-			continue;
-		file->unlinked = true;
-		if (!file->users)
-			forget(s, i);
-		break;
-	}
-	pthread_mutex_unlock(&s->lock);
 	return true;
 }
 

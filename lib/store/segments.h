@@ -57,6 +57,9 @@ void segments_release(struct segments *s);
 bool segments_list(const struct segments *s, struct segment_numbers *numbers, struct fail **fail);
 void segment_numbers_release(struct segment_numbers *numbers);
 
+/* Is there any? What can't be listed counts as one. */
+bool segments_may_exist(const struct segments *s);
+
 /* A handle with one use, or NULL: FAIL_NOT_FOUND when there is no such file. */
 struct segment_file *segments_use(struct segments *s, uint64_t number, struct fail **fail);
 void segments_unuse(struct segments *s, struct segment_file *file);

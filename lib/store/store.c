@@ -17,17 +17,10 @@ enum {
 
 /* ---- open ---- */
 
-/* What can't be listed counts as mail. */
-static bool has_segments(struct store *store)
-{
-	CLEANUP(segment_numbers_release) struct segment_numbers numbers = {};
-	return !segments_list(&store->segments, &numbers, NULL) || numbers.list.count;
-}
-
 /* An account without meta.db, or with one that a crash left without tables, is new only if it has no mail either. */
 static bool may_create(struct store *store, bool create)
 {
-	return create && !has_segments(store);
+	return create && !segments_may_exist(&store->segments);
 }
 
 static bool same_directory(int directory, const char *path)
@@ -173,6 +166,7 @@ void store_free(struct store *store)
 	array_release(&store->txn.created);
 	array_release(&store->move.messages);
 	segment_numbers_release(&store->orphans);
+	segment_numbers_release(&store->begun);
 	free(store->path);
 	free(store);
 }
@@ -205,8 +199,7 @@ static bool open_parts(struct store *store, const struct store_options *options,
 {
 	return store_open_files(store, options->create, fail) &&
 	       store_open_database(store, options, may_create(store, options->create), fail) &&
-	       store_load_counters(store, fail) && tails_load(store, fail) && look_back(store, fail) &&
-	       orphans_find(store, &store->writer, &store->orphans, fail);
+	       store_load_counters(store, fail) && tails_load(store, fail) && look_back(store, fail);
 }
 
 struct store *store_open(int account_directory, const struct store_options *options, struct fail **fail)

@@ -113,9 +113,12 @@ struct store {
 		ARRAY(uint64_t) messages;
 		size_t next;
 	} move;
-	struct segment_numbers orphans; /* files that no row named at the open, and nobody has looked at since */
+	struct segment_numbers orphans; /* files that no row named at the open, and nobody has looked at since; */
+	bool orphans_known;             /* listed by the first care: an open does not wait for a large folder */
+	struct segment_numbers begun;   /* made since the open, so none of those */
 	unsigned backups;        /* under way: no segment goes */
 	int64_t checkpoint_time; /* of the last metadata checkpoint; 0: one is due */
+	uint64_t checkpoint_size; /* octets of the last full one; 0: not known */
 	int wal_pages;
 	bool wal_written; /* by the transaction */
 
@@ -311,6 +314,9 @@ bool orphan_read(struct store *store, struct database *db, uint64_t number, stru
 /* Appends what changed since the last metadata checkpoint; all of it when asked for or when the changes since
  * the last full one have become more than that. */
 bool checkpoint_append(struct store_txn *txn, bool full);
+
+/* Segments that metadata may be in: those that deliveries go into. */
+#define HOLDS_METADATA " (large = 0 AND codec = 0) "
 
 /* ---- watch (snapshot.c) ---- */
 void watch_tell(const struct store_txn *txn);

@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { FRAME_HEADER_SIZE = 24, WAL_HEADER_SIZE = 32 };
+enum { FRAME_HEADER_SIZE = 24, WAL_HEADER_SIZE = 32, ZEROES_SIZE = 1 << 14 };
+
+static const char zeroes[ZEROES_SIZE];
 
 /* The file of "unix-excl" lies behind this. */
 struct wal_file {
@@ -19,6 +21,9 @@ struct wal_file {
 	sqlite3_int64 append; /* where the last frame that was written ends; 0: not known */
 	sqlite3_int64 page;   /* where a page must begin to belong to the last header written; 0: none */
 	bool commit;          /* that header ends a commit */
+	sqlite3_int64 end;    /* of what was written since the file was empty */
+	sqlite3_int64 synced; /* and when it was synced last, the room with it */
+	bool grew;            /* by frames that were synced, since the file was empty */
 };
 
 static sqlite3_vfs *parent;
@@ -28,12 +33,20 @@ static struct wal_file *wal_of(sqlite3_file *file)
 	return (struct wal_file *)(void *)file;
 }
 
+static int write_real(struct wal_file *wal, const void *data, int length, sqlite3_int64 offset)
+{
+	int result = wal->real->pMethods->xWrite(wal->real, data, length, offset);
+	if (wal->end < offset + length)
+		wal->end = offset + length;
+	return result;
+}
+
 /* What could not be written stays gathered: a transaction that goes on after a statement failed needs it. */
 static int flush(struct wal_file *wal)
 {
 	if (!wal->length)
 		return SQLITE_OK;
-	int result = wal->real->pMethods->xWrite(wal->real, wal->gathered, wal->length, wal->at);
+	int result = write_real(wal, wal->gathered, wal->length, wal->at);
 	if (result == SQLITE_OK)
 		wal->length = 0;
 	return result;
@@ -69,7 +82,7 @@ static int gather(struct wal_file *wal, const void *data, int length, sqlite3_in
 static int write_through(struct wal_file *wal, const void *data, int length, sqlite3_int64 offset)
 {
 	int result = flush(wal);
-	return result == SQLITE_OK ? wal->real->pMethods->xWrite(wal->real, data, length, offset) : result;
+	return result == SQLITE_OK ? write_real(wal, data, length, offset) : result;
 }
 
 static int write_header(struct wal_file *wal, const char *header, sqlite3_int64 offset)
@@ -128,13 +141,34 @@ static int wal_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
 	struct wal_file *wal = wal_of(file);
 	int result = flush(wal);
+	wal->end = wal->synced = size;
+	wal->grew = false;
 	return result == SQLITE_OK ? wal->real->pMethods->xTruncate(wal->real, size) : result;
+}
+
+/* The file may be longer than what this connection wrote: one that was killed left it so. */
+static void make_room(struct wal_file *wal)
+{
+	sqlite3_int64 length;
+	if (wal->real->pMethods->xFileSize(wal->real, &length) != SQLITE_OK || length > wal->end)
+		return;
+	sqlite3_int64 room = length < ZEROES_SIZE ? ZEROES_SIZE : length < WAL_VFS_ROOM_MAX ? length : WAL_VFS_ROOM_MAX;
+	while (room >= ZEROES_SIZE && wal->real->pMethods->xWrite(wal->real, zeroes, ZEROES_SIZE, wal->synced) == SQLITE_OK) {
+		wal->synced += ZEROES_SIZE;
+		room -= ZEROES_SIZE;
+	}
 }
 
 /* What is gathered belongs to no commit that there is: it need not be durable. */
 static int wal_sync(sqlite3_file *file, int flags)
 {
 	struct wal_file *wal = wal_of(file);
+	if (wal->end > wal->synced) {
+		wal->synced = wal->end;
+		if (wal->grew)
+			make_room(wal);
+		wal->grew = wal->end > WAL_HEADER_SIZE; /* the header is synced by itself */
+	}
 	return wal->real->pMethods->xSync(wal->real, flags);
 }
 

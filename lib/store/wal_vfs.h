@@ -16,6 +16,13 @@
  *  4  A frame whose write returned success stays gathered until it is in the file, though a flush may fail meanwhile:
  *     a statement may fail on a full disk and its transaction go on. A commit that fails is dropped as a whole.
  *  5  Memory: WAL_VFS_GATHER octets for a file that is written.
+ *  6  Behind the frames there may be zeroes, which are no frame to who reads the file (fileformat2.html §4.4: their salt
+ *     is wrong). Only the connection that writes puts them there, and only behind all that the file holds.
+ *
+ * Room: a sync of a file that has grown has the file system commit its own journal, too, which costs more than the
+ * sync itself. So a WAL that grows again and again between syncs is made longer by zeroes, as much as it has, and the
+ * syncs that follow find it as long as before. They go with the WAL when it is truncated. A disk too full for them
+ * does without.
  *
  * A kill of the process loses what is gathered, as it would lose what SQLite had not written yet: a commit that did not
  * return. For a loss of power nothing changes: when the octets are durable is up to xSync, before and now.
@@ -23,7 +30,7 @@
 #ifndef POSTHORN_STORE_WAL_VFS_H
 #define POSTHORN_STORE_WAL_VFS_H
 
-enum { WAL_VFS_GATHER = 65536 };
+enum { WAL_VFS_GATHER = 65536, WAL_VFS_ROOM_MAX = 1 << 18 };
 
 /* The name for sqlite3_open_v2; registers it at the first call. Any thread. */
 const char *wal_vfs_name(void);

@@ -131,6 +131,84 @@ static void a_commit_is_one_write_and_in_the_file(void **state)
 	database_close(&db);
 }
 
+static int64_t wal_length(const struct place *place)
+{
+	struct stat facts;
+	char name[240];
+	snprintf(name, sizeof name, "%s-wal", place->path);
+	assert_int_equal(stat(name, &facts), 0);
+	return facts.st_size;
+}
+
+/* Commits that are synced one after the other find room; whoever commits once makes none. */
+static void durable_commits_write_into_room(void **state)
+{
+	struct place *place = *state;
+	struct database db;
+	int grown = 0;
+	open_database(place, &db);
+	make_table(&db);
+	run(&db, "PRAGMA synchronous=FULL; PRAGMA wal_checkpoint(TRUNCATE); UPDATE t SET number = 1 WHERE id = 1");
+	assert_int_equal((wal_length(place) - 32) % FRAME_SIZE, 0);
+	for (int i = 2; i <= 1000; i++) {
+		int64_t before = wal_length(place);
+		run(&db, "UPDATE t SET number = number + 1 WHERE id = 1");
+		grown += wal_length(place) > before;
+		assert_true(wal_length(place) <= 32 + (int64_t)i * FRAME_SIZE + WAL_VFS_ROOM_MAX);
+	}
+	assert_in_range(grown, 2, 20);
+	run(&db, "PRAGMA wal_checkpoint(TRUNCATE)");
+	assert_int_equal(wal_length(place), 0);
+	run(&db, "UPDATE t SET number = number + 1 WHERE id = 1");
+	assert_int_equal((wal_length(place) - 32) % FRAME_SIZE, 0);
+	database_close(&db);
+}
+
+/* What is in the room is no frame to who reads the WAL after a kill. */
+static void commits_before_room_outlive_a_kill(void **state)
+{
+	struct place *place = *state;
+	struct database db;
+	pid_t child = fork();
+	if (child == 0) {
+		open_database(place, &db);
+		make_table(&db);
+		run(&db, "PRAGMA synchronous=FULL");
+		for (int i = 0; i < 5; i++)
+			run(&db, "UPDATE t SET number = number + 1");
+		kill(getpid(), SIGKILL);
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	assert_int_not_equal((wal_length(place) - 32) % FRAME_SIZE, 0);
+	for (int round = 0; round < 2; round++) {
+		open_database(place, &db);
+		assert_int_equal(number_of(&db, "SELECT min(number) FROM t"), 5 + round);
+		assert_int_equal(number_of(&db, "SELECT max(number) FROM t"), 5 + round);
+		run(&db, "UPDATE t SET number = number + 1");
+		database_close(&db);
+	}
+}
+
+static void a_full_disk_only_ends_the_room(void **state)
+{
+	struct place *place = *state;
+	struct database db;
+	open_database(place, &db);
+	make_table(&db);
+	run(&db, "PRAGMA synchronous=FULL; UPDATE t SET number = 1; UPDATE t SET number = 2");
+	for (int at = 2; at <= 3; at++)
+		for (int i = 0; i < 30; i++) {
+			atomic_store(&write_that_fails, at);
+			run(&db, "UPDATE t SET number = number + 1");
+		}
+	atomic_store(&write_that_fails, 0);
+	assert_int_equal(number_of(&db, "SELECT min(number) FROM t"), 62);
+	assert_true(wal_length(place) - 32 < 64 * ROWS * FRAME_SIZE + WAL_VFS_ROOM_MAX);
+	database_close(&db);
+}
+
 static void a_large_commit_is_few_writes(void **state)
 {
 	struct place *place = *state;
@@ -343,6 +421,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		file_test(a_commit_is_one_write_and_in_the_file),
+		file_test(durable_commits_write_into_room),
+		file_test(commits_before_room_outlive_a_kill),
+		file_test(a_full_disk_only_ends_the_room),
 		file_test(a_large_commit_is_few_writes),
 		file_test(what_was_committed_outlives_a_kill),
 		file_test(a_write_that_fails_fails_the_commit),

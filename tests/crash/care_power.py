@@ -4,10 +4,11 @@ refused. All programs and posthornctl run under powerloss.so, as in whole_power.
 
   care_power.py CASE POWERLOSS NOSYNC BUILD
 
-CASE "holds": no promise is broken at any point; "holds-slow": nor when syncfs is slow, and then not done any more. "without-backup": posthornctl does not sync its file (nosync.c), and a promise must be
-broken. POSTHORN_CRASH_POINTS sets the number of points, POSTHORN_CRASH_SEED another run.
+CASE "holds": no promise is broken at any point; "holds-slow": nor when syncfs is slow, and then not done any more. "without-…":
+posthornctl does not sync its file, or nobody the folder of an account or a backup (nosync.c), and a promise must be broken.
+POSTHORN_CRASH_POINTS sets the number of points, POSTHORN_CRASH_SEED another run.
 """
-import os, random, signal, subprocess, sys, tempfile
+import os, random, signal, subprocess, sys
 
 SELF = os.path.realpath(__file__)
 sys.path.insert(0, os.path.dirname(SELF))
@@ -206,34 +207,13 @@ def main(case, library, nosync, build):
     kind, must_hold = case.removeprefix("without-").removeprefix("holds").removeprefix("-"), case.startswith("holds")
     count = int(os.environ.get("POSTHORN_CRASH_POINTS", 0)) or (POINTS_LONG if e2e.LONG and must_hold else POINTS)
     seed = int(os.environ.get("POSTHORN_CRASH_SEED", 1))
-    wrong = tried = 0
-    with tempfile.TemporaryDirectory(prefix="power-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
-        os.chmod(folder, 0o755)
-        office = whole_power.Office(folder + "/office", os.path.realpath(build))
-        office.start()
-        office.stop()
-        office.note_owners()
+    with whole_power.new_office(build) as (folder, office):
         os.mkdir(office.directory + "/data/backups", 0o700)
-        log = whole_power.record(office, folder, os.path.realpath(library), os.path.realpath(nosync), kind, seed, SELF)
-        print(f"{case}: {len(log.operations)} operations, {len(log.marks)} promises", flush=True)
+        log = whole_power.record(office, folder, library, nosync, kind, seed, SELF)
         with open(office.directory + "/log", errors="replace") as file:
             e2e.check((kind == "slow") == ("sync-slow" in file.read()), "whether syncfs was slow")
-        for number, point in enumerate(log.points(count, seed)):
-            point.build(office.directory + "/data")
-            office.give_to_owners()
-            tried += 1
-            try:
-                texts = list(look(office, Promises(point.marks), random.Random(seed + number)))
-            except (AssertionError, OSError) as failure:
-                with open(office.directory + "/log", errors="replace") as file:
-                    texts = [str(failure)] + file.read().splitlines()[-15:]
-            for text in texts[:20]:
-                print(f"point {number} at {point.k}: {text}", flush=True)
-            wrong += bool(texts)
-            if wrong == 3 or wrong and not must_hold:
-                break
-    print(f"{case}: {tried} points, {wrong} with a broken promise")
-    return 0 if tried and bool(wrong) != must_hold else 1
+        return whole_power.try_points(case, office, log, log.points(count, seed), must_hold,
+                                      lambda point, number: look(office, Promises(point.marks), random.Random(seed + number)))
 
 
 if __name__ == "__main__":

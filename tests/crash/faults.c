@@ -12,7 +12,7 @@
  * FAULT_AT      the first counted call that is struck (from 1); 0 only counts
  * FAULT_TIMES   how many calls in a row are struck (1)
  * FAULT_MODE    error (the call fails with FAULT_ERRNO, a number; default EIO), kill-before, kill-after, slow (the call
- *               takes five seconds by the monotonic clock of its program)
+ *               takes five seconds by the monotonic clock of its program), hang (it takes a minute by that clock, and goes on)
  * FAULT_FREE    instead: the disk has so many bytes left; growing files use them up, shrinking,
  *               removed and replaced ones give them back; a write that fits in part is short
  * FAULT_PROGRAM only processes of this name (program_invocation_short_name) are counted
@@ -25,6 +25,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -35,6 +36,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -47,9 +49,9 @@
 	})
 
 enum call { WRITE, FSYNC, FDATASYNC, SYNCFS, OPEN, RENAME, UNLINK, MKDIR, SIZE, MALLOC, CALLS };
-enum { SLOW_SECONDS = 5 };
+enum { SLOW_SECONDS = 5, HANG_SECONDS = 60 };
 enum verdict { PASS, FAIL, DIE_AFTER };
-enum mode { ERROR, KILL_BEFORE, KILL_AFTER, SLOW };
+enum mode { ERROR, KILL_BEFORE, KILL_AFTER, SLOW, HANG };
 
 struct state {
 	_Atomic uint64_t calls, struck;
@@ -88,7 +90,7 @@ static bool is_in_list(const char *list, const char *name)
 static void read_mode(void)
 {
 	const char *text = getenv("FAULT_MODE"), *calls = getenv("FAULT_CALLS");
-	mode = !text || strcmp(text, "error") == 0 ? ERROR : strcmp(text, "slow") == 0 ? SLOW
+	mode = !text || strcmp(text, "error") == 0 ? ERROR : strcmp(text, "slow") == 0 ? SLOW : strcmp(text, "hang") == 0 ? HANG
 	     : strcmp(text, "kill-before") == 0 ? KILL_BEFORE : KILL_AFTER;
 	error_number = (int)number_of("FAULT_ERRNO", EIO);
 	first = number_of("FAULT_AT", 0);
@@ -124,6 +126,15 @@ __attribute__((noreturn)) static void die(void)
 		__builtin_trap();
 }
 
+/* By what a sandboxed program with threads may call. */
+__attribute__((noreturn)) static void hang(void)
+{
+	static uint32_t nothing;
+	atomic_fetch_add(&seconds_late, HANG_SECONDS);
+	for (;;)
+		syscall(SYS_futex, &nothing, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+}
+
 static enum verdict judge(enum call call, bool involved)
 {
 	if (!state || !counted[call] || !involved)
@@ -136,6 +147,8 @@ static enum verdict judge(enum call call, bool involved)
 		die();
 	if (mode == KILL_AFTER)
 		return DIE_AFTER;
+	if (mode == HANG)
+		hang();
 	if (mode == SLOW) {
 		atomic_fetch_add(&seconds_late, SLOW_SECONDS);
 		return PASS;

@@ -3,10 +3,11 @@
  *
  *	LD_PRELOAD=…/nosync.so:…/powerloss.so NOSYNC=wal program
  *
- * The kinds are journal, segment, wal, database (meta.db), version, body (a long one in the spool), backup, syncfs, and of
- * directories spool, accounts, account (one of them) and seg. With NOSYNC=slow the first syncfs of a program takes five seconds by its
- * monotonic clock, and all from the fourth on are taken out: by then nobody may rely on them. The call returns success and does nothing, and since this
- * library stands first, powerloss.so does not see it either. What a descriptor stands for is asked of /proc/self/fd.
+ * The kinds are journal, segment, wal, database (meta.db), version; in the spool body (a long one), message (one in its own file, before
+ * it has its name) and attempts (the log in such a file); backup, syncfs, and of directories spool, accounts, account (one of them, or where a backup goes) and seg.
+ * With NOSYNC=slow the first syncfs of a program takes five seconds by its monotonic clock, and all from the fourth on are taken out: by
+ * then nobody may rely on them. The call returns success and does nothing, and since this library stands first, powerloss.so does not see
+ * it either. What a descriptor stands for is asked of /proc/self/fd. With CLOCK_RATE=N the monotonic clock runs N times as fast.
  */
 #include "interpose.h"
 
@@ -14,6 +15,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -23,6 +25,13 @@ static bool ends(const char *path, const char *end)
 {
 	size_t length = strlen(path), end_length = strlen(end);
 	return length >= end_length && strcmp(path + length - end_length, end) == 0;
+}
+
+/* Sixteen hexadecimal digits in the spool. */
+static bool is_message(const char *path)
+{
+	const char *name = strstr(path, "/spool/");
+	return name && strlen(name) == strlen("/spool/") + 16 && strspn(name + strlen("/spool/"), "0123456789abcdef") == 16;
 }
 
 static const char *kind_of(int fd)
@@ -42,7 +51,7 @@ static const char *kind_of(int fd)
 		return ends(path, "/spool") ? "spool" : ends(path, "/accounts") ? "accounts" : ends(path, "/seg") ? "seg" : "account";
 	return strstr(path, "/journal-") ? "journal" : strstr(path, "/seg/") ? "segment" : ends(path, "-wal") ? "wal"
 	     : ends(path, "meta.db") ? "database" : ends(path, "/version") ? "version" : ends(path, ".body.part") ? "body"
-	     : ends(path, ".backup.new") ? "backup" : "";
+	     : ends(path, ".part") ? "message" : is_message(path) ? "attempts" : ends(path, ".backup.new") ? "backup" : "";
 }
 
 static bool is_out(const char *kind)
@@ -65,11 +74,22 @@ enum { SLOW_SECONDS = 5, SLOW_CALLS = 3 };
 
 static _Atomic long seconds_late, slow_calls;
 
+/* What happens once a second then happens so often. */
+static long clock_rate(void)
+{
+	const char *rate = getenv("CLOCK_RATE");
+	return rate ? atol(rate) : 1;
+}
+
 int clock_gettime(clockid_t clock, struct timespec *time)
 {
 	int result = NEXT(clock_gettime)(clock, time);
-	if (result == 0 && clock == CLOCK_MONOTONIC)
-		time->tv_sec += seconds_late;
+	long rate = clock_rate();
+	if (result != 0 || clock != CLOCK_MONOTONIC)
+		return result;
+	long nanoseconds = time->tv_nsec * rate;
+	time->tv_sec = time->tv_sec * rate + nanoseconds / 1000000000 + seconds_late;
+	time->tv_nsec = nanoseconds % 1000000000;
 	return result;
 }
 

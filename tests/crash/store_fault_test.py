@@ -56,11 +56,12 @@ def strike(library, program, points, **settings):
 
 def case_errors(library, program, points):
     wrong, failed = [], 0
-    for number in (errno.EIO, errno.ENOSPC):
-        for times in (1, 3):
-            bad, told = strike(library, program, points // 4, mode="error", errno=number, times=times)
-            wrong += bad
-            failed += told
+    once, thrice = {"times": 1}, {"times": 3}
+    for number, settings, share in ((errno.EIO, once, 5), (errno.EIO, thrice, 5), (errno.ENOSPC, once, 5), (errno.ENOSPC, thrice, 5),
+                                    (errno.EDQUOT, thrice, 20), (errno.EMFILE, thrice, 20), (errno.EINTR, once, 20)):
+        bad, told = strike(library, program, points // share, mode="error", errno=number, **settings)
+        wrong += bad
+        failed += told
     assert failed, "no failure was noticed"
     return wrong
 

@@ -7,7 +7,7 @@ powerloss.so; then the post office is started on what each failure left, and POP
 CASE "holds": no promise is broken at any point. "without-…": that kind of sync (nosync.c) is taken out, and a promise must
 be broken. BUILD is the build folder. POSTHORN_CRASH_POINTS sets the number of points, POSTHORN_CRASH_SEED another run.
 """
-import os, random, signal, subprocess, sys, tempfile
+import contextlib, os, random, signal, subprocess, sys, tempfile
 
 SELF = os.path.realpath(__file__)
 sys.path.insert(0, os.path.dirname(SELF))
@@ -20,6 +20,7 @@ os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_
 USERS, MAILS, SESSIONS_EVERY = 4, 160, 6
 POINTS, POINTS_LONG = 100, 1000
 BIG, BIG_EVERY = 1100000, 50  # so long a body gets a file of its own
+CLOCK_RATE = "20"  # all is done in a second or two: so many flushes of the file system, and trims, fall into it
 SETTINGS = ("journal_size=16777216", "mailbox_linger_seconds=1", "spool_headroom=0")
 
 
@@ -182,11 +183,12 @@ class Office:
         return found
 
 
-def record(office, folder, library, nosync, kind, seed, program=SELF):
-    """The log of what program --work does, with one kind of sync taken out."""
+def record(office, folder, library, nosync, kind, seed, program=SELF, rate="1"):
+    """The log of what program --work does, with one kind of sync taken out. rate: how fast the clock of all programs runs."""
     log = powerlog.create(office.directory + "/data", folder + "/power", folder + "/marks")
     os.chmod(folder + "/marks", 0o666)
-    environment = {**log.environment(library), "LD_PRELOAD": f"{nosync}:{library}", "NOSYNC": kind}
+    library, nosync = os.path.realpath(library), os.path.realpath(nosync)
+    environment = {**log.environment(library), "LD_PRELOAD": f"{nosync}:{library}", "NOSYNC": kind, "CLOCK_RATE": rate}
     master, _ = office.master(environment)
     command = [sys.executable, program, "--work", office.directory, str(seed), *(f"{k}={v}" for k, v in office.facts.items())]
     try:
@@ -198,35 +200,47 @@ def record(office, folder, library, nosync, kind, seed, program=SELF):
     return log
 
 
-def main(case, library, nosync, build):
-    kind = "" if case == "holds" else case.removeprefix("without-")
-    count = int(os.environ.get("POSTHORN_CRASH_POINTS", 0)) or (POINTS_LONG if e2e.LONG and not kind else POINTS)
-    seed = int(os.environ.get("POSTHORN_CRASH_SEED", 1))
-    wrong = tried = 0
+@contextlib.contextmanager
+def new_office(build):
+    """A folder, and in it an office that was begun and stopped."""
     with tempfile.TemporaryDirectory(prefix="power-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
         os.chmod(folder, 0o755)
         office = Office(folder + "/office", os.path.realpath(build))
         office.start()
         office.stop()
         office.note_owners()
-        log = record(office, folder, os.path.realpath(library), os.path.realpath(nosync), kind, seed)
-        print(f"{case}: {len(log.operations)} operations, {len(log.marks)} promises", flush=True)
-        for number, point in enumerate(log.points(count, seed)):
-            point.build(office.directory + "/data")
-            office.give_to_owners()
-            tried += 1
-            try:
-                texts = list(broken(point.marks, office.look(os.environ)))
-            except (AssertionError, OSError) as failure:
-                with open(office.directory + "/log", errors="replace") as file:
-                    texts = [str(failure)] + file.read().splitlines()[-15:]
-            for text in texts[:20]:
-                print(f"point {number} at {point.k}: {text}", flush=True)
-            wrong += bool(texts)
-            if wrong == 3 or wrong and kind:
-                break
+        yield folder, office
+
+
+def try_points(case, office, log, points, must_hold, look):
+    """The exit status: look(point, number) gives what is wrong as texts. It ends early when that decides."""
+    wrong = tried = 0
+    print(f"{case}: {len(log.operations)} operations, {len(log.marks)} promises", flush=True)
+    for number, point in enumerate(points):
+        point.build(office.directory + "/data")
+        office.give_to_owners()
+        tried += 1
+        try:
+            texts = list(look(point, number))
+        except (AssertionError, OSError) as failure:
+            with open(office.directory + "/log", errors="replace") as file:
+                texts = [str(failure)] + file.read().splitlines()[-15:]
+        for text in texts[:20]:
+            print(f"point {number} at {point.k}: {text}", flush=True)
+        wrong += bool(texts)
+        if wrong == 3 or wrong and not must_hold:
+            break
     print(f"{case}: {tried} points, {wrong} with a broken promise")
-    return 0 if tried and bool(wrong) == bool(kind) else 1
+    return 0 if tried and bool(wrong) != must_hold else 1
+
+
+def main(case, library, nosync, build):
+    kind = case.removeprefix("without-").removeprefix("holds")
+    count = int(os.environ.get("POSTHORN_CRASH_POINTS", 0)) or (POINTS_LONG if e2e.LONG and not kind else POINTS)
+    seed = int(os.environ.get("POSTHORN_CRASH_SEED", 1))
+    with new_office(build) as (folder, office):
+        log = record(office, folder, library, nosync, kind, seed, rate=CLOCK_RATE)
+        return try_points(case, office, log, log.points(count, seed), not kind, lambda point, _: broken(point.marks, office.look(os.environ)))
 
 
 if __name__ == "__main__":
