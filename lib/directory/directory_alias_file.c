@@ -97,12 +97,21 @@ static struct str unquote(struct str target)
 	return special || address ? inner : target;
 }
 
+/* The address of "Full Name <address>" (aliases(5): as RFC 822 has it). */
+static struct str without_name(struct str target)
+{
+	size_t open = find_unquoted(target, '<');
+	if (open >= target.length || target.data[target.length - 1] != '>')
+		return target;
+	return str_from(target.data + open + 1, target.length - open - 2);
+}
+
 static const char *why_refused(struct str target)
 {
 	if (str_is_empty(target))
 		return "a target is missing between commas";
 	if (target.data[0] == '|')
-		return "mail is not piped into programs; use a filter of the account instead";
+		return "mail is not piped into programs; let the program fetch an account by IMAP or POP3";
 	if (target.data[0] == '/')
 		return "mail is not appended to files; make an account instead";
 	if (str_starts_nocase(target, STR(":include:")))
@@ -129,7 +138,7 @@ static bool take_targets(struct parser *p, struct str list, struct alias_file_en
 	entry->targets = arena_alloc_array(p->arena, most, sizeof *entry->targets);
 	while (!str_is_empty(list)) {
 		size_t end = find_unquoted(list, ',');
-		struct str target = unquote(str_trim(str_first(list, end)));
+		struct str target = unquote(without_name(str_trim(str_first(list, end))));
 		/* "\user" says "do not look for another alias": an alias that names itself does just that here. */
 		if (str_starts(target, STR("\\")))
 			target = str_from_index(target, 1);

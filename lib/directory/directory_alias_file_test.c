@@ -27,6 +27,8 @@ static const struct {
 	{ "\"John Smith\": \"Jane Doe\"@example.org\n", "\"John Smith\">\"Jane Doe\"@example.org;" },
 	{ "a: \"b,c\"@example.org, \"d@example.org\"\n", "a>\"b,c\"@example.org,d@example.org;" },
 	{ "\"a:b\": c\n", "\"a:b\">c;" },
+	{ "a: \"B, <C>\" <b@example.org>, Dee <d>, <e>\n", "a>b@example.org,d,e;" },
+	{ "a: <|/bin/cat>\nb: <>\nc: x>\n", "!1!2c>x>;" },
 	{ "a#b: c#d\n", "a#b>c#d;" },
 	{ "sales@example.org: alice\n", "sales@example.org>alice;" },
 	{ "a: |/bin/cat\nb: c\n", "!1b>c;" },

@@ -14,6 +14,8 @@
 #define ARGON2_OPERATIONS_MAX 20
 #define SHA_CRYPT_ROUNDS_MAX 1000000
 #define BCRYPT_COST_MAX 15
+#define SHA1_CRYPT_ROUNDS_MAX 1000000
+#define SUN_MD5_ROUNDS_MAX 200000
 
 void directory_credential_init(void)
 {
@@ -177,13 +179,38 @@ static bool bcrypt_is_bounded(struct str hash)
 	return hash.length > 7 && str_to_u64(str_from(hash.data + 4, 2), BCRYPT_COST_MAX, &cost) && hash.data[6] == '$';
 }
 
-/* $y$jFT$…: flavour, log2 of blocks, block size; F and T are 1 GB and 4 KB, the most that
+/* $y$jFT$…, $gy$jFT$…: flavour, log2 of blocks, block size; F and T are 1 GB and 4 KB, the most that
  * crypt_gensalt(3) makes. Longer forms carry optional parameters that nobody uses. */
 static bool yescrypt_is_bounded(struct str hash)
 {
-	return hash.length > 7 && hash.data[3] == 'j' && hash.data[6] == '$' &&
-	       (char_is_digit(hash.data[4]) || (hash.data[4] >= 'A' && hash.data[4] <= 'F')) &&
-	       (char_is_digit(hash.data[5]) || (hash.data[5] >= 'A' && hash.data[5] <= 'T'));
+	struct str kind, setting;
+	hash = str_from_index(hash, 1);
+	return str_take_until(&hash, '$', &kind) && str_take_until(&hash, '$', &setting) && setting.length == 3 &&
+	       setting.data[0] == 'j' &&
+	       (char_is_digit(setting.data[1]) || (setting.data[1] >= 'A' && setting.data[1] <= 'F')) &&
+	       (char_is_digit(setting.data[2]) || (setting.data[2] >= 'A' && setting.data[2] <= 'T'));
+}
+
+/* $7$Nrrrrrpppppsalt$…: log2 of blocks up to 1 GB, blocks of 4 KB, not parallel: the most that
+ * crypt_gensalt(3) makes. */
+static bool scrypt_is_bounded(struct str hash)
+{
+	static const struct str r_and_p = { "U..../....", 10 };
+	return hash.length > 14 && (char_is_digit(hash.data[3]) || (hash.data[3] >= 'A' && hash.data[3] <= 'G')) &&
+	       str_starts(str_from_index(hash, 4), r_and_p);
+}
+
+/* $sha1$248488$… */
+static bool sha1_crypt_is_bounded(struct str hash)
+{
+	uint64_t rounds = parameter(hash, STR("$sha1$"));
+	return rounds > 0 && rounds <= SHA1_CRYPT_ROUNDS_MAX;
+}
+
+/* $md5,rounds=55349$… */
+static bool sun_md5_is_bounded(struct str hash)
+{
+	return parameter(hash, STR("$md5,rounds=")) <= SUN_MD5_ROUNDS_MAX;
 }
 
 static bool argon2_is_bounded(struct str hash)
@@ -199,16 +226,20 @@ static bool md5_crypt_is_bounded(struct str hash)
 	return hash.length > 3;
 }
 
+/* crypt(5), without what is broken by trying all passwords within days: DES and NT. */
 struct crypt_kind {
 	struct str prefix;
 	bool (*is_bounded)(struct str hash);
+	size_t digest_length; /* characters behind the last "$"; 0: of several lengths */
 };
 
 static const struct crypt_kind crypt_kinds[] = {
-	{ { "$y$", 3 }, yescrypt_is_bounded },  { { "$6$", 3 }, sha_crypt_is_bounded },
-	{ { "$5$", 3 }, sha_crypt_is_bounded }, { { "$1$", 3 }, md5_crypt_is_bounded },
-	{ { "$2a$", 4 }, bcrypt_is_bounded },   { { "$2b$", 4 }, bcrypt_is_bounded },
-	{ { "$2y$", 4 }, bcrypt_is_bounded },   { { "$argon2id$", 10 }, argon2_is_bounded },
+	{ { "$y$", 3 }, yescrypt_is_bounded, 43 },      { { "$gy$", 4 }, yescrypt_is_bounded, 43 },
+	{ { "$7$", 3 }, scrypt_is_bounded, 43 },        { { "$6$", 3 }, sha_crypt_is_bounded, 86 },
+	{ { "$5$", 3 }, sha_crypt_is_bounded, 43 },     { { "$sha1$", 6 }, sha1_crypt_is_bounded, 28 },
+	{ { "$md5", 4 }, sun_md5_is_bounded, 22 },      { { "$1$", 3 }, md5_crypt_is_bounded, 22 },
+	{ { "$2a$", 4 }, bcrypt_is_bounded, 53 },       { { "$2b$", 4 }, bcrypt_is_bounded, 53 },
+	{ { "$2y$", 4 }, bcrypt_is_bounded, 53 },       { { "$argon2id$", 10 }, argon2_is_bounded, 0 },
 };
 
 /* Salted digests: base64 of the digest and the salt behind it. */
@@ -278,6 +309,15 @@ static bool crypt_is_whole(const char *hash)
 	return answer == CRYPT_SALT_OK || answer == CRYPT_SALT_METHOD_LEGACY;
 }
 
+/* One that was cut off in a copy would refuse everybody, and nobody would know why. */
+static bool has_digest(struct str hash, size_t length)
+{
+	size_t digest = 0;
+	while (digest < hash.length && hash.data[hash.length - 1 - digest] != '$')
+		digest++;
+	return length == 0 || digest == length;
+}
+
 static bool is_known_hash(struct str hash, const char *text)
 {
 	const struct salted_kind *salted = salted_kind_of(hash);
@@ -285,7 +325,7 @@ static bool is_known_hash(struct str hash, const char *text)
 		return salted_is_whole(salted, hash);
 	for (size_t i = 0; i < COUNT_OF(crypt_kinds); i++) {
 		if (str_starts(hash, crypt_kinds[i].prefix))
-			return crypt_kinds[i].is_bounded(hash) && crypt_is_whole(text);
+			return crypt_kinds[i].is_bounded(hash) && has_digest(hash, crypt_kinds[i].digest_length) && crypt_is_whole(text);
 	}
 	return false;
 }
@@ -316,8 +356,9 @@ bool directory_credential_import(struct str text, struct directory_credential *c
 	if (is_known_hash(str_of(credential->hash), credential->hash))
 		return true;
 	return fail_set(fail, FAIL_INVALID,
-	                "the password hash is of no known kind, damaged, or far too costly to check; known are crypt(3) "
-	                "hashes ($y$ $6$ $5$ $2b$ $1$), $argon2id$, and {SSHA}, {SSHA256}, {SSHA512}");
+	                "the password hash is of no known kind, damaged, far too costly to check, or far too easily broken "
+	                "(DES, NT); known are crypt(3) hashes ($y$ $gy$ $7$ $6$ $5$ $2b$ $sha1$ $md5 $1$), $argon2id$, and "
+	                "{SSHA}, {SSHA256}, {SSHA512}");
 }
 
 /* --- checking --- */

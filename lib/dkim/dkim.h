@@ -58,7 +58,7 @@ void dkim_verifier_finish(struct dkim_verifier *v, const struct dns_source *dns,
 
 /* RFC 8617 §5.2; DKIM_NONE: no ARC fields. Of a chain that passed: who sealed last. Comes after finish. */
 struct arc_outcome {
-	enum dkim_result result; /* NONE, PASS, FAIL, TEMPERROR */
+	enum dkim_result result; /* NONE, PASS, FAIL; §5.2.1: a DNS that does not answer is FAIL too */
 	unsigned instances;
 	struct str sealer;
 	struct str authentication_results; /* of the first ARC-Authentication-Results field, its value */

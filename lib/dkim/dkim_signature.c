@@ -91,7 +91,8 @@ static bool read_kind(struct arena *a, const struct dkim_tags *tags, enum dkim_s
 		if (!i.data || !str_to_u64(i, 50, &instance) || instance == 0)
 			return fail(why, "i= is no instance");
 		s->instance = (unsigned)instance;
-		return true;
+		/* RFC 8617 §4.1.2; some sign the other ARC fields all the same */
+		return !dkim_list_has(s->headers, STR("arc-seal")) || fail(why, "it signs a seal, which changes with each hop");
 	}
 	if (!str_equal(dkim_tag_value(tags, STR("v")), STR("1")))
 		return fail(why, "it has no v=1");

@@ -89,7 +89,7 @@ static void begin_candidate(struct dkim_verifier *v, struct candidate *c, size_t
 }
 
 /* The field's instance: "i=1;" stands first in an ARC-Authentication-Results (RFC 8617 §4.1.1), anywhere in the others. */
-static unsigned arc_instance(struct str value)
+static unsigned arc_instance(struct str value, bool stands_first)
 {
 	struct str part;
 	uint64_t number = 0;
@@ -97,13 +97,15 @@ static unsigned arc_instance(struct str value)
 		size_t equals = str_find_char(part, '=');
 		if (equals < part.length && str_equal(str_trim(str_first(part, equals)), STR("i")))
 			return str_to_u64(str_trim(str_from_index(part, equals + 1)), ARC_INSTANCES_MAX, &number) ? (unsigned)number : 0;
+		if (stands_first)
+			return 0;
 	}
 	return 0;
 }
 
 static void note_arc(struct dkim_verifier *v, size_t field, size_t offset_in_set)
 {
-	unsigned instance = arc_instance(v->header.fields[field].value);
+	unsigned instance = arc_instance(v->header.fields[field].value, offset_in_set == offsetof(struct arc_set, results));
 	if (!v->sets)
 		v->sets = arena_alloc_array(v->arena, ARC_INSTANCES_MAX + 1, sizeof *v->sets);
 	size_t *place = (size_t *)((char *)&v->sets[instance] + offset_in_set);
@@ -348,7 +350,6 @@ static bool check_seal(struct dkim_verifier *v, unsigned instance, const struct 
 	if (seal.chain != (instance == 1 ? CHAIN_NONE : CHAIN_PASS))
 		return false;
 	if (!fetch_key(v, &seal.signature, dns, &key, &why)) {
-		outcome->result = why.result == DKIM_TEMPERROR ? DKIM_TEMPERROR : DKIM_FAIL;
 		outcome->why = why.why;
 		return false;
 	}
@@ -380,10 +381,8 @@ void dkim_verifier_arc(struct dkim_verifier *v, const struct dns_source *dns, in
 		return;
 	verify(v, &v->arc, dns, now);
 	outcome->why = v->arc.outcome.why;
-	if (v->arc.outcome.result != DKIM_PASS) {
-		outcome->result = v->arc.outcome.result == DKIM_TEMPERROR ? DKIM_TEMPERROR : DKIM_FAIL;
+	if (v->arc.outcome.result != DKIM_PASS)
 		return;
-	}
 	struct str sealer = {};
 	for (unsigned i = v->instances; i > 0; i--) {
 		if (!check_seal(v, i, dns, outcome))

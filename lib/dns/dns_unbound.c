@@ -2,6 +2,14 @@
 
 enum { TTL_MAX_SECONDS = 86400 };
 
+/* Each question that is under way has one. libunbound's own 16 are all taken as soon as so many name servers are silent: then nobody else is
+ * asked. */
+#define SOCKETS_MAX "900"
+
+/* A server that questions are forwarded to is not slow itself when nobody answers it for some names; libunbound would leave it alone for
+ * minutes. */
+#define FORWARDER_BLAMED_SECONDS "1"
+
 static bool check(int status, const char *what, struct fail **fail)
 {
 	return status == 0 || fail_set(fail, FAIL_INVALID, "%s: %s", what, ub_strerror(status));
@@ -29,8 +37,10 @@ static bool configure(struct ub_ctx *unbound, const struct dns_unbound_options *
 	          set(unbound, "rrset-cache-size:", "32m", fail) && set(unbound, "cache-max-ttl:", "86400", fail) &&
 	          set(unbound, "harden-below-nxdomain:", "yes", fail) && set(unbound, "aggressive-nsec:", "yes", fail) &&
 	          set(unbound, "qname-minimisation:", "yes", fail) && set(unbound, "edns-buffer-size:", "1232", fail) &&
-	          set(unbound, "use-syslog:", "no", fail) && set(unbound, "chroot:", "", fail);
+	          set(unbound, "use-syslog:", "no", fail) && set(unbound, "chroot:", "", fail) &&
+	          set(unbound, "outgoing-range:", SOCKETS_MAX, fail);
 	ok = ok && set(unbound, "unblock-lan-zones:", options->forward_count ? "yes" : "no", fail);
+	ok = ok && (options->forward_count == 0 || set(unbound, "infra-host-ttl:", FORWARDER_BLAMED_SECONDS, fail));
 	for (size_t i = 0; ok && i < options->forward_count; i++)
 		ok = forward_to(unbound, &options->forward[i], fail);
 	return ok && (!validates || check(ub_ctx_add_ta_file(unbound, options->trust_anchor), "dns_trust_anchor", fail));

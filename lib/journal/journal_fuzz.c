@@ -37,12 +37,20 @@ static struct {
 	char image[JOURNAL_RING_OFFSET + RING];
 } fresh = { .directory = -1 };
 
+static char path[] = "/dev/shm/posthorn-journal-fuzz-XXXXXX";
+
+static void remove_fresh(void)
+{
+	unlinkat(fresh.directory, fresh.name, 0);
+	rmdir(path);
+}
+
 static void make_fresh(void)
 {
 	if (fresh.directory >= 0)
 		return;
-	char path[] = "/dev/shm/posthorn-journal-fuzz-XXXXXX";
 	must(mkdtemp(path));
+	atexit(remove_fresh);
 	fresh.directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	must(fresh.directory >= 0 && journal_create(fresh.directory, RING, &fresh.uuid, NULL));
 	memcpy(fresh.name, "journal-", 8);

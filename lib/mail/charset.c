@@ -3,11 +3,13 @@
 #include "ascii.h"
 #include "text.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <iconv.h>
 #include <utf8proc.h>
 
 #define REPLACEMENT STR("\xef\xbf\xbd")
+#define EACH_OCTET UINT64_C(0x0101010101010101)
 
 enum { NAME_MAX_LENGTH = 40, CHUNK = 4096 };
 
@@ -319,19 +321,51 @@ void charset_fold(struct buf *out, struct str utf8)
 	}
 }
 
+static size_t fold_ascii_octet(char *to, char c, bool *blank)
+{
+	bool white = (unsigned char)c <= ' ', twice = white && *blank;
+	*to = white ? ' ' : char_upper(c);
+	*blank = white;
+	return !twice;
+}
+
+/* Of eight octets of ASCII: the high bit of each that is at least so much. */
+static uint64_t octets_from(uint64_t octets, unsigned char least)
+{
+	return (octets + EACH_OCTET * (0x80 - least)) & EACH_OCTET * 0x80;
+}
+
+/* Eight octets at once, if no blank of them goes: false when one does. */
+static bool fold_ascii_octets(char *to, const char *from, bool *blank)
+{
+	uint64_t octets;
+	memcpy(&octets, from, sizeof octets);
+	octets = le64toh(octets);
+	uint64_t white = ~octets_from(octets, ' ' + 1) & EACH_OCTET * 0x80;
+	uint64_t lower = octets_from(octets, 'a') & ~octets_from(octets, 'z' + 1);
+	if (white & (white << 8 | (*blank ? 0x80 : 0)))
+		return false;
+	octets -= lower >> 2;
+	octets = (octets & ~((white >> 7) * 0xff)) | white >> 2;
+	octets = htole64(octets);
+	memcpy(to, &octets, sizeof octets);
+	*blank = white >> 63;
+	return true;
+}
+
 static size_t fold_ascii_text(struct buf *out, struct str s, bool *blank)
 {
 	size_t length = ascii_length(s), used = 0;
 	char *room = buf_reserve(out, length);
-	if (!room)
-		return length;
-	for (size_t i = 0; i < length; i++) {
-		bool white = (unsigned char)s.data[i] <= 0x20;
-		if (!white || !*blank)
-			room[used++] = white ? ' ' : char_upper(s.data[i]);
-		*blank = white;
-	}
-	buf_claim(out, used);
+	for (size_t i = 0; room && i < length;)
+		if (length - i >= sizeof(uint64_t) && fold_ascii_octets(room + used, s.data + i, blank)) {
+			used += sizeof(uint64_t);
+			i += sizeof(uint64_t);
+		} else {
+			used += fold_ascii_octet(room + used, s.data[i++], blank);
+		}
+	if (room)
+		buf_claim(out, used);
 	return length;
 }
 

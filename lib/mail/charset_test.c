@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 #define BAD "\xef\xbf\xbd"
@@ -139,6 +140,31 @@ static void the_limit_ends_it(void **state)
 	assert_true(out.overflowed && out.length <= 10);
 }
 
+/* Octet by octet, in one piece and in two: what eight at once must give, too. */
+static void ascii_text_is_folded_in_any_pieces(void **state)
+{
+	static const char letters[] = "azAZ`{@[09 \t\r\n\x01\x7f";
+	(void)state;
+	srand(11);
+	for (int round = 0; round < 20000; round++) {
+		CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(100);
+		char text[40], expected[40];
+		size_t length = (size_t)rand() % sizeof text, cut = length ? (size_t)rand() % length : 0, used = 0;
+		bool blank = round % 2, before = blank;
+		for (size_t i = 0; i < length; i++) {
+			text[i] = rand() % 3 ? 'm' : letters[(size_t)rand() % (sizeof letters - 1)];
+			bool white = text[i] <= ' ';
+			if (!white || !before)
+				expected[used++] = white ? ' ' : char_upper(text[i]);
+			before = white;
+		}
+		charset_fold_text(&out, str_from(text, cut), &blank);
+		charset_fold_text(&out, str_from(text + cut, length - cut), &blank);
+		assert_true(str_equal(buf_str(&out), str_from(expected, used)));
+		assert_int_equal(blank, before);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,6 +175,7 @@ int main(void)
 		cmocka_unit_test(guessing),
 		cmocka_unit_test(folding),
 		cmocka_unit_test(white_space_collapses_over_pieces),
+		cmocka_unit_test(ascii_text_is_folded_in_any_pieces),
 		cmocka_unit_test(the_limit_ends_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

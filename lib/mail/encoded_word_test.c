@@ -31,6 +31,12 @@ static void decoding(void **state)
 		{ "=?utf-8?Q?=C3?=\r\n =?utf-8?Q?=BC?=", "ü" },
 		{ "=?utf-8?B?ww==?= =?UTF-8?Q?=BC?=", "ü" },
 		{ "x=?utf-8?q?y?=z", "xyz" },
+		{ "=?utf-8?q?a?= b =?utf-8?q?c?=", "a b c" },
+		{ "=?utf-8?q?a?=-=?utf-8?q?c?=", "a-c" },
+		{ "=?ISO-8859-1?Q?=FC?= =?utf-8?Q?=C3=BC?=", "üü" },
+		{ "=?utf-8?q?=C3?= =?ISO-8859-1?Q?=FC?= =?utf-8?q?=BC?=", "\xef\xbf\xbdü\xef\xbf\xbd" },
+		{ "=?utf 8?q?a?=", "=?utf 8?q?a?=" },
+		{ "=?utf-8\x7f?q?a?=", "=?utf-8\x7f?q?a?=" },
 		{ "=?utf-8?Q?no end", "=?utf-8?Q?no end" },
 		{ "=?utf-8?Q?no end =?utf-8?Q?end?=", "=?utf-8?Q?no end end" },
 		{ "=?utf-8?X?a?=", "=?utf-8?X?a?=" },
@@ -87,6 +93,18 @@ static void encoding_and_back(void **state)
 	}
 }
 
+/* RFC 2047 §2: "An encoded-word may not be more than 75 characters long"; 12 of them are its frame. */
+static void words_are_as_long_as_may_be(void **state)
+{
+	(void)state;
+	CLEANUP(buf_release) struct buf fits = BUF_WITH_LIMIT(1000), longer = BUF_WITH_LIMIT(1000);
+	static const char letters[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	encoded_word_encode(&fits, str_from(letters, 63), 0);
+	assert_int_equal(fits.length, 75);
+	encoded_word_encode(&longer, str_from(letters, 64), 0);
+	assert_true(str_find(buf_str(&longer), STR("?=\r\n =?utf-8?Q?a?=")) == 73);
+}
+
 static void hostile_text_is_bounded(void **state)
 {
 	(void)state;
@@ -106,6 +124,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(decoding),
 		cmocka_unit_test(encoding_and_back),
+		cmocka_unit_test(words_are_as_long_as_may_be),
 		cmocka_unit_test(hostile_text_is_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,6 +53,10 @@ static void no_room_is_told(void **state)
 	assert_false(reencode_message(&out, text, mime_parse(arena, text, NULL)));
 }
 
+/* so that a soft break comes behind them */
+#define TWENTY_FOUR "abcdefghijklmnopqrstuvwx"
+#define SEVENTY_TWO TWENTY_FOUR TWENTY_FOUR TWENTY_FOUR
+
 static void becomes_7bit_part_by_part(void **state)
 {
 	static const struct {
@@ -78,6 +82,10 @@ static void becomes_7bit_part_by_part(void **state)
 		  STR("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\nContent-Type: multipart/signed; boundary=i\r\n\r\n"
 		      "--i\r\n\r\nsigned\r\n--i--\r\n--o\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
 		      "=E9\r\n--o--\r\n") },
+		{ STR("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n"
+		      "\xe9" SEVENTY_TWO "--b--\r\n--b--\r\n"),
+		  STR("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n"
+		      "Content-Transfer-Encoding: quoted-printable\r\n\r\n=E9" SEVENTY_TWO "=\r\n=2D-b--\r\n--b--\r\n") },
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

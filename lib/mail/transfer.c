@@ -345,8 +345,8 @@ static void encode_quoted_byte(struct transfer_encoder *e, char c, struct buf *o
 		e->column = 0;
 	} else if (c == ' ' || c == '\t' || (e->text && c == '\r')) {
 		e->kept[e->kept_length++] = c;
-	} else if (c < 0x21 || c > 0x7e || c == '=') {
-		add_hex(e, c, out);
+	} else if (c < 0x21 || c > 0x7e || c == '=' || (c == '-' && e->column == LINE_LENGTH - 1)) {
+		add_hex(e, c, out); /* behind a soft break "--" would begin a line, and may be a boundary there */
 	} else {
 		add_quoted(e, str_from(&c, 1), out);
 	}

@@ -77,6 +77,9 @@ int sasl_server_property(struct sasl_exchange *x, Gsasl_session *session, Gsasl_
 	return GSASL_NO_CALLBACK;
 }
 
+/* The directory says no more than that it has nothing to prove against: also of an account that did not opt in. */
+#define NOT_KNOWN "unknown user, or one without a secret for this mechanism"
+
 /* --- mechanisms --- */
 
 /* RFC 4422 §3.4.1: acting for somebody else is not allowed to anybody here. */
@@ -130,7 +133,7 @@ static enum sasl_result finish(struct sasl_exchange *x)
 {
 	const char *authorization = gsasl_property_fast(x->session, GSASL_AUTHZID);
 	if (!x->asked || !x->secret.known)
-		return sasl_fail(x, "the user is unknown");
+		return sasl_fail(x, NOT_KNOWN);
 	if (!is_for_itself(str_of(authorization), sasl_identity(x)))
 		return sasl_fail(x, "another authorization identity is asked for");
 	must(sasl_keep_name(x, str_of(x->secret.canonical)));
@@ -141,9 +144,9 @@ static enum sasl_result finish(struct sasl_exchange *x)
 static enum sasl_result failed(struct sasl_exchange *x, int code)
 {
 	if (x->asked && !x->secret.known)
-		return sasl_fail(x, "the user is unknown");
+		return sasl_fail(x, NOT_KNOWN);
 	if (code == GSASL_AUTHENTICATION_ERROR)
-		return sasl_fail(x, "the proof or the channel binding is wrong");
+		return sasl_fail(x, x->mechanism->traits & BINDS ? "wrong password or channel binding" : "wrong password");
 	return sasl_fail(x, gsasl_strerror(code));
 }
 
@@ -169,7 +172,7 @@ enum sasl_result sasl_server_scram(struct sasl_exchange *x, struct str input, bo
 	if (code != GSASL_OK)
 		return failed(x, code);
 	if (!x->secret.known)
-		return sasl_fail(x, "the user is unknown");
+		return sasl_fail(x, NOT_KNOWN);
 	x->proved = true;
 	return SASL_MORE;
 }

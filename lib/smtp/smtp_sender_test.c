@@ -538,6 +538,7 @@ static void bare(void **state)
 	}
 }
 
+/* RFC 5321 §4.5.3.2.1 to §4.5.3.2.6. */
 static void timeouts(void **state)
 {
 	WITH_FIXTURE(false, "x\r\n");
@@ -553,11 +554,37 @@ static void timeouts(void **state)
 	assert_int_equal(smtp_sender_timeout(f.sender, &b), 0);
 	smtp_sender_mail(f.sender, &f.mail);
 	run(&f, STR(""));
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) { /* MAIL, RCPT, RCPT */
+		assert_int_equal(smtp_sender_timeout(f.sender, &b), 300);
 		run(&f, STR("250 ok\r\n"));
+	}
 	assert_int_equal(smtp_sender_timeout(f.sender, &b), 120);
 	run(&f, STR("354 go\r\n"));
 	assert_int_equal(smtp_sender_timeout(f.sender, &b), 600);
+	smtp_sender_quit(f.sender);
+	run(&f, STR("250 ok\r\n"));
+	assert_int_equal(smtp_sender_timeout(f.sender, &b), 30);
+}
+
+/* Three minutes for each block of the content, not for all of it, and none while the server takes them. */
+static void timeout_of_the_content(void **state)
+{
+	static char content[5 * SMTP_SENDER_PIECE];
+	memset(content, 'x', sizeof content - 1);
+	WITH_FIXTURE(false, content);
+	uint64_t first, second;
+	struct str nothing = STR("");
+	struct smtp_sender_event event;
+	f.piece = sizeof content;
+	play(&f, SCRIPT(PLAIN_SERVER, "@mail", ">MAIL FROM:<s@us.example>", "<250 ok", ">RCPT TO:<a@x.example>", "<250 ok", ">RCPT TO:<b@x.example>",
+	                "<250 ok", ">DATA"));
+	struct str input = STR("354 go\r\n");
+	smtp_sender_step(f.sender, &input, &f.out, &event);
+	assert_int_equal(smtp_sender_timeout(f.sender, &first), 180);
+	buf_clear(&f.out);
+	smtp_sender_step(f.sender, &nothing, &f.out, &event);
+	assert_int_equal(smtp_sender_timeout(f.sender, &second), 180);
+	assert_true(second > first);
 }
 
 int main(void)
@@ -568,7 +595,7 @@ int main(void)
 		cmocka_unit_test(starttls),     cmocka_unit_test(injected),     cmocka_unit_test(starttls_refused), cmocka_unit_test(auth),
 		cmocka_unit_test(parameters),   cmocka_unit_test(require_tls),  cmocka_unit_test(unfit),            cmocka_unit_test(unnamed),
 		cmocka_unit_test(too_many),     cmocka_unit_test(cut_off),      cmocka_unit_test(early_answers),    cmocka_unit_test(nonsense),
-		cmocka_unit_test(bare),         cmocka_unit_test(timeouts),
+		cmocka_unit_test(bare),         cmocka_unit_test(timeouts),     cmocka_unit_test(timeout_of_the_content),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

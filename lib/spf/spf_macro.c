@@ -132,17 +132,28 @@ bool spf_macro_expand(struct buf *out, struct str text, const struct spf_macro_v
 	return !out->overflowed;
 }
 
+/* A blank inside a label as it is written where names stand between blanks. RFC 1035 §5.1 */
+static void add_presentable(struct buf *out, struct str name)
+{
+	while (name.length) {
+		size_t plain = str_find_char(name, ' ');
+		buf_add_str(out, str_first(name, plain));
+		if (plain < name.length)
+			buf_add_str(out, STR("\\032"));
+		name = str_from_index(name, plain + 1);
+	}
+}
+
 bool spf_macro_expand_name(struct buf *out, struct str text, const struct spf_macro_values *values)
 {
-	if (!spf_macro_expand(out, text, values))
+	CLEANUP(buf_release) struct buf expanded = BUF_WITH_LIMIT(out->limit);
+	if (!spf_macro_expand(&expanded, text, values))
 		return false;
-	if (out->length && out->data[out->length - 1] == '.')
-		buf_truncate(out, out->length - 1);
-	while (out->length > NAME_MAX_LENGTH) {
-		size_t dot = str_find_char(buf_str(out), '.');
-		if (dot == out->length)
-			break;
-		buf_consume(out, dot + 1);
-	}
-	return true;
+	struct str name = buf_str(&expanded);
+	if (name.length && name.data[name.length - 1] == '.')
+		name.length--;
+	while (name.length > NAME_MAX_LENGTH && str_find_char(name, '.') < name.length)
+		name = str_from_index(name, str_find_char(name, '.') + 1);
+	add_presentable(out, name);
+	return !out->overflowed;
 }

@@ -18,7 +18,7 @@ struct spf_macro_values {
 /* The text, whose form was checked, with its macros replaced. False when it does not fit into out. */
 bool spf_macro_expand(struct buf *out, struct str text, const struct spf_macro_values *values);
 
-/* The same for a name that is asked: labels go from its left until it has 253 octets at most (§7.3). */
+/* The same for a name that is asked: labels go from its left until it has 253 octets at most (§7.3), blanks are written \032. */
 bool spf_macro_expand_name(struct buf *out, struct str text, const struct spf_macro_values *values);
 
 #endif

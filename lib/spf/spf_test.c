@@ -48,7 +48,8 @@ static void results_of_records(void **state)
 		"two.test TXT \"v=spf1 -all\"\ntwo.test TXT \"v=spf1 +all\"\n"
 		"3.2.0.192.in-addr._spf.example.test A 127.0.0.2\n"
 		"9.2.0.192.in-addr.arpa PTR host.example.test\nhost.example.test A 192.0.2.9\n"
-		"8.2.0.192.in-addr.arpa PTR forged.example.test\nforged.example.test A 192.0.2.200\n";
+		"8.2.0.192.in-addr.arpa PTR forged.example.test\nforged.example.test A 192.0.2.200\n"
+		"one%\\032two%20three.example.test A 192.0.2.3\n";
 	static const struct {
 		const char *record;
 		const char *client;
@@ -96,6 +97,8 @@ static void results_of_records(void **state)
 		{ "v=spf1 ptr -all", "192.0.2.8", SPF_FAIL },
 		{ "v=spf1 ptr:other.test -all", "192.0.2.9", SPF_FAIL },
 		{ "v=spf1 exists:%{p}.found.test a:%{p} -all", "192.0.2.9", SPF_PASS },
+		{ "v=spf1 a:one%%%_two%-three.example.test -all", "192.0.2.3", SPF_PASS },
+		{ "v=spf1 a:one%%%_two%-three.example.test -all", "192.0.2.4", SPF_FAIL },
 		{ "v=spf1 moo=x%{l} -all", "192.0.2.3", SPF_FAIL },
 		{ "v=spf1 moo=%(l} -all", "192.0.2.3", SPF_PERMERROR },
 		{ "v=spf1 -all moo", "192.0.2.3", SPF_PERMERROR },
