@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
-"""Mail from strangers whose DNS was made to harm: records without end, loops, keys that are none, names that are none. Each mail is answered soon,
-with the result that the RFCs ask for, and the process that looked goes on."""
+"""Mail from strangers whose DNS was made to harm: records without end, loops, keys that are none, names that are none. Each mail is answered
+with the result that the RFCs ask for and after a bounded number of questions, and the process that looked goes on."""
 import base64
 import functools
 import hashlib
-import time
 
 import dns_server
 import e2e
 import sender_e2e
 from e2e import check
 
-SECONDS_MAX = 25  # of one mail; a build with sanitizers on a busy machine included
+QUESTIONS_MAX = 30  # for one mail: terms of SPF, names of a host, keys and policies; what fails is asked again
 LONG_LABEL = "a" * 63
 
 
@@ -71,24 +70,25 @@ def key_zone():
     return "\n".join(lines)
 
 
-def results_of(tests, sender, mail):
-    """What is said of the mail, which has to come soon."""
-    began = time.monotonic()
+def results_of(server, tests, sender, mail):
+    """What is said of the mail."""
+    before = len(server.asked)
     text, _ = tests.results(sender, mail)
-    check(time.monotonic() - began < SECONDS_MAX, f"{time.monotonic() - began:.0f} s")
+    asked = server.asked[before:]
+    check(len(asked) <= QUESTIONS_MAX, f"{len(asked)} questions: {asked}")
     return text
 
 
-def says(tests, domain, wanted):
-    text = results_of(tests, f"a@{domain}", f"From: a@{domain}\r\n\r\nhello\r\n".encode())
+def says(server, tests, domain, wanted):
+    text = results_of(server, tests, f"a@{domain}", f"From: a@{domain}\r\n\r\nhello\r\n".encode())
     check(wanted in text, f"{wanted} is not in {text}")
 
 
-def key_is(tests, selector, wanted):
+def key_is(server, tests, selector, wanted):
     algorithm = "ed25519-sha256" if selector == "short" else "rsa-sha256"
     body_hash = base64.b64encode(hashlib.sha256(b"hello\r\n").digest()).decode()
     header = f"DKIM-Signature: v=1; a={algorithm}; c=relaxed/relaxed; d=keys.test; s={selector}; h=from;\r\n bh={body_hash}; b={'A' * 2730}AA\r\n"
-    text = results_of(tests, "a@keys.test", header.encode() + b"From: a@keys.test\r\n\r\nhello\r\n")
+    text = results_of(server, tests, "a@keys.test", header.encode() + b"From: a@keys.test\r\n\r\nhello\r\n")
     check(f"dkim={wanted}" in text, f"{wanted} is not in {text}")
 
 
@@ -97,7 +97,7 @@ def ptr_is_odd(server, tests, zone):
     for pid in tests.instance.pids("resolver"):
         e2e.kill(pid)
     e2e.until(lambda: tests.instance.pids("resolver"), "a resolver that knows nothing yet")
-    text = results_of(tests, "a@ptr.test", b"From: a@ptr.test\r\n\r\nhello\r\n")
+    text = results_of(server, tests, "a@ptr.test", b"From: a@ptr.test\r\n\r\nhello\r\n")
     check("iprev=pass" not in text and "\0" not in text and "\x1b" not in text, text)
 
 
@@ -105,8 +105,8 @@ def main():
     zone = "\n".join([zone for zone, _ in SPF.values()] + [key_zone()])
     with dns_server.DnsServer(zone) as server, e2e.Instance("--dns", server.address) as instance:
         tests = sender_e2e.Tests(instance, None)
-        cases = [(f"SPF and DMARC: {name}", functools.partial(says, tests, name, wanted)) for name, (_, wanted) in SPF.items()]
-        cases += [(f"DKIM: key {name}", functools.partial(key_is, tests, name, wanted)) for name, (_, wanted) in KEYS.items()]
+        cases = [(f"SPF and DMARC: {name}", functools.partial(says, server, tests, name, wanted)) for name, (_, wanted) in SPF.items()]
+        cases += [(f"DKIM: key {name}", functools.partial(key_is, server, tests, name, wanted)) for name, (_, wanted) in KEYS.items()]
         cases += [(f"PTR: {name}", functools.partial(ptr_is_odd, server, tests, zone)) for name, zone in PTRS.items()]
         e2e.run(cases)
 

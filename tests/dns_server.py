@@ -96,8 +96,10 @@ def reply(zone, packet, limit):
 
 
 class DnsServer:
-    def __init__(self, zone, port=0):
-        self.zone, self.port, self.asked = Zone(zone), port, []
+    """silent: a function of a name; True for those that it never answers for, by UDP."""
+
+    def __init__(self, zone, port=0, silent=lambda name: False):
+        self.zone, self.port, self.silent, self.asked = Zone(zone), port, silent, []
         self.stopping = threading.Event()
 
     def set_zone(self, text):
@@ -147,7 +149,9 @@ class DnsServer:
         while not self.stopping.is_set():
             try:
                 packet, sender = self.datagrams.recvfrom(65535)
-                self.datagrams.sendto(self.answer(packet, UDP_MAX), sender)
+                answer = self.answer(packet, UDP_MAX)
+                if not self.silent(read_name(packet, 12)[0]):
+                    self.datagrams.sendto(answer, sender)
             except OSError:
                 return
 

@@ -3,8 +3,11 @@
 (SRS), and how much an account may send."""
 import email
 import email.policy
+import os
 import re
+import shutil
 import sys
+import tempfile
 import time
 
 import dns_server
@@ -209,6 +212,11 @@ class Tests:
         equal(told, {"rfc822;yes-timed@away.test": "relayed", "rfc822;yes-fails@away.test": "relayed"}, "who is told of")
         mail, = (m for m in self.sinks["away"].mails if "yes-timed@away.test" in m.recipients)
         equal(mail.recipient_parameters, ["NOTIFY=FAILURE,DELAY", "NOTIFY=NEVER", "NOTIFY=FAILURE,DELAY"], "what the host is asked for")
+        user, _ = self.submit(["yes-timed@plain.test", "yes-never@plain.test NOTIFY=NEVER"], parameters="BY=60;N")
+        report, = self.reports(user)
+        equal([(r["Final-Recipient"], r["Action"]) for r in report.recipients], [("rfc822;yes-timed@plain.test", "relayed")], "a host without DSN, too")
+        mail, = (m for m in self.sinks["plain"].mails if "yes-timed@plain.test" in m.recipients)
+        equal((mail.recipient_parameters, "BY=" in mail.parameters), (["", ""], False), "which is asked for nothing")
 
     def deliver_by_traced(self):
         user, _ = self.submit(["yes-traced@timely.test", "yes-quiet@timely.test NOTIFY=NEVER"], parameters="BY=60;RT")
@@ -294,6 +302,24 @@ class Tests:
             client.transact("x@stranger.test", [self.instance.fresh_user()], received + BODY, "554 5.4.6")
 
 
+def forwarded_before_a_loss(instance, sinks):
+    """A report to an address of SRS finds its way with the keys of a backup."""
+    tests = Tests(instance, sinks)
+    sender = tests.forwarded()
+    with tempfile.TemporaryDirectory(prefix="posthorn-dsn-") as folder:
+        instance.ctl("backup", "--all", folder)
+        instance.stop()
+        shutil.rmtree(os.path.join(instance.directory, "data"))
+        instance.start()
+        tests.from_stranger("", sender, "550")
+        instance.ctl("restore", "--all", folder)
+    tests.forwarded_sender = sender
+    tests.comes_back()
+    instance.stop()
+    instance.start()
+    tests.from_stranger("", sender)
+
+
 def double_bounces(instance, sinks):
     """A report that its sender does not take: postmaster hears of it, and nothing follows when he does not."""
     tests = Tests(instance, sinks)
@@ -350,7 +376,7 @@ def main():
              ("DELIVERBY", "deliver_by"), ("DELIVERBY: told of", "deliver_by_notified"), ("DELIVERBY: traced", "deliver_by_traced"),
              ("FUTURERELEASE", "held"), ("REQUIRETLS", "require_tls"), ("SRS", "forwarding"),
              ("forwarded in vain", "forwarded_in_vain"), ("users keep their sender", "sent_by_users"), ("loop", "loop")]
-    others = [("double bounces", ("double_bounces=yes",), double_bounces),
+    others = [("forwarded before a loss", (), forwarded_before_a_loss), ("double bounces", ("double_bounces=yes",), double_bounces),
               ("sending limits", ("account_messages_per_hour=3", "sender_recipients_per_day=5"), limits)]
     wanted = sys.argv[1:]
 

@@ -302,6 +302,39 @@ class Tests:
         e2e.until(lambda: self.answers(user), "log-in after the kill")
         equal(self.instance.mails(user), [], "mails")
 
+    def sessions_of(self, user):
+        listed = self.instance.ctl("--json", "sessions", check=False)
+        rows = json.loads(listed.stdout) if listed.returncode == 0 else []
+        return {row["service"]: row["session"] for row in rows if row["account"] == user}
+
+    def kill_auth(self):
+        old = self.one("auth")
+        e2e.kill(old)
+        e2e.until(lambda: self.instance.pids("auth") not in ([], [old]), "another auth")
+
+    def sessions_are_known_again(self):
+        """A new auth knows who has a session, lists it, and can end it; also those of porters that drain, through which others still log in."""
+        user, late = self.instance.fresh_user(), self.instance.fresh_user()
+        with self.instance.pop3(user) as clear, self.instance.connect("imaps") as secure, self.instance.connect("pop3") as begun:
+            secure.start_tls(self.instance.tls())
+            secure.line()
+            check(secure.ask(f"a LOGIN {user} {e2e.PASSWORD}").startswith("a OK"), "log-in by IMAP")
+            begun.line()
+            known = self.sessions_of(user)
+            equal(set(known), {"pop3", "imaps"}, "sessions before")
+            for act in (lambda: None, lambda: self.instance.ctl("reload")):
+                act()
+                self.kill_auth()
+                e2e.until(lambda: self.sessions_of(user) == known, f"the sessions are listed as {known}")
+            check(begun.ask(f"USER {late}").startswith("+OK") and begun.ask(f"PASS {e2e.PASSWORD}").startswith("+OK"), "log-in through a porter that drains")
+            self.instance.ctl("session", "drop", known["imaps"])
+            secure.rest()
+            e2e.until(lambda: set(self.sessions_of(user)) == {"pop3"}, "the end of the one alone")
+            clear.ok("NOOP")
+            self.instance.ctl("account", "disable", user)
+            clear.rest()
+            e2e.until(lambda: not self.sessions_of(user), "the end of the other")
+
     def answers(self, user):
         try:
             with self.instance.pop3(user) as client:
@@ -319,7 +352,7 @@ def main():
         named += [("kill -9 of master", tests.master), ("kill -9 of three at a time", tests.everything),
                   ("a stopped account", tests.hung_account), ("mail on its way", tests.mail_on_its_way),
                   ("a lost account", tests.lost_account),
-                  ("sessions survive", tests.session_survives)]
+                  ("sessions survive", tests.session_survives), ("sessions are known again", tests.sessions_are_known_again)]
         if not e2e.LONG:
             named.append(("15 kills of each program", lambda: e2e.long_only(f"15 kills of each program instead of {KILLS}")))
         wanted = sys.argv[1:]

@@ -14,6 +14,7 @@ import e2e
 from e2e import check, equal
 
 CONTINUE, VERSION = b"c", 6
+ALL_ACTIONS, CHOOSE_MACROS = 0xff, 0x100
 NO_CONNECT, NO_BODY, SILENT_HEADER, SKIP, LEADING_SPACE = 0x1, 0x10, 0x80, 0x400, 0x100000
 
 
@@ -29,8 +30,8 @@ class Milter:
     """A filter on a port of loopback or a path. answers: command → what is sent instead of CONTINUE (bytes; None: nothing; or a function of the
     packet's data). Everything that came is in seen: (command, data)."""
 
-    def __init__(self, path=None, protocol=0, actions=0xff):
-        self.path, self.protocol, self.actions = path, protocol, actions
+    def __init__(self, path=None, protocol=0, actions=ALL_ACTIONS):
+        self.path, self.protocol, self.actions, self.macros_wanted = path, protocol, actions, b""
         self.answers, self.seen, self.connections = {}, [], 0
         self.lock = threading.Lock()
 
@@ -67,7 +68,7 @@ class Milter:
         if command in (b"D", b"A", b"Q") and command not in self.answers:
             return
         if command == b"O" and command not in self.answers:
-            answer = packet(b"O", struct.pack(">III", VERSION, self.actions, self.protocol))
+            answer = packet(b"O", struct.pack(">III", VERSION, self.actions, self.protocol) + self.macros_wanted)
         if command == b"L" and self.protocol & SILENT_HEADER:
             return
         if callable(answer):
@@ -175,6 +176,20 @@ class Tests:
             self.milter.protocol = 0
         equal((self.milter.got(b"C"), self.milter.got(b"B")), ([], []), "CONNECT and BODY")
         equal(self.milter.got(b"L")[0], b"Subject\0 one\0", "a header with its blank")
+
+    def macros_chosen(self):
+        """SMFIF_SETSYMLIST: it says which macros it wants at which command, and gets no others there."""
+        self.milter.set()
+        self.milter.actions |= CHOOSE_MACROS
+        self.milter.macros_wanted = b"".join(struct.pack(">I", stage) + names + b"\0" for stage, names in ((2, b"{client_addr} {nothing} j"), (3, b""),
+                                                                                                        (5, b"{mail_addr}")))
+        try:
+            check(self.send()[1], "it was refused")
+        finally:
+            self.milter.actions, self.milter.macros_wanted = ALL_ACTIONS, b""
+        got = {(stage, name) for stage, name in self.milter.macros() if stage in b"MRE"}
+        equal(got, {(b"M", b"{client_addr}"), (b"M", b"j"), (b"E", b"{mail_addr}")}, "macros")
+        check((b"C", b"j") in self.milter.macros(), "the usual ones elsewhere")
 
     # ---- what it says ----
 
@@ -362,8 +377,12 @@ class Tests:
         names = [data.split(b"\0")[0] for data in self.milter.got(b"L")]
         check(b"Date" in names and b"Message-ID" in names and b"Received" not in names, f"{names}")
         equal(self.milter.macros()[b"M", b"{auth_authen}"], user.encode(), "auth_authen")
+        check(self.milter.macros()[b"M", b"{auth_type}"], "auth_type: who signs for users looks at it")
         self.milter.set(E=packet(b"r"))
         check(self.send(service="lmtp")[0].startswith("550"), "LMTP")
+        self.milter.set()
+        self.send()
+        check((b"M", b"{auth_type}") not in self.milter.macros(), "auth_type of a stranger")
 
     # ---- when it is away or mad ----
 
@@ -483,7 +502,7 @@ def main():
     with Milter() as milter, e2e.Instance("--set", f"milters={milter.address}", "--set", "milter_timeout_seconds=2",
                                           accounts=("user%d:150",)) as instance:
         tests = Tests(instance, milter)
-        e2e.run([("the dialogue", tests.dialogue), ("two transactions", tests.two_transactions), ("wishes", tests.wishes),
+        e2e.run([("the dialogue", tests.dialogue), ("two transactions", tests.two_transactions), ("wishes", tests.wishes), ("macros of its choice", tests.macros_chosen),
                  ("refusals", tests.refusals), ("a refused connection", tests.refused_connection_stays), ("one recipient", tests.one_recipient),
                  ("ACCEPT", tests.accepted), ("DISCARD", tests.discarded), ("QUARANTINE", tests.quarantined), ("SKIP", tests.skipped),
                  ("changes of the header", tests.headers), ("one value, one field", tests.no_smuggling), ("replaced bodies", tests.bodies),

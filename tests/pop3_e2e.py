@@ -16,6 +16,35 @@ ACCOUNTS = 40
 TEXTS = {"en": ("no such message", "unknown command"), "it": ("messaggio inesistente", "comando"), "sk": ("taká správa nie je", "neznámy príkaz")}
 
 
+def encoded(text):
+    return base64.b64encode(text.encode()).decode() or "="
+
+
+class Scram:
+    """A client's side of RFC 5802 §3; head is the GS2 header, binding what the channel gives."""
+
+    def __init__(self, digest, user, password, head="n,,", binding=b""):
+        self.digest, self.password = digest, password
+        self.channel = base64.b64encode(head.encode() + binding).decode()
+        self.head = head
+        self.bare = f"n={user.replace('=', '=3D').replace(',', '=2C')},r=clientnonce"
+
+    def first(self):
+        return self.head + self.bare
+
+    def final(self, challenge):
+        server_first = base64.b64decode(challenge).decode()
+        facts = dict(part.split("=", 1) for part in server_first.split(","))
+        check(facts["r"].startswith("clientnonce") and len(facts["r"]) > 20, server_first)
+        salted = hashlib.pbkdf2_hmac(self.digest, self.password.encode(), base64.b64decode(facts["s"]), int(facts["i"]))
+        key, server_key = (hmac.new(salted, name, self.digest).digest() for name in (b"Client Key", b"Server Key"))
+        without_proof = f"c={self.channel},r={facts['r']}"
+        everything = ",".join((self.bare, server_first, without_proof)).encode()
+        signature = hmac.new(hashlib.new(self.digest, key).digest(), everything, self.digest).digest()
+        self.server_final = "v=" + base64.b64encode(hmac.new(server_key, everything, self.digest).digest()).decode()
+        return f"{without_proof},p=" + base64.b64encode(bytes(a ^ b for a, b in zip(key, signature))).decode()
+
+
 class Tests:
     def __init__(self, instance, second):
         self.instance = instance
@@ -193,26 +222,47 @@ class Tests:
                     raise AssertionError(f"{mechanism} took a wrong password")
 
     def scram(self, client, mechanism, digest, user, password):
-        """RFC 5802 §3, with the server's proof checked."""
-        encode = lambda text: base64.b64encode(text.encode()).decode()
-        first = f"n={user.replace('=', '=3D').replace(',', '=2C')},r=clientnonce"
-        line = client.ask(f"AUTH {mechanism} {encode('n,,' + first)}")
+        """With the server's proof checked."""
+        exchange = Scram(digest, user, password)
+        line = client.ask(f"AUTH {mechanism} {encoded(exchange.first())}")
         check(line.startswith("+ "), line)
-        server_first = base64.b64decode(line[2:]).decode()
-        facts = dict(part.split("=", 1) for part in server_first.split(","))
-        check(facts["r"].startswith("clientnonce") and len(facts["r"]) > 20, server_first)
-        salted = hashlib.pbkdf2_hmac(digest, password.encode(), base64.b64decode(facts["s"]), int(facts["i"]))
-        key = hmac.new(salted, b"Client Key", digest).digest()
-        without_proof = f"c=biws,r={facts['r']}"
-        everything = ",".join((first, server_first, without_proof)).encode()
-        signature = hmac.new(hashlib.new(digest, key).digest(), everything, digest).digest()
-        proof = base64.b64encode(bytes(a ^ b for a, b in zip(key, signature))).decode()
-        line = client.ask(encode(f"{without_proof},p={proof}"))
+        line = client.ask(encoded(exchange.final(line[2:])))
         check(line.startswith("+ "), line)
-        server_key = hmac.new(salted, b"Server Key", digest).digest()
-        wanted = "v=" + base64.b64encode(hmac.new(server_key, everything, digest).digest()).decode()
-        equal(base64.b64decode(line[2:]).decode(), wanted, "the server's signature")
+        equal(base64.b64decode(line[2:]).decode(), exchange.server_final, "the server's signature")
         client.ok("")
+
+    def scram_attacks(self):
+        """What was said in another exchange, in another order or over another channel is worth nothing."""
+        user, plain, plus = self.user(), "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"
+        heard = Scram("sha256", user, e2e.PASSWORD)
+        with self.fresh("pop3s") as client:
+            final = heard.final(client.ask(f"AUTH {plain} {encoded(heard.first())}")[2:])
+            check(client.ask(encoded(final)).startswith("+ "), "the proof is right")
+        with self.fresh("pop3s") as client:
+            check(client.ask(f"AUTH {plain} {encoded(heard.first())}").startswith("+ "), "the same nonce of the client")
+            client.err(encoded(final), "[AUTH]")  # replayed
+            client.err(f"AUTH {plain} {encoded(final)}")  # the last message first
+            client.ask(f"AUTH {plain} {encoded(heard.first())}")
+            client.err(encoded(heard.first()))  # the first one twice
+            for change in (lambda f: f.replace(",p=", "x,p="), lambda f: f[:f.index(",p=")], lambda f: f[:f.index(",p=")] + ",p=",
+                           lambda f: "m=x," + f, lambda f: f.replace("c=biws", "c=eSws"), lambda f: ""):
+                exchange = Scram("sha256", user, e2e.PASSWORD)
+                line = client.ask(f"AUTH {plain} {encoded(exchange.first())}")
+                client.err(encoded(change(exchange.final(line[2:]))))
+            # RFC 5802 §6: "y" where PLUS is offered is a sign of somebody in between; PLUS is nothing without a binding
+            for mechanism, head in ((plain, "y,,"), (plain, "p=tls-exporter,,"), (plus, "n,,"), (plus, "y,,"), (plus, "p=tls-magic,,"),
+                                    (plus, "p=tls-unique,,")):
+                client.err(f"AUTH {mechanism} {encoded(Scram('sha256', user, e2e.PASSWORD, head).first())}")
+            for binding in (b"", b"x" * 32):
+                exchange = Scram("sha256", user, e2e.PASSWORD, "p=tls-exporter,,", binding)
+                line = client.ask(f"AUTH {plus} {encoded(exchange.first())}")
+                client.err(encoded(exchange.final(line[2:])), "[AUTH]")
+        with self.fresh() as client:
+            client.err(f"AUTH {plus} {encoded(Scram('sha256', user, e2e.PASSWORD, 'p=tls-exporter,,').first())}")
+            exchange = Scram("sha256", user, e2e.PASSWORD, f"n,a={self.user()},")  # as somebody else
+            line = client.ask(f"AUTH {plain} {encoded(exchange.first())}")
+            check(client.ask(encoded(exchange.final(line[2:]))).startswith("+ "), "the proof is right")
+            client.err("", "[AUTH]")
 
     def auth_bad(self):
         user = self.user()
@@ -449,15 +499,18 @@ class Tests:
                 client.ok("LANG *")
                 client.err("RETR 1", TEXTS["en"][0])
 
-    def utf8(self):
-        """RFC 6856 §2.1: with UTF8 the mail as it is, without it a surrogate, each with its own size."""
-        mail = "From: Jürgen <jürgen@elsewhere.test>\nSubject: grüß dich\nTo: x@y.test\n\nbody ü\n"
-        user = self.user()
+    def deliver_utf8(self, user, mail):
         with self.instance.smtp("smtp") as client:
             client.say("MAIL FROM:<a@elsewhere.test> SMTPUTF8", "250")
             client.say(f"RCPT TO:<{user}>", "250")
             reply, = client.data(e2e.crlf(mail.encode()))
         self.instance.wait_delivered(reply)
+
+    def utf8(self):
+        """RFC 6856 §2.1: with UTF8 the mail as it is, without it a surrogate, each with its own size."""
+        mail = "From: Jürgen <jürgen@elsewhere.test>\nSubject: grüß dich\nTo: x@y.test\n\nbody ü\n"
+        user = self.user()
+        self.deliver_utf8(user, mail)
         with self.instance.pop3(user) as client:
             surrogate = client.retr(1)
             header, body = surrogate.split(b"\r\n\r\n", 1)
@@ -475,6 +528,18 @@ class Tests:
             whole = client.retr(1)
             equal(len(whole), size, "LIST with UTF8")
             equal(e2e.body_of(whole), e2e.crlf(mail.encode()), "the mail")
+
+    def no_surrogate(self):
+        """RFC 6856 §5: a header whose ASCII form would be out of all proportion is for clients with UTF8 only."""
+        user = self.user("Subject: before\n\n")
+        mail = "From: a@elsewhere.test\n" + "To: ü@ü, ü@ü, ü@ü, ü@ü, ü@ü, ü@ü, ü@ü, ü@ü\n" * 8000 + "\nbody\n"
+        self.deliver_utf8(user, mail)
+        with self.instance.pop3(user) as client:
+            for command in ("RETR 2", "TOP 2 0"):
+                client.err(command, "-ERR [UTF8] message 2 needs UTF-8 mode, give UTF8 before logging in")
+            client.retr(1)
+        with self.instance.pop3(user, utf8=True) as client:
+            equal(e2e.body_of(client.retr(2)), e2e.crlf(mail.encode()), "the mail")
 
     def stls_after_utf8(self):
         with self.fresh() as client:

@@ -164,6 +164,7 @@ def smarthost():
                 until(lambda t=tests, n=name: t.attempts(n), "an attempt")
                 line = tests.attempts(name)[0]
                 check(("outcome=relayed" in line or "outcome=delivered" in line) == arrives and "TLSv1.3" in line, line)
+                equal("logged-in host=127.0.0.1 mechanism=SCRAM-SHA-256-PLUS tls=TLSv1.3" in instance.log(), arrives, "bound to the channel")
 
 
 def main():

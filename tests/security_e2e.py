@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from e2e import check, equal
 from smtp_sink import OFFERS, Sink
 
 # Domains by what is special about them; each has an MX host "mail" with an address of its own.
-SIGNED = ("good", "wrong", "clear", "odd", "anchor", "ask", "free", "strict", "alias", "fallen", "outward", "tampered", "moved")
+SIGNED = ("good", "wrong", "clear", "odd", "anchor", "ask", "free", "strict", "alias", "fallen", "outward", "tampered", "moved",
+          "bare", "expired", "longer")
 PLAIN = ("ignored", "enforced", "forged", "unnamed", "trial", "silent", "promise", "watched", "distrusted", "garbled", "huge", "elsewhere", "brief")
 ADDRESS = {name: f"127.0.1.{i + 1}" for i, name in enumerate(SIGNED + PLAIN)}
 WEB = "127.0.2.1"
@@ -39,25 +41,25 @@ class Authority:
     def path(self, name):
         return os.path.join(self.folder, name)
 
-    def certificate(self, name):
+    def certificate(self, name, days=9):
         key, chain, request, extensions = (self.path(name + end) for end in (".key", ".pem", ".csr", ".ext"))
         openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x", "-keyout", key, "-out", request)
         with open(extensions, "w", encoding="ascii") as out:
             out.write(f"subjectAltName=DNS:{name}\n")
-        openssl("x509", "-req", "-in", request, "-CA", self.path("ca.pem"), "-CAkey", self.path("ca.key"), "-CAcreateserial", "-days", "9",
+        openssl("x509", "-req", "-in", request, "-CA", self.path("ca.pem"), "-CAkey", self.path("ca.key"), "-CAcreateserial", "-days", str(days),
                 "-extfile", extensions, "-out", chain)
         with open(chain, "ab") as out, open(self.path("ca.pem"), "rb") as authority:
             out.write(authority.read())
         return chain, key
 
-    def context(self, name):
+    def context(self, name, days=9):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.certificate(name))
+        context.load_cert_chain(*self.certificate(name, days))
         return context
 
 
-def key_digest(chain):
-    return hashlib.sha256(openssl("pkey", "-pubin", "-outform", "DER", text=openssl("x509", "-in", chain, "-noout", "-pubkey"))).hexdigest()
+def key_digest(chain, algorithm="sha256"):
+    return hashlib.new(algorithm, openssl("pkey", "-pubin", "-outform", "DER", text=openssl("x509", "-in", chain, "-noout", "-pubkey"))).hexdigest()
 
 
 class Web:
@@ -120,20 +122,23 @@ class World:
             "garbled.plain.test": "version: STSv1\r\nmode: perhaps\r\n", "huge.plain.test": policy("enforce", "no.huge.plain.test\r\n" * 500000),
             "elsewhere.plain.test": "https://mta-sts.unnamed.plain.test/.well-known/mta-sts.txt", "brief.plain.test": policy("enforce", "no.brief.plain.test", 1),
         })
-        self.sinks, self.digests = {}, {}
+        self.sinks, self.digests, self.ids = {}, {}, {}
         port = 0
         for name, address in ADDRESS.items():
             host = f"mail.{name}.{'signed' if name in SIGNED else 'plain'}.test"
             wrong = name in ("forged", "trial", "watched")
             offers = OFFERS + (("REQUIRETLS",) if name in ("promise", "ask", "strict") else ())
-            context = None if name == "clear" else self.authority.context("elsewhere.test" if wrong else host)
+            context = None if name == "clear" else self.authority.context("elsewhere.test" if wrong else host, -1 if name == "expired" else 9)
             sink = Sink(address, port, offers=offers, context=context).__enter__()
             self.sinks[name], port = sink, sink.port
             if context:
                 self.digests[name] = key_digest(self.authority.path("elsewhere.test.pem" if wrong else host + ".pem"))
         self.port = port
-        self.dns = nsd_server.NsdServer({"signed.test": self.signed(), "plain.test": self.plain()}, signed=("signed.test",),
+        self.dns = nsd_server.NsdServer(self.zones(), signed=("signed.test",),
                                          forged={"22" * 32: self.digests["tampered"], "mail.moved.signed.test.\n": "mail.free.signed.test.\n"}).start()
+
+    def zones(self):
+        return {"signed.test": self.signed(), "plain.test": self.plain()}
 
     def hosts(self, names):
         places = {"alias": "CNAME host.alias", "fallen": "CNAME host.fallen", "outward": "CNAME host.outward.plain.test."}
@@ -145,7 +150,8 @@ class World:
                    "odd": f"0 1 1 {'00' * 32}", "anchor": f"2 1 1 {authority}", "ask": f"3 1 1 {self.digests['ask']}",
                    "free": f"3 1 1 {'00' * 32}", "strict": f"3 1 1 {'00' * 32}", "alias": f"3 1 1 {'00' * 32}",
                    "fallen": f"3 1 1 {self.digests['fallen']}", "outward": f"3 1 1 {self.digests['outward']}",
-                   "tampered": f"3 1 1 {'22' * 32}"}
+                   "tampered": f"3 1 1 {'22' * 32}", "expired": f"3 1 1 {self.digests['expired']}",
+                   "longer": f"3 1 2 {key_digest(self.authority.path('mail.longer.signed.test.pem'), 'sha512')}"}
         lines = [f'_smtp._tls.{name} TXT "v=TLSRPTv1; rua=mailto:{REPORTS_TO}"' for name in ("good", "wrong", "clear")]
         lines += [f"host.{name} A {ADDRESS[name]}" for name in ("alias", "fallen")]
         lines.append(f"_{self.port}._tcp.host.alias TLSA 3 1 1 {self.digests['alias']}")
@@ -160,7 +166,7 @@ class World:
             lines.append(f'_smtp._tls.{name} TXT "v=TLSRPTv1; rua={page}/broken,{page}/tlsrpt"')
         for domain in self.web.policies:
             name = domain.split(".")[0]
-            lines.append(f'_mta-sts.{name} TXT "v=STSv1; id=1"\nmta-sts.{name} A {WEB}')
+            lines.append(f'_mta-sts.{name} TXT "v=STSv1; id={self.ids.get(name, 1)}"\nmta-sts.{name} A {WEB}')
         return "\n".join(lines)
 
 
@@ -209,7 +215,14 @@ def must_wait(name, why, outcome="deferred", **options):
 
 
 def dane_by_key():
-    must_arrive("good", "dane")
+    """Also by its SHA-512, and whatever else the certificate says: of DANE-EE the key alone counts (RFC 7672 §3.1.1)."""
+    for name in ("good", "longer", "expired"):
+        must_arrive(name, "dane")
+
+
+def dane_denied():
+    """The signed zone says that there are no records."""
+    must_arrive("bare", "opportunistic")
 
 
 def dane_by_anchor():
@@ -289,6 +302,19 @@ def sts_is_remembered():
     equal(world.web.asked.count("enforced.plain.test"), 1, "fetches")
 
 
+def sts_is_replaced():
+    """Another id in the record, another policy (RFC 8461 §3.1): here the domain takes its policy back (§2.1)."""
+    send("unnamed")
+    world.web.policies["unnamed.plain.test"] = "version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n"
+    world.ids["unnamed"] = 2
+    world.dns.set_zones(world.zones())
+    for program in ("resolver", "relay"):  # which know the record for a minute
+        for pid in instance.pids(program):
+            e2e.kill(pid)
+    e2e.until(lambda: instance.ctl("queue", "retry", "--domain", domain_of("unnamed"), check=False) and world.sinks["unnamed"].mails, "delivery")
+    check("mta-sts domain=unnamed.plain.test id=2 mode=none" in instance.log(), "the policy was not fetched")
+
+
 def require_tls():
     for name, tls in (("ask", "dane"), ("promise", "verified")):
         mail = must_arrive(name, tls, parameters=" REQUIRETLS")
@@ -301,8 +327,39 @@ def require_tls_not_kept():
     must_wait("strict", "TLSA", outcome="failed", parameters=" REQUIRETLS")
 
 
+RESULTS = {"starttls-not-supported", "certificate-host-mismatch", "certificate-expired", "certificate-not-trusted", "validation-failure", "tlsa-invalid",
+           "dnssec-invalid", "dane-required", "sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid"}
+
+
+def has_fields(value, must, may=()):
+    """An object with these fields and no others: name → type."""
+    check(set(must) <= set(value) <= set(must) | set(may), f"fields {sorted(value)}")
+    for name, kind in {**dict(must), **dict(may)}.items():
+        check(name not in value or isinstance(value[name], kind), f"{name} of {value}")
+
+
+def conforms(report):
+    """RFC 8460 §4.4."""
+    has_fields(report, {"organization-name": str, "date-range": dict, "contact-info": str, "report-id": str, "policies": list})
+    has_fields(report["date-range"], {"start-datetime": str, "end-datetime": str})
+    for time in report["date-range"].values():
+        check(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time), time)
+    for one in report["policies"]:
+        has_fields(one, {"policy": dict, "summary": dict}, {"failure-details": list})
+        has_fields(one["policy"], {"policy-type": str, "policy-domain": str}, {"policy-string": list, "mx-host": list})
+        check(one["policy"]["policy-type"] in ("tlsa", "sts", "no-policy-found"), one)
+        has_fields(one["summary"], {"total-successful-session-count": int, "total-failure-session-count": int})
+        failures = one.get("failure-details", [])
+        for failure in failures:
+            has_fields(failure, {"result-type": str, "failed-session-count": int},
+                       {"sending-mta-ip": str, "receiving-mx-hostname": str, "receiving-ip": str, "failure-reason-code": str})
+            check(failure["result-type"] in RESULTS, failure)
+        equal(sum(f["failed-session-count"] for f in failures), one["summary"]["total-failure-session-count"], "failures")
+
+
 def reported(report):
     """Domain → (kind of policy, successes, results of failures of all policies, policy)."""
+    conforms(report)
     check(report["date-range"]["start-datetime"].endswith("T00:00:00Z"), report)
     facts = {}
     for p in report["policies"]:
@@ -328,9 +385,13 @@ def reports():
     facts = {}
     for mail in mails:
         check(mail.get_content_type() == "multipart/report" and mail.get_param("report-type") == "tlsrpt", mail["Content-Type"])
-        check(mail["TLS-Report-Domain"] in mail["Subject"] and mail["TLS-Required"] == "No", mail["Subject"])
+        domain, submitter = mail["TLS-Report-Domain"], mail["TLS-Report-Submitter"]
+        subject = " ".join(mail["Subject"].split())
+        check(re.fullmatch(rf"Report Domain: {re.escape(domain)} Submitter: {re.escape(submitter)} Report-ID: <[^<>\s]+@{re.escape(submitter)}>", subject), subject)
+        equal(mail["TLS-Required"], "No", "TLS-Required")
         part = mail.get_payload()[1]
         equal(part.get_content_type(), "application/tlsrpt+gzip", "the type")
+        check(re.fullmatch(rf"{re.escape(submitter)}!{re.escape(domain)}!\d+!\d+\.json\.gz", part.get_filename()), part.get_filename())
         facts |= reported(json.loads(gzip.decompress(part.get_payload(decode=True))))
     for path, kind, body in world.web.posted:
         equal(kind, "application/tlsrpt+gzip", path)
@@ -362,6 +423,7 @@ def main():
         ("DANE: the key of a TLSA record is taken", dane_by_key),
         ("DANE: a trust anchor of a TLSA record is taken", dane_by_anchor),
         ("DANE: another key is not", dane_wrong_key),
+        ("DANE: no records, no demands", dane_denied),
         ("DANE: no TLS, no mail", dane_without_starttls),
         ("DANE: aliases", dane_at_aliases),
         ("DANE: forged records hold the mail back", dane_forged),
@@ -375,6 +437,7 @@ def main():
         ("MTA-STS: a record without policy changes nothing", sts_without_policy),
         ("MTA-STS: a policy ends with its time", sts_expires),
         ("MTA-STS: policies outlive relay", sts_is_remembered),
+        ("MTA-STS: another id brings another policy", sts_is_replaced),
         ("REQUIRETLS is handed on", require_tls),
         ("REQUIRETLS: what can't be promised comes back", require_tls_not_kept),
         ("TLSRPT: what came of it is reported by mail and by HTTPS", reports),

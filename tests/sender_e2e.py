@@ -2,9 +2,11 @@
 """Mail from strangers: what SPF, DKIM and DMARC find, what is said of it in Authentication-Results, and what is refused."""
 import base64
 import contextlib
+import hashlib
 import imaplib
 import re
 import subprocess
+import tempfile
 
 import dns_server
 import e2e
@@ -22,6 +24,8 @@ _dmarc.lax.test TXT "v=DMARC1; p=none"
 junk.test TXT "v=spf1 -all"
 _dmarc.junk.test TXT "v=DMARC1; p=quarantine"
 nothing.test A 192.0.2.1
+sole.test TXT "v=spf1 -all exp=why.sole.test"
+why.sole.test TXT "%%{i} is none of %%{d}"
 slow.test FAIL
 _dmarc.slow.test FAIL
 signed.test TXT "v=spf1 -all"
@@ -31,10 +35,11 @@ _dmarc.signed.test TXT "v=DMARC1; p=reject"
 
 
 def key():
-    """An Ed25519 key for d=signed.test, s=k, as openssl makes it, and its record."""
+    """An Ed25519 key for d=signed.test, s=k, as openssl makes it, and its record; as s=tested it is marked so."""
     pem = subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519"], check=True, stdout=subprocess.PIPE).stdout
     der = subprocess.run(["openssl", "pkey", "-pubout", "-outform", "DER"], input=pem, check=True, stdout=subprocess.PIPE).stdout
-    return pem, f'k._domainkey.signed.test TXT "v=DKIM1; k=ed25519; p={base64.b64encode(der[-32:]).decode()}"'
+    record = f"k=ed25519; p={base64.b64encode(der[-32:]).decode()}"
+    return pem, f'k._domainkey.signed.test TXT "v=DKIM1; {record}"\ntested._domainkey.signed.test TXT "v=DKIM1; t=y; {record}"'
 
 
 class Tests:
@@ -130,23 +135,71 @@ class Tests:
         check(stored.endswith(b"\r\n\r\nhello\r\n"), "the body is whole")
         check(stored.count(b"From: a@lax.test") == 1, "From is there")
 
-    def sign(self, body):
-        """A relaxed/relaxed signature of From and the body, made by openssl."""
-        import hashlib
-        import tempfile
+    def forged_by_users(self):
+        """What a user sends is no word of ours either; a neighbour by LMTP is one of us."""
+        forged = f"Authentication-Results: {HOST}; dmarc=pass\r\nSubject: x\r\n\r\nhello\r\n".encode()
+        user, sender = self.instance.fresh_user(), self.instance.fresh_user()
+        with self.instance.smtp("submission", user=sender) as client:
+            self.instance.wait_delivered(client.transact(sender, [user], b"From: " + sender.encode() + b"\r\n" + forged))
+        stored, = self.instance.mails(user)
+        check(b"Authentication-Results" not in stored and b"Subject: x" in stored, stored)
+        _, stored = self.send("a@good.test", b"From: a@good.test\r\n" + forged, "lmtp")
+        check(b"Authentication-Results" in stored, stored)
+
+    def sign(self, body, more="", selector="k"):
+        """A relaxed/relaxed signature of From and the body, made by openssl; more: tags."""
+        tags = f"v=1; a=ed25519-sha256; c=relaxed/relaxed; d=signed.test; s={selector};{more} h=from; bh={self.body_hash(body)}; b="
+        signature = self.signature(f"from:a@signed.test\r\ndkim-signature:{tags}")
+        return f"DKIM-Signature: {tags}{signature}\r\nFrom: a@signed.test\r\n".encode()
+
+    @staticmethod
+    def body_hash(body):
+        """Of the relaxed form."""
         canonical = re.sub(rb"[ \t]+", b" ", body)
         canonical = re.sub(rb" \r\n", b"\r\n", canonical).rstrip(b"\r\n") + b"\r\n"
-        body_hash = base64.b64encode(hashlib.sha256(canonical).digest()).decode()
-        tags = f"v=1; a=ed25519-sha256; c=relaxed/relaxed; d=signed.test; s=k; h=from; bh={body_hash}; b="
-        signed = f"from:a@signed.test\r\ndkim-signature:{tags}".encode()
+        return base64.b64encode(hashlib.sha256(canonical).digest()).decode()
+
+    def signature(self, text):
         with tempfile.NamedTemporaryFile() as pem, tempfile.NamedTemporaryFile() as digest:
             pem.write(self.pem)
             pem.flush()
-            digest.write(hashlib.sha256(signed).digest())
+            digest.write(hashlib.sha256(text.encode()).digest())
             digest.flush()
             signature = subprocess.run(["openssl", "pkeyutl", "-sign", "-inkey", pem.name, "-rawin", "-in", digest.name],
                                        check=True, stdout=subprocess.PIPE).stdout
-        return f"DKIM-Signature: {tags}{base64.b64encode(signature).decode()}\r\nFrom: a@signed.test\r\n".encode()
+        return base64.b64encode(signature).decode()
+
+    def signed_in_part(self):
+        """RFC 6376 §3.5 l=: what stands behind was not signed, and that is said; less than that is no pass."""
+        header = self.sign(b"hello\r\n", " l=7;") + b"\r\n"
+        check("dkim=pass (of a part of the body) header.d=signed.test" in self.results("a@signed.test", header + b"hello\r\nmore\r\n")[0], "more")
+        check("dkim=pass header.d=signed.test" in self.results("a@signed.test", header + b"hello\r\n")[0], "no more")
+        reply, _ = self.send("a@signed.test", header + b"hell\r\n")
+        check(reply.startswith("550 5.7.26"), reply)
+
+    def tested_key(self):
+        header = self.sign(b"hello\r\n", selector="tested") + b"\r\n"
+        check("dkim=pass (the key is being tested) header.d=signed.test header.s=tested" in self.results("a@signed.test", header + b"hello\r\n")[0], "a key with t=y")
+
+    def sealed(self):
+        """What is said of ARC: of a chain of one host, of the same with another body, and of a seal alone."""
+        body, results = b"hello\r\n", "i=1; lists.test; dkim=pass"
+        message = f"i=1; a=ed25519-sha256; c=relaxed/relaxed; d=signed.test; s=k; h=from; bh={self.body_hash(body)}; b="
+        message += self.signature(f"from:a@lax.test\r\narc-message-signature:{message}")
+        seal = "i=1; a=ed25519-sha256; cv=none; d=signed.test; s=k; b="
+        seal += self.signature(f"arc-authentication-results:{results}\r\narc-message-signature:{message}\r\narc-seal:{seal}")
+        chain = f"ARC-Seal: {seal}\r\nARC-Message-Signature: {message}\r\nARC-Authentication-Results: {results}\r\nFrom: a@lax.test\r\n\r\n".encode()
+        text, stored = self.results("a@lax.test", chain + body)
+        check(" arc=pass header.oldest-pass=0" in text and stored.endswith(chain + body), text)
+        check(" arc=fail (the body has changed)" in self.results("a@lax.test", chain + b"other\r\n")[0], "another body")
+        check(" arc=fail (" in self.results("a@lax.test", f"ARC-Seal: {seal}\r\nFrom: a@lax.test\r\n\r\n".encode())[0], "a seal alone")
+        check(" arc=" not in self.results("a@lax.test", b"From: a@lax.test\r\n\r\n")[0], "no chain")
+
+    def authors(self):
+        """Nobody, and a group of one domain."""
+        check("dmarc=none (no author)" in self.results("a@good.test", b"Subject: x\r\n\r\nhello\r\n")[0], "no From")
+        text, _ = self.results("a@lax.test", b"From: we: a@lax.test, b@lax.test;\r\n\r\nhello\r\n")
+        check("dmarc=fail (p=none) header.from=lax.test" in text, text)
 
     def signed(self):
         for size in (10, 100_000, 3_000_000):
@@ -242,6 +295,15 @@ class Hosts:
             check(tests.lands_in_junk("a@bad.test", mail("bad.test")), "bad.test=junk")
             check(tests.send("a@junk.test", mail("junk.test"))[1], "junk.test=mark")
 
+    def spf_refuses(self):
+        """RFC 7372 §3.2, where the administrator wants it, with the domain's own words; what DMARC says for a mail counts more."""
+        with self.instance("spf_fail=reject") as tests:
+            reply, _ = tests.send("a@sole.test", b"From: a@sole.test\r\n\r\nhello\r\n")
+            equal(reply, "550 5.7.23 127.0.0.1 is none of sole.test", "the refusal")
+            check(tests.send("a@nothing.test", b"From: a@nothing.test\r\n\r\nhello\r\n")[1], "a domain that says nothing")
+        with self.instance() as tests:
+            check("spf=fail" in tests.results("a@sole.test", b"From: a@sole.test\r\n\r\nhello\r\n")[0], "it is marked otherwise")
+
     def greylisted(self):
         with self.instance("greylisting=yes", "greylist_seconds=2", "greylist_trust_after=2") as tests:
             first, second, third = (tests.instance.fresh_user() for _ in range(3))
@@ -276,7 +338,7 @@ def hosts():
                 function(Hosts(server))
         return run
     return [("lists of hosts", with_server(Hosts.listed)), ("the host's name", with_server(Hosts.reverse_name)),
-            ("policies of one's own", with_server(Hosts.own_policies)), ("greylisting", with_server(Hosts.greylisted)),
+            ("policies of one's own", with_server(Hosts.own_policies)), ("SPF alone", with_server(Hosts.spf_refuses)), ("greylisting", with_server(Hosts.greylisted)),
             ("greylisting after a restart", with_server(Hosts.greylist_outlives))]
 
 
@@ -288,7 +350,7 @@ def main():
                  ("quarantine", tests.quarantined),
                  ("a domain without policy", tests.without_policy), ("a DNS that fails", tests.silent_dns),
                  ("null sender", tests.null_sender), ("several authors", tests.several_authors),
-                 ("forged results", tests.forged_results), ("signatures", tests.signed), ("LMTP", tests.not_strangers),
+                 ("forged results", tests.forged_results), ("forged results of users", tests.forged_by_users), ("signatures", tests.signed), ("a part of the body", tests.signed_in_part), ("a key that is tested", tests.tested_key), ("ARC", tests.sealed), ("authors", tests.authors), ("LMTP", tests.not_strangers),
                  ("kill -9 of the resolver", tests.resolver_dies), *hosts()])
 
 

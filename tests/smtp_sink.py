@@ -35,6 +35,7 @@ class Session:
     def __init__(self, sink, connection, peer):
         self.sink, self.connection, self.peer = sink, connection, peer
         self.buffer, self.lines, self.mails, self.tls, self.login = b"", [], 0, False, None
+        self.ahead = []  # commands that came with more behind them, before they were answered
         self.mail = Mail(self)
 
     # ---- octets ----
@@ -225,6 +226,8 @@ class Session:
             line = self.line()
             self.lines.append(line)
             verb = line.split(" ")[0].upper()
+            if self.buffer and verb != "BDAT":
+                self.ahead.append(verb)
             if verb in ("EHLO", "HELO", "LHLO"):
                 self.hello(verb)
             elif verb == "STARTTLS":

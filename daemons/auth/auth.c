@@ -180,6 +180,15 @@ static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
+static bool on_session_account(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct msg_session_account named;
+	if (!msg_session_account_read(frame, &named))
+		return false;
+	connection_was_logged_in(peer->owner, named.porter, frame->request, named.account);
+	return true;
+}
+
 static bool on_drain(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	(void)frame;
@@ -191,6 +200,7 @@ static const struct ipc_permit permits[] = {
 	{ MSG_WIRE, (unsigned)IPC_ANY_STATE, 0, on_wire },
 	{ MSG_LISTENER, (unsigned)IPC_ANY_STATE, 0, on_listener },
 	{ MSG_RECONFIGURE, (unsigned)IPC_ANY_STATE, 0, on_reconfigure },
+	{ MSG_SESSION_ACCOUNT, (unsigned)IPC_ANY_STATE, 0, on_session_account },
 	{ MSG_DRAIN, (unsigned)IPC_ANY_STATE, 1, on_drain },
 };
 

@@ -56,6 +56,7 @@ struct porter {
 	struct porter *next;
 	struct ipc_peer peer;     /* peer.id: by which master knows it */
 	struct map *connections;  /* number → struct connection */
+	struct map *logged_in;    /* number → struct earlier: sessions that an auth before this one let in, until porter tells of them */
 };
 
 /* Where a client comes from. */
@@ -107,6 +108,9 @@ void porter_add(struct auth *auth, const struct msg_wire *wire, int descriptor);
 
 /* Tells it what is offered. */
 void porter_offer(struct porter *porter);
+
+/* Master's word: a connection of one of them is logged in, as an auth before this one found. */
+void connection_was_logged_in(struct auth *auth, uint64_t porter, uint64_t connection, uint64_t account);
 
 /* All porters' connections, in no order; visit adds and removes none. */
 void connection_each(struct auth *auth, void (*visit)(struct connection *c, void *context), void *context);

@@ -161,6 +161,37 @@ static const char *why_refused(struct porter *porter, enum service service, cons
 	return penalty_is_blocked(porter->auth, &source->key) ? "blocked after failed log-ins" : NULL;
 }
 
+/* ---- sessions of before -------------------------------------------------------------------- */
+
+/* Who it is; the connection itself is porter's to tell of. */
+struct earlier {
+	uint64_t connection;
+	uint64_t account;
+};
+
+void connection_was_logged_in(struct auth *auth, uint64_t porter_id, uint64_t id, uint64_t account)
+{
+	struct porter *porter = auth->porters;
+	while (porter && porter->peer.id != porter_id)
+		porter = porter->next;
+	if (!porter)
+		return;
+	struct earlier *e = mem_alloc(sizeof *e);
+	*e = (struct earlier){ id, account };
+	free(map_set(porter->logged_in, MAP_KEY(e->connection), e));
+}
+
+/* For posthornctl: master has joined it with its account long ago, and its mailbox process answered the log-in. */
+static void restore_log_in(struct connection *c)
+{
+	CLEANUP(mem_free) struct earlier *e = map_remove(c->porter->logged_in, MAP_KEY(c->id));
+	struct directory_account account;
+	if (!e || !directory_account_get_by_id(c->porter->auth->directory, (int64_t)e->account, &account, NULL))
+		return;
+	c->account = e->account;
+	memcpy(c->address, account.address, strlen(account.address) + 1);
+}
+
 static void answer(struct porter *porter, uint64_t id, enum service service, const struct source *source)
 {
 	struct msg_connection_verdict verdict = { .trusted = source->trusted, .exempt = source->exempt };
@@ -172,6 +203,7 @@ static void answer(struct porter *porter, uint64_t id, enum service service, con
 		return;
 	}
 	struct connection *c = connection_new(porter, id, service, source);
+	restore_log_in(c);
 	make_timestamp(c);
 	if (source->trusted && takes_mail(service))
 		connection_give_token(c, 0, "");
@@ -245,6 +277,9 @@ static void porter_ended(struct ipc_peer *peer, const char *why)
 	while (map_next(porter->connections, &position, NULL, &value))
 		connection_free(value);
 	map_free(porter->connections);
+	for (position = 0; map_next(porter->logged_in, &position, NULL, &value);)
+		free(value);
+	map_free(porter->logged_in);
 	while (*place != porter)
 		place = &(*place)->next;
 	*place = porter->next;
@@ -263,6 +298,7 @@ void porter_add(struct auth *auth, const struct msg_wire *wire, int descriptor)
 	bool users = wire->kind == KIND_USERS;
 	porter->auth = auth;
 	porter->connections = map_new();
+	porter->logged_in = map_new();
 	porter->next = auth->porters;
 	auth->porters = porter;
 	porter->peer.role = ROLE_PORTER;

@@ -100,10 +100,22 @@ static bool is_postmaster_of_nobody(struct auth *auth, struct str address)
 	       !directory_alias_get(auth->directory, address, &targets, NULL);
 }
 
+/* RFC 5321 §4.5.1: the name in our greeting has a postmaster, too, where it is no mail domain itself: that of <postmaster>. */
+static struct str without_own_name(struct auth *auth, struct str address)
+{
+	struct directory_address parsed;
+	struct directory_domain domain;
+	bool own = directory_address_parse(address, &parsed, NULL) && str_equal(str_of(parsed.local), STR("postmaster")) &&
+	           str_equal_nocase(str_of(parsed.domain), str_of(auth->daemon.config.hostname)) &&
+	           !directory_domain_get(auth->directory, str_of(parsed.domain), &domain, NULL);
+	return own ? STR("postmaster") : address;
+}
+
 /* The configured postmaster may be elsewhere: then it is the one target. */
-static bool resolve(struct auth *auth, struct str address, struct directory_resolution *r, struct fail **fail)
+static bool resolve(struct auth *auth, struct str asked, struct directory_resolution *r, struct fail **fail)
 {
 	struct str postmaster = str_of(auth->daemon.config.postmaster);
+	struct str address = without_own_name(auth, asked);
 	if (str_is_empty(postmaster) || !is_postmaster_of_nobody(auth, address))
 		return directory_resolve(auth->directory, address, r, fail);
 	if (!directory_resolve(auth->directory, postmaster, r, fail))

@@ -14,6 +14,7 @@ enum {
 	FAILURE_FORGOTTEN_MS = 10000,
 	REFUSED_FOR_MS = 5000,
 	REMEMBERED_MS = 60000,      /* after its last failure */
+	PINGS_MISSED_MAX = 40,      /* by a process that works: ten minutes */
 };
 
 struct waiting_session {
@@ -235,6 +236,27 @@ void mailbox_drop_session(struct master *m, uint64_t porter, uint64_t connection
 			msg_drop_sessions_send(&p->peer.channel, 0, &drop, -1);
 }
 
+/* Those that wait for their process, too. */
+static void tell_waiting(const struct mailbox *box, struct process *auth)
+{
+	for (size_t i = 0; i < box->waiting.count; i++) {
+		const struct waiting_session *waiting = &box->waiting.items[i];
+		struct msg_session_account named = { .porter = waiting->porter, .account = box->account };
+		if (waiting->porter)
+			msg_session_account_send(&auth->peer.channel, waiting->connection, &named, -1);
+	}
+}
+
+void mailbox_tell_sessions(struct process *auth)
+{
+	size_t position = 0;
+	void *value;
+	while (map_next(auth->master->mailboxes, &position, NULL, &value))
+		tell_waiting(value, auth);
+	for (struct process *p = auth->master->processes[ROLE_MAILBOX]; p; p = p->next)
+		session_tell_all(p, auth);
+}
+
 static void forget_failures(struct master *m)
 {
 	size_t position = 0;
@@ -247,6 +269,16 @@ static void forget_failures(struct master *m)
 	}
 }
 
+/* One that works may be in the midst of what cannot be interrupted, as a COPY of a million messages on a slow disk is; killed, it would
+ * begin again from the start. Only the kill is done here: its channel closes then, and peer_ended does the rest. */
+static void ping_missed(struct process *p)
+{
+	bool moves = proc_moves(p->pid, &p->ticks) && ++p->pings_missed <= PINGS_MISSED_MAX;
+	log_event(LOG_WARNING, 0, moves ? "mailbox-busy" : "mailbox-hangs", LOG_NUMBER("account", p->account), LOG_NUMBER("pid", p->pid));
+	if (!moves && p->pid > 0)
+		kill(p->pid, SIGKILL);
+}
+
 void mailbox_heartbeat(struct master *m)
 {
 	forget_failures(m);
@@ -254,13 +286,12 @@ void mailbox_heartbeat(struct master *m)
 		if (p->state == PROCESS_STARTING)
 			continue;
 		if (!p->answered_ping) {
-			/* Only the kill is done here: its channel closes then, and peer_ended does the rest. */
-			log_event(LOG_WARNING, 0, "mailbox-hangs", LOG_NUMBER("account", p->account), LOG_NUMBER("pid", p->pid));
-			if (p->pid > 0)
-				kill(p->pid, SIGKILL);
+			ping_missed(p);
 			continue;
 		}
 		p->answered_ping = false;
+		p->pings_missed = 0;
+		p->ticks = 0;
 		msg_ping_send(&p->peer.channel, 0, &(struct msg_ping){}, -1);
 	}
 }

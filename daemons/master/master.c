@@ -20,8 +20,12 @@
 enum { HEARTBEAT_MS = 15000, STOP_PATIENCE_MS = 5000 };
 
 static const char usage[] =
-	"Usage: posthorn-master [--config FILE] [--set KEY=VALUE]...\n"
-	"Runs the mail system in the foreground. SIGHUP reloads the configuration, SIGTERM stops.\n";
+	"Usage: posthorn-master [OPTION]...\n"
+	"Runs the mail system in the foreground. SIGHUP reloads the configuration, SIGTERM stops.\n\n"
+	"  -c, --config FILE    instead of /etc/posthorn/posthorn.conf\n"
+	"  -s, --set KEY=VALUE  one more setting, also after a reload\n"
+	"  -h, --help           show this\n"
+	"  -V, --version\n";
 
 static bool load_config(struct master *m, struct config *config, struct fail **fail)
 {
@@ -196,17 +200,17 @@ static void parse_arguments(struct master *m, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' }, { "set", required_argument, NULL, 's' },
-		{ "help", no_argument, NULL, 'h' },         { "version", no_argument, NULL, 'v' }, {},
+		{ "help", no_argument, NULL, 'h' },         { "version", no_argument, NULL, 'V' }, {},
 	};
 	int option;
 	m->config_path = "/etc/posthorn/posthorn.conf";
 	m->overrides = mem_alloc((size_t)argc * sizeof *m->overrides);
-	while ((option = getopt_long(argc, argv, "c:s:hv", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:s:hV", options, NULL)) != -1) {
 		switch (option) {
 		case 'c': m->config_path = optarg; break;
 		case 's': m->overrides[m->override_count++] = optarg; break;
 		case 'h': fputs(usage, stdout); exit(0);
-		case 'v': puts("posthorn " POSTHORN_VERSION); exit(0);
+		case 'V': puts("posthorn " POSTHORN_VERSION); exit(0);
 		default: fputs(usage, stderr); exit(2);
 		}
 	}

@@ -37,6 +37,8 @@ struct process {
 	uint64_t account;        /* mailbox */
 	struct map *sessions;    /* mailbox: the porter's sessions that it has */
 	bool answered_ping;      /* mailbox */
+	unsigned pings_missed;   /* in a row */
+	uint64_t ticks;          /* of processor time, when it missed the last one */
 	unsigned joining;        /* porter: its connections in master.joining */
 	int64_t started_ms;
 };
@@ -103,12 +105,20 @@ struct master {
 	int auth_control_listener, queue_control_listener, password_listener;
 };
 
+/* ---- proc.c: what the kernel says of a process ------------------------------------------------- */
+
+bool proc_is_child_of(pid_t pid, pid_t parent);
+
+/* Has it used more processor time than *ticks, or does one of its threads wait for the disk? *ticks is then what it has used. A process that is
+ * stopped does not. */
+bool proc_moves(pid_t pid, uint64_t *ticks);
+
 /* ---- ballast.c: room to remove mail on a full disk ---------------------------------------------- */
 
 /* Looks after it from now on; owner is the master. */
 void ballast_keep(void *owner);
 
-/* ---- process.c: starting, wiring, ending ---------------------------------------------------- */
+/* ---- process.c: starting, ending, how many -------------------------------------------------- */
 
 /* Starts what should run and does not: one auth, queue, resolver, relay and zygote, the porters, enough smtpds. */
 void process_start_missing(struct master *m);
@@ -132,8 +142,30 @@ struct process *process_find(struct master *m, enum ipc_role role, uint64_t id);
 /* A mailbox process forked by the zygote begins here: its control channel is known, its pid comes later. */
 struct process *process_adopt_mailbox(struct master *m, uint64_t account, int control);
 
-/* Joins two processes by a new channel. */
-void process_wire(struct process *a, struct process *b);
+/* Its number is known. */
+void process_set_pid(struct process *p, pid_t pid);
+
+/* Enough smtpds of that kind wait. */
+void process_adjust_pool(struct master *m, unsigned kind);
+
+/* The next one of its role and kind waits, if this one has not run long. */
+void process_back_off(struct process *p);
+
+/* A child of this zygote crashed: another one forks from now on. */
+void process_renew_zygote(struct process *zygote);
+
+/* ---- wire.c: who talks to whom ------------------------------------------------------------------ */
+
+/* Are these two given a channel to each other? */
+bool wire_joins(const struct process *a, const struct process *b);
+
+/* Gives a process that has said HELLO its channels to all that are there, and its end of its pool's socket. */
+void wire_to_all(struct process *p);
+void wire_to_pool(struct process *p);
+
+/* ---- request.c: what the children may ask ----------------------------------------------------- */
+
+const struct ipc_permit *request_permits(enum ipc_role role, size_t *count);
 
 /* ---- mailbox.c: which account runs where -------------------------------------------------------- */
 
@@ -156,6 +188,9 @@ void mailbox_drop_sessions(struct master *m, uint64_t account);
 void mailbox_drop_session(struct master *m, uint64_t porter, uint64_t connection);
 void mailbox_heartbeat(struct master *m);
 
+/* A new auth hears of all sessions that one before it named the account of, after it has heard of their porters. */
+void mailbox_tell_sessions(struct process *auth);
+
 /* ---- session.c: joining connections to accounts, and where they then are ---------------------------- */
 
 /* False for a second one of the same connection: porter replays. */
@@ -170,9 +205,15 @@ bool session_is_at(const struct process *mailbox, uint64_t porter, uint64_t conn
 /* It went back to its porter, which knows. */
 void session_left(struct process *mailbox, uint64_t porter, uint64_t connection);
 
+/* Tells a new auth of those that the mailbox process has. */
+void session_tell_all(const struct process *mailbox, struct process *auth);
+
 /* It is over: porter is told, and tells auth. */
 void session_closed(struct process *mailbox, uint64_t porter, uint64_t connection);
 void session_all_closed(struct process *mailbox);
+
+/* smtpd has done with the one that it served, or ends. */
+void session_left_smtpd(struct process *smtpd);
 
 /* Ends it wherever it is. */
 void session_drop(struct master *m, uint64_t porter, uint64_t connection);

@@ -144,6 +144,17 @@ void session_left(struct process *mailbox, uint64_t porter, uint64_t connection)
 	free(map_remove(mailbox->sessions, MAP_KEY(left.key)));
 }
 
+void session_tell_all(const struct process *mailbox, struct process *auth)
+{
+	size_t position = 0;
+	void *value;
+	while (map_next(mailbox->sessions, &position, NULL, &value)) {
+		const struct served *s = value;
+		struct msg_session_account named = { .porter = s->key.porter, .account = mailbox->account };
+		msg_session_account_send(&auth->peer.channel, s->key.connection, &named, -1);
+	}
+}
+
 static void tell_ended(struct master *m, uint64_t porter_id, uint64_t connection)
 {
 	struct process *porter = process_find(m, ROLE_PORTER, porter_id);
@@ -170,6 +181,14 @@ void session_all_closed(struct process *mailbox)
 	}
 	map_free(mailbox->sessions);
 	mailbox->sessions = NULL;
+}
+
+/* The porter counts the connection until now, whichever way the session ended. */
+void session_left_smtpd(struct process *smtpd)
+{
+	struct process *porter = process_find(smtpd->master, ROLE_PORTER, smtpd->session_porter);
+	if (smtpd->busy && porter && porter->peer.kind == smtpd->peer.kind)
+		msg_session_ended_send(&porter->peer.channel, smtpd->session_connection, &(struct msg_session_ended){}, -1);
 }
 
 void session_drop(struct master *m, uint64_t porter_id, uint64_t connection)

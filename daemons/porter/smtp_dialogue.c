@@ -194,6 +194,15 @@ static void smtp_authenticated(struct connection *c, struct str additional)
 	connection_resume(c);
 }
 
+/* Bad commands and failed log-ins alike: who goes on guessing is sent away. */
+static bool has_too_many_errors(struct connection *c)
+{
+	if (++c->errors <= LIMIT_SMTP_ERRORS_MAX)
+		return false;
+	answer(c, 421, "4.7.0", "Too many errors");
+	return true;
+}
+
 static void smtp_refused(struct connection *c, enum auth_reason reason, struct str text)
 {
 	static const struct smtp_reply replies[] = {
@@ -208,8 +217,10 @@ static void smtp_refused(struct connection *c, enum auth_reason reason, struct s
 	(void)text;
 	must((unsigned)reason < COUNT_OF(replies));
 	smtp_reply_add(&c->output, &replies[reason]);
-	c->errors++;
-	connection_resume(c);
+	if (has_too_many_errors(c))
+		connection_close_after_output(c);
+	else
+		connection_resume(c);
 }
 
 static void begin_mail(struct connection *c, struct str line)
@@ -230,7 +241,7 @@ static void begin_mail(struct connection *c, struct str line)
 
 static void carry_out(struct connection *c, const struct smtp_request *request, struct str line)
 {
-	const struct smtp_reply *simple = smtp_simple_reply(request->command->id);
+	const struct smtp_reply *simple = smtp_simple_reply(protocol_of(c), request->command->id);
 	if (simple)
 		smtp_reply_add(&c->output, simple);
 	switch (request->command->id) {
@@ -247,16 +258,11 @@ static void carry_out(struct connection *c, const struct smtp_request *request, 
 
 static void refuse(struct connection *c, const struct smtp_reply *refusal, const struct smtp_request *request)
 {
-	bool must_close = request->must_close;
 	smtp_reply_add(&c->output, refusal);
 	c->chunk_left = request->octets_behind;
-	if (must_close && request->command->id == SMTP_COMMAND_STARTTLS)
+	if (request->must_close && request->command->id == SMTP_COMMAND_STARTTLS)
 		log_event(LOG_WARNING, c->id, "starttls-injection", LOG_TEXT("peer", str_of(c->peer)));
-	if (++c->errors > LIMIT_SMTP_ERRORS_MAX) {
-		answer(c, 421, "4.7.0", "Too many errors");
-		must_close = true;
-	}
-	if (must_close)
+	if (has_too_many_errors(c) || request->must_close)
 		connection_close_after_output(c);
 }
 
@@ -342,8 +348,10 @@ static void smtp_farewell(struct connection *c, enum fail_kind kind)
 {
 	if (kind == FAIL_TIMEOUT)
 		smtp_reply_printf(&c->output, 421, "4.4.2", "%s Silent for too long", config_of(c)->hostname);
+	else if (kind == FAIL_LIMIT && c->service == SERVICE_LMTP)
+		smtp_reply_printf(&c->output, 421, "4.7.0", "%s Your address is not in lmtp_networks, or has too many connections", config_of(c)->hostname);
 	else if (kind == FAIL_LIMIT)
-		smtp_reply_printf(&c->output, 421, "4.7.0", "%s Too many connections from your address", config_of(c)->hostname);
+		smtp_reply_printf(&c->output, 421, "4.7.0", "%s Too many connections or failed log-ins from your address", config_of(c)->hostname);
 	else if (kind == FAIL_DENIED)
 		smtp_reply_printf(&c->output, 421, "4.7.0", "%s This session has been ended", config_of(c)->hostname);
 	else

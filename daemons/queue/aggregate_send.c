@@ -155,6 +155,10 @@ static void submitted(struct submission *s, enum submit_outcome outcome)
 static void made(struct job *job)
 {
 	struct aggregate_report *r = (struct aggregate_report *)job;
+	struct dns_link *link = r->queue->aggregates->dns; /* the thread is idle, and has only this one job */
+	if (link->failed)
+		daemon_report(&r->queue->daemon, ROLE_RESOLVER, 0);
+	link->failed = false;
 	if (r->dns_failed) {
 		end(r, RETRY_DNS);
 		return;

@@ -133,12 +133,12 @@ static bool returns_whole(const struct bounce *b, const struct envelope *e)
 }
 
 /* As much of the message as a report can hold, in memory. */
-static bool read_original(const struct mail *mail, struct buf *original)
+static bool read_original(struct mail *mail, struct buf *original)
 {
 	if (mail->body)
 		return buf_append(original, mail->body, mail->size);
 	size_t size = mail->size < DSN_HEADER_MAX ? (size_t)mail->size : DSN_HEADER_MAX;
-	CLEANUP(file_close) int file = spool_open_body(mail->queue, mail->id, NULL);
+	CLEANUP(file_close) int file = spool_open_body(mail, NULL);
 	char *room = buf_reserve(original, size);
 	if (file < 0 || !room || !file_read_at(file, room, size, 0, NULL))
 		return false;

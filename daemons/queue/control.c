@@ -293,7 +293,7 @@ static void show_attempts(struct control *c, struct mail *mail)
 		spoolfile_attempts(f, show_logged, &shown, NULL);
 	for (uint32_t i = 0; i < mail->count; i++) {
 		const struct delivery *d = &mail->deliveries[i];
-		bool is_in_file = f && (d->logged || (!d->unlogged && d->state == DELIVERY_PENDING));
+		bool is_in_file = f && (d->logged || (!d->unlogged && (d->state == DELIVERY_PENDING || d->state == DELIVERY_HELD)));
 		if (d->last && !is_in_file)
 			show_attempt(c, d, d->attempts, d->last_attempt, d->last);
 	}
@@ -484,7 +484,6 @@ void control_load_hold(struct queue *q)
 		log_event(LOG_WARNING, 0, "held");
 }
 
-/* What is with a mailbox process already comes back by itself. */
 static unsigned delete_from(struct mail *mail, const struct selection *only)
 {
 	bool was_busy = mail->busy;
@@ -492,10 +491,8 @@ static unsigned delete_from(struct mail *mail, const struct selection *only)
 	mail->busy = true;
 	for (uint32_t i = 0; i < mail->count; i++) {
 		struct delivery *d = &mail->deliveries[i];
-		if ((d->state != DELIVERY_PENDING && d->state != DELIVERY_HELD) || (only && !is_selected(only, d)))
-			continue;
-		deliver_give_up(d, "5.7.0", "deleted by the administrator", false);
-		dropped++;
+		if (!only || is_selected(only, d))
+			dropped += schedule_delete(d);
 	}
 	mail->busy = was_busy;
 	mail_proceed(mail);

@@ -2,7 +2,6 @@
 #include "queue.h"
 
 #include "clock.h"
-#include "file.h"
 #include "log.h"
 #include "mem.h"
 
@@ -191,14 +190,6 @@ void deliver_release(struct delivery *d)
 
 /* ---- sending ---- */
 
-/* The body for a frame that cannot hold it; no account sees the envelope of another one. */
-static int open_body(struct mail *mail, struct fail **fail)
-{
-	if (mail->body_in_file)
-		return spool_open_body(mail->queue, mail->id, fail);
-	return file_sealed_memory("mail", str_from(mail->body, mail->size), fail);
-}
-
 static bool send_mail(struct account *a, struct delivery *d, struct fail **fail)
 {
 	struct mail *mail = d->mail;
@@ -206,7 +197,7 @@ static bool send_mail(struct account *a, struct delivery *d, struct fail **fail)
 	if (!mail_load(mail, fail))
 		return false;
 	bool is_inline = !mail->body_in_file && mail->size <= INLINE_MAX;
-	if (!is_inline && (body = open_body(mail, fail)) < 0)
+	if (!is_inline && (body = spool_open_content(mail, fail)) < 0)
 		return false;
 	d->durable = a->queue->sync.is_slow;
 	struct msg_deliver deliver = {

@@ -4,7 +4,8 @@
  * A destination begins with a few jobs at a time, has one more for each that reached it, and half as many after one that was refused.
  * One that is out of reach backs off: all its mail waits, then a single job tries it. Destinations of which nothing is known, and
  * those that fail, get only a share of all jobs, so that they cannot take the last one from those that live. Within its standing each
- * destination has its turn; within a destination, of those of the highest priority, each account.
+ * destination has its turn, and a new one need not wait for all that came before it; within a destination, of those of the highest
+ * priority, each account.
  */
 #include "queue.h"
 
@@ -345,13 +346,28 @@ void destination_leave(struct delivery *d)
 
 /* ---- choosing ---- */
 
-static bool has_share(const struct destinations *all, enum standing standing, size_t jobs_max)
+static size_t jobs_down_to(const struct destinations *all, enum standing standing)
 {
 	size_t jobs = 0;
 	for (size_t i = standing; i < STANDING_COUNT; i++)
 		jobs += all->jobs[i];
+	return jobs;
+}
+
+static bool has_share(const struct destinations *all, enum standing standing, size_t jobs_max)
+{
 	size_t share = jobs_max * quarters[standing] / QUARTERS;
-	return jobs < (share ? share : 1);
+	return jobs_down_to(all, standing) < (share ? share : 1);
+}
+
+/* The oldest; but when most of the share is taken by those that nothing is known of, every other time the newest: it need not wait for a
+ * thousand dead ones that came before it. */
+static struct destination *next_of(struct destinations *all, enum standing standing, size_t jobs_max)
+{
+	bool is_scarce = standing == STANDING_UNKNOWN && jobs_down_to(all, standing) >= jobs_max / 2;
+	bool newest = is_scarce && all->newest_next;
+	all->newest_next ^= is_scarce;
+	return newest ? all->ready[standing].last : all->ready[standing].first;
 }
 
 /* The lane's next turn comes after those of its priority. */
@@ -368,10 +384,9 @@ struct delivery *destination_next(struct queue *q, size_t jobs_max)
 	struct destinations *all = &q->destinations;
 	for (unsigned i = 0; i < STANDING_COUNT; i++) {
 		enum standing standing = (enum standing)(all->turn++ % STANDING_COUNT);
-		struct destination *destination = all->ready[standing].first;
-		if (!destination || !has_share(all, standing, jobs_max))
+		if (!all->ready[standing].first || !has_share(all, standing, jobs_max))
 			continue;
-		struct lane *lane = destination->first;
+		struct lane *lane = next_of(all, standing, jobs_max)->first;
 		turn_lane(lane);
 		return lane->first;
 	}

@@ -42,14 +42,15 @@ static void add_key(struct forward *f, const struct dated_key *fresh)
 		f->keys.items[i] = f->dated[i].key;
 }
 
+/* It is its own name: a key of a backup may be as old as one that was made since. */
 static void take(void *owner, struct str key, struct str value, int64_t expires)
 {
 	struct dated_key dated;
+	(void)value;
 	(void)expires;
-	if (key.length != sizeof dated.day || value.length != sizeof dated.key)
+	if (key.length != sizeof dated)
 		return;
-	memcpy(&dated.day, key.data, sizeof dated.day);
-	memcpy(&dated.key, value.data, sizeof dated.key);
+	memcpy(&dated, key.data, sizeof dated);
 	add_key(owner, &dated);
 }
 
@@ -62,7 +63,7 @@ static int64_t last_day(const struct dated_key *key)
 static void keep_key(struct queue *q, const struct dated_key *key)
 {
 	add_key(q->forward, key);
-	state_put(q, "srs", MAP_KEY(key->day), MAP_KEY(key->key), (last_day(key) + 1) * DAY_SECONDS);
+	state_put(q, "srs", MAP_KEY(*key), STR(""), (last_day(key) + 1) * DAY_SECONDS);
 }
 
 static void make_key(struct queue *q)
@@ -91,10 +92,10 @@ void forward_save(const struct queue *q, struct buf *out)
 	buf_append(out, q->forward->dated, q->forward->keys.count * sizeof q->forward->dated[0]);
 }
 
-static bool has_key_of(const struct forward *f, int64_t day)
+static bool has_key(const struct forward *f, const struct dated_key *key)
 {
 	for (size_t i = 0; i < f->keys.count; i++)
-		if (f->dated[i].day == day)
+		if (memcmp(&f->dated[i], key, sizeof *key) == 0)
 			return true;
 	return false;
 }
@@ -104,7 +105,7 @@ void forward_restore(struct queue *q, struct str saved)
 	struct dated_key key;
 	for (; saved.length >= sizeof key; saved = str_from_index(saved, sizeof key)) {
 		memcpy(&key, saved.data, sizeof key);
-		if (key.day >= 0 && key.day <= today() && last_day(&key) >= today() && !has_key_of(q->forward, key.day))
+		if (key.day >= 0 && key.day <= today() && last_day(&key) >= today() && !has_key(q->forward, &key))
 			keep_key(q, &key);
 	}
 }

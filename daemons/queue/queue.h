@@ -112,6 +112,7 @@ struct delivery {
 	struct delivery *previous, *next;   /* of the account, in the order of arrival; or of the lane; or of those of the destination that wait */
 	bool listed;                        /* in the account's list: until the disk says that it is DONE or FAILED */
 	bool waits;                         /* in the destination's list of those that wait for their time */
+	bool deleted;                       /* by the administrator, while it was being sent: not tried again */
 	uint64_t order;                     /* in that list, rising */
 	uint32_t index;                     /* in the envelope */
 	uint32_t attempts;
@@ -148,6 +149,7 @@ struct mail {
 	int64_t queued_ms;                      /* monotonic */
 	uint64_t size;                          /* of the body */
 	bool body_in_file;
+	bool body_unchecked;                    /* an earlier queue wrote that file: it is checked before its first use */
 	bool quarantine;                        /* it belongs into Junk */
 	uint64_t submitter;                     /* the account that submitted it, 0: nobody */
 	int64_t hold_until;                     /* wall clock, seconds; 0: at once */
@@ -499,6 +501,10 @@ bool schedule_release(struct mail *mail, struct fail **fail);
 void schedule_retry(struct mail *mail);
 void schedule_retry_one(struct delivery *d);
 
+/* One that relay has at this moment goes when its attempt comes to nothing, unless queue was started again before. False for one
+ * that is on its way into an account, or was delivered. */
+bool schedule_delete(struct delivery *d);
+
 /* ---- relay.c: jobs ---------------------------------------------------------------------------- */
 
 bool relay_wire(struct queue *q, const struct msg_wire *wire, int descriptor);
@@ -590,14 +596,20 @@ void spool_recover(struct queue *q);
 /* The file of a drained journal goes, or is kept under another name. */
 bool spool_retire_journal(struct queue *q, const struct ring *ring, struct fail **fail);
 
-/* "<id>.body", for reading. */
-int spool_open_body(struct queue *q, uint64_t id, struct fail **fail);
+/* "<id>.body", for reading. FAIL_CORRUPT: it is not what it was. */
+int spool_open_body(struct mail *mail, struct fail **fail);
+
+/* The content alone, for another process, which never sees the envelope with all recipients. The mail is loaded. */
+int spool_open_content(struct mail *mail, struct fail **fail);
 
 /* ---- trim.c ---------------------------------------------------------------------------------- */
 
 /* The account said DELIVERED: DONE after the next sync. */
 void trim_note_applied(struct delivery *d);
 void trim_tick(struct queue *q);
+
+/* The sync under way has taken so long that what waits for it should be elsewhere. */
+bool trim_sync_hangs(const struct queue *q);
 
 /* The ring fills: begins a sync before its time if something would be gained and the last one is not just over. */
 void trim_hurry(struct queue *q);
@@ -715,6 +727,7 @@ struct destinations {
 		struct destination *first, *last;
 	} ready[STANDING_COUNT];
 	size_t jobs[STANDING_COUNT];
+	bool newest_next;                       /* of those of which nothing is known, when many wait */
 	unsigned turn;
 	ARRAY(struct delivery *) due; /* a heap by due_ms */
 };

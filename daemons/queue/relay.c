@@ -9,7 +9,6 @@
 #include "sts.h"
 #include "tls_report.h"
 
-#include "file.h"
 #include "log.h"
 #include "mem.h"
 
@@ -132,14 +131,6 @@ static uint32_t flags_of(const struct envelope *e)
 	       (e->by_trace ? RELAY_BY_TRACE : 0u);
 }
 
-/* The body alone: relay never sees the envelope of a mail, which has all recipients. */
-static int open_content(struct mail *mail, struct fail **fail)
-{
-	if (mail->body_in_file)
-		return spool_open_body(mail->queue, mail->id, fail);
-	return file_sealed_memory("mail", str_from(mail->body, mail->size), fail);
-}
-
 static void send_job(struct relay_job *job, struct arena *arena, const struct envelope *e, struct str recipients, int content)
 {
 	const struct mail *mail = job->mail;
@@ -175,7 +166,7 @@ static void give(struct relay_link *link, struct delivery *d)
 	struct mail *mail = d->mail;
 	struct envelope e;
 	int content;
-	if (!mail_envelope(mail, arena, &e, &fail) || (content = open_content(mail, &fail)) < 0) {
+	if (!mail_envelope(mail, arena, &e, &fail) || (content = spool_open_content(mail, &fail)) < 0) {
 		cannot_give(d, fail);
 		return;
 	}
@@ -439,14 +430,19 @@ static void lose(struct relay_job *job)
 	struct mail *mail = job->mail;
 	struct destination *destination = TAKE(job->destination);
 	enum standing standing = job->standing;
+	bool was_busy = mail && mail->busy;
+	if (mail)
+		mail->busy = true;
 	for (size_t i = 0; i < job->count; i++)
 		if (job->members[i].open && mail)
 			schedule_lost(&mail->deliveries[job->members[i].place]);
 	job_free(job);
 	if (destination)
 		destination_job_ended(destination, standing, true, RELAY_UNREACHABLE);
-	if (mail)
+	if (mail) {
+		mail->busy = was_busy;
 		mail_proceed(mail);
+	}
 }
 
 static void relay_ended(struct ipc_peer *peer, const char *why)

@@ -132,12 +132,21 @@ static void warn(struct delivery *d)
 	bounce_report(d, REPORT_DELAYED);
 }
 
+static void delete(struct delivery *d)
+{
+	deliver_give_up(d, "5.7.0", "deleted by the administrator", false);
+}
+
 static void is_deferred(struct delivery *d)
 {
 	struct destination *destination = d->destination;
 	attempt_unref(destination->last_failure);
 	destination->last_failure = attempt_ref(d->last);
 	d->state = DELIVERY_PENDING;
+	if (d->deleted) {
+		delete(d);
+		return;
+	}
 	if (is_expired(d)) {
 		give_up_expired(d);
 		return;
@@ -172,7 +181,9 @@ void schedule_result(struct delivery *d, struct attempt *attempt)
 void schedule_lost(struct delivery *d)
 {
 	d->state = DELIVERY_PENDING;
-	if (d->mail->held)
+	if (d->deleted)
+		delete(d);
+	else if (d->mail->held)
 		deliver_hold(d);
 	else
 		destination_wait(d, LOST_MS);
@@ -285,6 +296,14 @@ static void held_name(char name[32], const struct mail *mail)
 	snprintf(name, 32, "%016" PRIx64 ".held", mail->id);
 }
 
+/* What the administrator does to one mail is part of its way. */
+static void log_order(const struct mail *mail, const char *event)
+{
+	char id[17];
+	envelope_id_text(mail->id, id);
+	log_event(LOG_INFO, mail->session, event, LOG_TEXT("queue-id", str_of(id)));
+}
+
 bool schedule_hold(struct mail *mail, struct fail **fail)
 {
 	char name[32];
@@ -293,6 +312,7 @@ bool schedule_hold(struct mail *mail, struct fail **fail)
 	if (file < 0 || close(file) != 0 || fsync(mail->queue->spool) != 0)
 		return fail_set_errno(fail, FAIL_IO, "cannot note that it is held");
 	mail->held = true;
+	log_order(mail, "held");
 	for (uint32_t i = 0; i < mail->count; i++)
 		if (mail->deliveries[i].state == DELIVERY_PENDING)
 			deliver_hold(&mail->deliveries[i]);
@@ -308,10 +328,21 @@ bool schedule_release(struct mail *mail, struct fail **fail)
 		return fail_set_errno(fail, FAIL_IO, "cannot note that it is released");
 	mail->held = false;
 	mail->hold_until = 0;
+	log_order(mail, "released");
 	for (uint32_t i = 0; i < mail->count; i++)
 		if (mail->deliveries[i].state == DELIVERY_HELD)
 			deliver_release(&mail->deliveries[i]);
 	return true;
+}
+
+/* What is with a mailbox process already comes back by itself. */
+bool schedule_delete(struct delivery *d)
+{
+	bool waits = d->state == DELIVERY_PENDING || d->state == DELIVERY_HELD;
+	d->deleted = waits || (d->state == DELIVERY_SENT && !d->account);
+	if (waits)
+		delete(d);
+	return d->deleted;
 }
 
 void schedule_retry_one(struct delivery *d)

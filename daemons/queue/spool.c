@@ -15,14 +15,33 @@
 
 enum { MOVES_MAX = 64, LOG_RETRY_MS = 5000, REMOVED_AT_ONCE = 1000 };
 
-int spool_open_body(struct queue *q, uint64_t id, struct fail **fail)
+/* By its checksum, which the message's own file has. */
+static int open_unchecked(struct mail *mail, struct fail **fail)
+{
+	CLEANUP(spoolfile_cleanup) struct spoolfile *f = spoolfile_open(mail->queue->spool, mail->id, fail);
+	uint64_t offset;
+	int file = f ? spoolfile_body(f, &offset, fail) : -1;
+	mail->body_unchecked = file < 0;
+	return file;
+}
+
+int spool_open_body(struct mail *mail, struct fail **fail)
 {
 	char name[32];
-	snprintf(name, sizeof name, "%016" PRIx64 ".body", id);
-	int file = openat(q->spool, name, O_RDONLY | O_CLOEXEC);
+	if (mail->body_unchecked && mail->in_file)
+		return open_unchecked(mail, fail);
+	snprintf(name, sizeof name, "%016" PRIx64 ".body", mail->id);
+	int file = openat(mail->queue->spool, name, O_RDONLY | O_CLOEXEC);
 	if (file < 0)
 		fail_set_errno(fail, FAIL_NOT_FOUND, "the body of a message");
 	return file;
+}
+
+int spool_open_content(struct mail *mail, struct fail **fail)
+{
+	if (mail->body_in_file)
+		return spool_open_body(mail, fail);
+	return file_sealed_memory("mail", str_from(mail->body, mail->size), fail);
 }
 
 /* ---- moving a record to a file ---- */
@@ -146,12 +165,13 @@ void spool_move(struct mail *mail)
 	worker_give(&mail->queue->filer, &move->job);
 }
 
-/* What is only waiting for a sync does not lag. */
-static bool lags(const struct mail *mail)
+/* What is only waiting for a sync does not lag, unless that does not return. */
+static bool lags(const struct mail *mail, bool sync_hangs)
 {
 	for (uint32_t i = 0; i < mail->count; i++) {
 		enum delivery_state state = mail->deliveries[i].state;
-		if (state == DELIVERY_PENDING || state == DELIVERY_HELD || state == DELIVERY_SENT || state == DELIVERY_BOUNCING)
+		if (state == DELIVERY_PENDING || state == DELIVERY_HELD || state == DELIVERY_SENT || state == DELIVERY_BOUNCING ||
+		    (sync_hangs && state == DELIVERY_APPLIED))
 			return true;
 	}
 	return false;
@@ -161,13 +181,14 @@ void spool_tick(struct queue *q)
 {
 	int64_t now = clock_monotonic_ms();
 	for (struct ring *ring = q->rings; ring; ring = ring->next) {
-		int64_t limit = journal_is_half_full(ring->journal) ? LAG_HALF_FULL_MS : LAG_MS;
+		bool half_full = journal_is_half_full(ring->journal), sync_hangs = half_full && trim_sync_hangs(q);
+		int64_t limit = half_full ? LAG_HALF_FULL_MS : LAG_MS;
 		for (struct mail *mail = ring->first, *next; mail && q->moves < MOVES_MAX; mail = next) {
 			next = mail->ring_next;
 			if (now - mail->queued_ms < limit)
 				break;
 			mail->may_not_move = false;
-			if (!mail->busy && !mail->damaged && lags(mail))
+			if (!mail->busy && !mail->damaged && lags(mail, sync_hangs))
 				spool_move(mail);
 		}
 	}
@@ -431,6 +452,7 @@ static void add_file(struct recovery *r, uint64_t id)
 	}
 	struct mail *mail = mail_new(r->queue, &e);
 	mail->in_file = true;
+	mail->body_unchecked = mail->body_in_file;
 	for (uint32_t i = 0; i < mail->count; i++)
 		recover_delivery(&mail->deliveries[i], &results[i]);
 	results_apply(mail);

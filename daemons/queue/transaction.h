@@ -24,7 +24,8 @@ enum { BODY_SLACK = 262144 };
 
 struct promise {
 	struct envelope_recipient recipient;
-	struct str asked;        /* the address that led here, for the log */
+	struct str asked;        /* the address that led here, and */
+	struct str leads_to;     /* the account's own, or the remote one: both for the log */
 	struct account *account; /* NULL: remote */
 	uint64_t octets;         /* counted in account->coming_bytes */
 	enum verdict_kind kind;  /* at commit */

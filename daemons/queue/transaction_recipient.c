@@ -149,6 +149,8 @@ static struct promise promise_for(struct intake *in, const struct target *target
 		fresh.recipient.detail = keep_detail(in, target->detail);
 	else
 		make_remote(in, target->address, &fresh.recipient);
+	bool is_itself = str_equal_nocase(target->address, fresh.recipient.address);
+	fresh.leads_to = is_itself ? fresh.recipient.address : arena_copy(in->arena, target->address);
 	return fresh;
 }
 

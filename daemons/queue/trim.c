@@ -6,7 +6,8 @@
  *
  * syncfs waits for all that anybody has written to that file system. Where it takes over SLOW_MS, mailbox processes are asked to make
  * durable what they get before they say STORED (DELIVER_DURABLE), and a round of such deliveries needs none. It is tried again
- * every PROBE_MS.
+ * every PROBE_MS. One that does not return for HANG_MS is not waited for when the ring is half full: what it was to make durable goes to files
+ * of its own, and the marks follow.
  */
 #include "queue.h"
 
@@ -18,7 +19,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { HEADROOM_MS = 1000, HURRY_MS = 100, SLOW_MS = 2000, PROBE_MS = 300000 };
+enum { HEADROOM_MS = 1000, HURRY_MS = 100, SLOW_MS = 2000, HANG_MS = 10000, PROBE_MS = 300000 };
 
 void trim_note_applied(struct delivery *d)
 {
@@ -217,8 +218,15 @@ void trim_hurry(struct queue *q)
 		loop_start_timer(q->loop, &q->sync.hurry_timer, wait, hurry_is_due, q);
 }
 
+bool trim_sync_hangs(const struct queue *q)
+{
+	return q->sync.under_way && clock_monotonic_ms() - q->sync.began_ms >= HANG_MS;
+}
+
 void trim_tick(struct queue *q)
 {
+	if (trim_sync_hangs(q))
+		move_marks(q);
 	sync_if_useful(q);
 	commit_retry(q);
 	spool_remove_gone(q);

@@ -22,10 +22,10 @@ static void list_remove(struct ask_list *list, struct ask *ask)
 	ask->waits = false;
 }
 
-void asker_init(struct asker *asker, struct loop *loop)
+void asker_init(struct asker *asker, struct loop *loop, void (*offended)(void *owner), void *owner)
 {
 	*asker = (struct asker){
-		.loop = loop, .by_request = map_new(), .arena = arena_new(ARENA_MAX), .known = dns_cache_new(KEPT_ANSWERS_MAX, KEPT_OCTETS_MAX),
+		.loop = loop, .offended = offended, .owner = owner, .by_request = map_new(), .arena = arena_new(ARENA_MAX), .known = dns_cache_new(KEPT_ANSWERS_MAX, KEPT_OCTETS_MAX),
 	};
 }
 
@@ -122,9 +122,12 @@ static void lose(struct asker *asker)
 
 static void on_ended(struct ipc_peer *peer, const char *why)
 {
-	if (why)
-		log_event(LOG_ERROR, 0, "resolver-ended", LOG_TEXT("why", str_of(why)));
-	lose(peer->owner);
+	struct asker *asker = peer->owner;
+	lose(asker);
+	if (!why)
+		return;
+	log_event(LOG_ERROR, 0, "resolver-ended", LOG_TEXT("why", str_of(why)));
+	asker->offended(asker->owner);
 }
 
 void asker_wire(struct asker *asker, int descriptor)

@@ -36,6 +36,8 @@ struct ask_list {
 
 struct asker {
 	struct loop *loop;
+	void (*offended)(void *owner); /* the resolver sent what it may not, and stays: no new one comes by itself */
+	void *owner;
 	struct ipc_peer peer;
 	bool there;
 	uint64_t requests;
@@ -46,7 +48,7 @@ struct asker {
 	bool in_answer;             /* it is still looked at */
 };
 
-void asker_init(struct asker *asker, struct loop *loop);
+void asker_init(struct asker *asker, struct loop *loop, void (*offended)(void *owner), void *owner);
 
 /* Takes the descriptor; what was asked of the resolver before is asked of this one. */
 void asker_wire(struct asker *asker, int descriptor);

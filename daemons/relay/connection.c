@@ -1,6 +1,7 @@
 #include "connection.h"
 
 #include "file.h"
+#include "log.h"
 #include "mem.h"
 #include "socket.h"
 #include "text.h"
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 enum { INPUT_MAX = 65536, READ_SIZE = 16384, ROUNDS_MAX = 32, HANDSHAKE_SECONDS = 60, GOODBYE_SECONDS = 5, MAILS_MAX = 1000 };
+enum { GREETING_LOOK_SECONDS = 30, GREETING_LOOKS_MAX = 9 };
 
 /* ---- those that rest ---- */
 
@@ -208,6 +210,15 @@ static void fail_login(struct connection *c, struct str text)
 	tell_over(c, &(struct failure){ .kind = FAILURE_DIALOGUE, .stage = SMTP_SENDER_AT_AUTH, .status = "4.7.0", .text = text });
 }
 
+/* Once for a connection. */
+static void tell_login(struct connection *c)
+{
+	if (c->demand.login && !c->login_told)
+		log_event(LOG_INFO, 0, "logged-in", LOG_TEXT("host", str_of(c->demand.name)), LOG_TEXT("mechanism", str_of(c->login.mechanism)),
+		          LOG_TEXT("tls", str_of(c->tls_text)));
+	c->login_told = true;
+}
+
 /* A server that goes away at STARTTLS fails at TLS: where that is not needed it is done without. */
 static void fail_dialogue(struct connection *c, const struct smtp_sender_event *event)
 {
@@ -244,6 +255,7 @@ static void on_ready(struct connection *c)
 	} else if (c->demand.login && !login_is_proven(&c->login)) {
 		fail_login(c, STR("the host took the log-in without proving that it knows the password"));
 	} else if (c->attempt) {
+		tell_login(c);
 		host_works(c->host);
 		attempt_ready(c->attempt);
 	}
@@ -371,10 +383,23 @@ static bool transmit(struct connection *c)
 
 static void on_time(void *owner);
 
+/* Who says nothing has the five minutes of RFC 5321 §4.5.3.2.1 as long as there is room for others: that is looked at now and then. */
+static bool awaits_greeting(const struct connection *c)
+{
+	return c->state == CONNECTION_IN_DIALOGUE && smtp_sender_stage(c->sender) == SMTP_SENDER_AT_GREETING;
+}
+
+static bool is_crowded(const struct relay *r)
+{
+	return r->connection_count >= r->daemon.config.relay_connections_max / 2;
+}
+
 static void set_clock(struct connection *c)
 {
 	uint64_t number;
 	unsigned seconds = smtp_sender_timeout(c->sender, &number);
+	if (awaits_greeting(c))
+		seconds = GREETING_LOOK_SECONDS;
 	if (c->state != CONNECTION_IN_DIALOGUE || c->rests || seconds == 0)
 		return;
 	if (c->ends && seconds > GOODBYE_SECONDS)
@@ -433,6 +458,8 @@ static void on_time(void *owner)
 		stop_rest(c);
 		c->ends = true;
 		smtp_sender_quit(c->sender);
+	} else if (awaits_greeting(c) && !is_crowded(c->relay) && c->looks < GREETING_LOOKS_MAX) {
+		c->looks++;
 	} else {
 		smtp_sender_lost(c->sender, "4.4.2", "the host took too long to answer");
 		c->input_ended = c->heard = true;

@@ -57,10 +57,11 @@ struct connection {
 	struct buf in, out;
 	uint64_t clock_number;             /* of smtp_sender_timeout */
 	unsigned clock_seconds;
+	unsigned looks;                    /* at a host that has not greeted yet */
 	unsigned mails;
 	bool rests, ends;
 	bool heard;                        /* something since it was taken */
-	bool tls_tried, tls_told, login_begun;
+	bool tls_tried, tls_told, login_begun, login_told;
 	struct login login;                /* at the smarthost */
 	bool input_ended, read_waits_for_room, write_waits_for_input;
 	bool at_work, over;

@@ -47,6 +47,7 @@ bool login_begin(struct login *l, struct sasl *sasl, struct smtp_sender *sender,
 	if (tls && tls->has_binding)
 		facts.tls_exporter = str_from((const char *)tls->binding, sizeof tls->binding);
 	l->reveals = m->reveals;
+	l->mechanism = m->name;
 	l->exchange = sasl_client_start(sasl, str_of(m->name), &facts, credentials->user, credentials->password, NULL);
 	if (!l->exchange)
 		return false;

@@ -18,6 +18,7 @@ struct login {
 	enum sasl_result result;
 	struct buf first;               /* that did not fit into the AUTH line */
 	bool reveals;                   /* it sends the password */
+	const char *mechanism;          /* the one at hand */
 };
 
 struct login_credentials {

@@ -64,9 +64,13 @@ static void lose(struct queue_link *link)
 
 static void on_ended(struct ipc_peer *peer, const char *why)
 {
-	if (why)
-		log_event(LOG_ERROR, 0, "queue-ended", LOG_TEXT("why", str_of(why)));
-	lose(peer->owner);
+	struct queue_link *link = peer->owner;
+	struct relay *r = link->relay;
+	lose(link);
+	if (!why)
+		return;
+	log_event(LOG_ERROR, 0, "queue-ended", LOG_TEXT("why", str_of(why)));
+	relay_retire(r);
 }
 
 static void say_held(struct queue_link *link, struct job *job)

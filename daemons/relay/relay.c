@@ -53,13 +53,30 @@ static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
 }
 
 /* Takes no new job; what it has it brings to its end, for as long as that may take. */
-static bool on_drain(struct ipc_peer *peer, struct ipc_frame *frame)
+static void begin_draining(struct relay *r)
 {
-	struct relay *r = peer->owner;
-	(void)frame;
 	r->draining = true;
 	queue_link_say_no_more(r);
 	relay_end_if_drained(r);
+}
+
+void relay_retire(struct relay *r)
+{
+	if (r->draining)
+		return;
+	msg_retire_send(&r->daemon.master.channel, 0, &(struct msg_retire){}, -1);
+	begin_draining(r);
+}
+
+static void retire(void *owner)
+{
+	relay_retire(owner);
+}
+
+static bool on_drain(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	(void)frame;
+	begin_draining(peer->owner);
 	return true;
 }
 
@@ -129,7 +146,7 @@ int main(void)
 	relay.tls = loaded_tls;
 	relay.password = loaded_password;
 	relay.sasl = loaded_sasl;
-	asker_init(&relay.asker, relay.daemon.loop);
+	asker_init(&relay.asker, relay.daemon.loop, retire, &relay);
 	sts_init(&relay);
 	daemon_ready(&relay.daemon);
 	loop_run(relay.daemon.loop);

@@ -152,6 +152,10 @@ int64_t relay_scale_ms(const struct relay *r, int64_t seconds);
 /* A random number, for lots. */
 uint32_t relay_random(void);
 
+/* After a queue or resolver that sent what it may not, and stays: no other channel to it comes, so master is asked for a fresh relay. This one
+ * takes no new job. */
+void relay_retire(struct relay *r);
+
 /* Ends the process when it drains and nothing is left. */
 void relay_end_if_drained(struct relay *r);
 

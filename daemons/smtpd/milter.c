@@ -171,57 +171,9 @@ enum milter_outcome milter_exchange(struct session *s, struct milter_link *link,
 	return awaits ? await(s, link, taker) : MILTER_GOES_ON;
 }
 
-/* ---- macros ---- */
-
-static void add_macro(struct milter_request *macros, const char *name, struct str value)
-{
-	if (value.length == 0)
-		return;
-	macros->arguments[macros->argument_count++] = str_of(name);
-	macros->arguments[macros->argument_count++] = value;
-}
-
-static struct str without_brackets(struct str path)
-{
-	return path.length >= 2 ? str_from(path.data + 1, path.length - 2) : path;
-}
-
-/* What Sendmail's documentation lists for each, as far as it is known here. */
-static void tell_macros(struct session *s, struct milter_link *link, const struct milter_request *request)
-{
-	struct milter_request macros = { .command = MILTER_MACROS, .macros_for = request->command };
-	char id[17], host[300];
-	struct str name;
-	snprintf(id, sizeof id, "%016" PRIx64, s->connection);
-	switch (request->command) {
-	case MILTER_CONNECT:
-		host_name(s, &name);
-		snprintf(host, sizeof host, "%.*s [%s]", STR_ARG(name.length ? name : STR("unknown")), s->peer);
-		add_macro(&macros, "j", str_of(session_config(s)->hostname));
-		add_macro(&macros, "_", str_of(host));
-		add_macro(&macros, "v", STR("Posthorn"));
-		add_macro(&macros, "{daemon_name}", str_of(session_config(s)->hostname));
-		add_macro(&macros, "{client_addr}", str_of(s->peer));
-		add_macro(&macros, "{client_name}", name.length ? name : STR("unknown"));
-		break;
-	case MILTER_HELO:
-		add_macro(&macros, "{tls_version}", str_of(s->tls_version));
-		add_macro(&macros, "{cipher}", str_of(s->tls_cipher));
-		break;
-	case MILTER_MAIL:
-		add_macro(&macros, "i", str_of(id));
-		add_macro(&macros, "{mail_addr}", without_brackets(request->arguments[0]));
-		add_macro(&macros, "{auth_authen}", str_of(s->account));
-		break;
-	case MILTER_RCPT: add_macro(&macros, "{rcpt_addr}", without_brackets(request->arguments[0])); break;
-	default: add_macro(&macros, "i", str_of(id)); break;
-	}
-	milter_client_ask(&link->client, &macros);
-}
-
 enum milter_outcome milter_tell(struct session *s, struct milter_link *link, const struct milter_request *request, const struct milter_taker *taker)
 {
-	tell_macros(s, link, request);
+	milter_tell_macros(s, link, request);
 	return milter_exchange(s, link, request, taker);
 }
 
@@ -250,7 +202,8 @@ static enum milter_outcome negotiate(struct session *s, struct milter_link *link
 		.command = MILTER_OPTIONS,
 		.options = { MILTER_VERSION,
 		             MILTER_MAY_ADD_HEADERS | MILTER_MAY_CHANGE_BODY | MILTER_MAY_ADD_RECIPIENTS | MILTER_MAY_DELETE_RECIPIENTS |
-		                 MILTER_MAY_CHANGE_HEADERS | MILTER_MAY_QUARANTINE | MILTER_MAY_CHANGE_SENDER | MILTER_MAY_ADD_RECIPIENTS_WITH,
+		                 MILTER_MAY_CHANGE_HEADERS | MILTER_MAY_QUARANTINE | MILTER_MAY_CHANGE_SENDER | MILTER_MAY_ADD_RECIPIENTS_WITH |
+		                 MILTER_MAY_CHOOSE_MACROS,
 		             MILTER_NO_CONNECT | MILTER_NO_HELO | MILTER_NO_MAIL | MILTER_NO_RCPT | MILTER_NO_BODY | MILTER_NO_HEADERS |
 		                 MILTER_NO_END_OF_HEADER | MILTER_SILENT_HEADER | MILTER_NO_UNKNOWN | MILTER_NO_DATA | MILTER_CAN_SKIP |
 		                 MILTER_SILENT_CONNECT | MILTER_SILENT_HELO | MILTER_SILENT_MAIL | MILTER_SILENT_RCPT | MILTER_SILENT_DATA |

@@ -20,7 +20,7 @@ static struct str as_argument(struct arena *a, const struct milter_answer *answe
 static bool parse_recipient(struct milter_envelope *e, const struct milter_answer *answer, struct smtp_rcpt *rcpt)
 {
 	struct transaction *txn = e->s->txn;
-	return smtp_rcpt_parse(txn->arena, as_argument(txn->arena, answer), session_offer(e->s).extensions, SMTP_PATH_SLOPPY, txn->mail.utf8, rcpt) == NULL;
+	return smtp_rcpt_parse(txn->arena, as_argument(txn->arena, answer), session_extensions(e->s), SMTP_PATH_SLOPPY, txn->mail.utf8, rcpt) == NULL;
 }
 
 static struct recipient *find(struct milter_envelope *e, struct str address)
@@ -65,7 +65,7 @@ static void change_sender(struct milter_envelope *e, const struct milter_answer 
 {
 	struct arena *a = e->s->txn->arena;
 	struct smtp_mail mail;
-	if (smtp_mail_parse(a, as_argument(a, answer), session_offer(e->s).extensions, SMTP_PATH_SLOPPY, &mail)) {
+	if (smtp_mail_parse(a, as_argument(a, answer), session_extensions(e->s), SMTP_PATH_SLOPPY, &mail)) {
 		pass_over(e, answer->value, "no sender");
 		return;
 	}

@@ -100,6 +100,12 @@ static bool is_from_stranger(const struct session *s)
 	return s->protocol == SMTP_ON_MX && !(s->flags & (SESSION_LOGGED_IN | SESSION_TRUSTED));
 }
 
+/* Within our own trust boundary (RFC 8601 §5): it may say what we would say. */
+static bool is_one_of_us(const struct session *s)
+{
+	return s->protocol == SMTP_ON_LMTP || s->flags & SESSION_TRUSTED;
+}
+
 /* What will be asked for certain, all at once and while the body is still to come. */
 static void ask_ahead(const struct session *s, struct sender_check *c)
 {
@@ -116,11 +122,9 @@ static void ask_ahead(const struct session *s, struct sender_check *c)
 struct sender_check *sender_check_begin(struct session *s, struct content *content)
 {
 	unsigned wanted = session_config(s)->sender_checks;
-	if (!is_from_stranger(s))
-		return NULL;
-	size_t size = header_size(buf_str(&content->body));
 	struct sender_check *c = NULL;
-	if (wanted || session_config(s)->dnsbl.count || session_config(s)->dnswl.count) {
+	if (is_from_stranger(s) && (wanted || session_config(s)->dnsbl.count || session_config(s)->dnswl.count)) {
+		size_t size = header_size(buf_str(&content->body));
 		c = mem_alloc(sizeof *c);
 		c->arena = arena_new(CHECK_ARENA_MAX);
 		c->wanted = wanted;
@@ -132,7 +136,8 @@ struct sender_check *sender_check_begin(struct session *s, struct content *conte
 			c->author = dmarc_author_find(c->arena, c->header, &c->author_domain);
 		ask_ahead(s, c);
 	}
-	strip_forged(&content->body, str_of(session_config(s)->hostname));
+	if (!is_one_of_us(s))
+		strip_forged(&content->body, str_of(session_config(s)->hostname));
 	return c;
 }
 
@@ -244,6 +249,8 @@ static void add_dkim(const struct sender_check *c, struct buf *out)
 			buf_printf(out, " (%s)", one->why);
 		else if (one->part_of_body)
 			buf_add_str(out, STR(" (of a part of the body)"));
+		if (one->testing) /* RFC 6376 §3.6.1: one that fails is to be taken for none */
+			buf_add_str(out, STR(" (the key is being tested)"));
 		add_property(out, "header.d", one->domain);
 		add_property(out, "header.s", one->selector);
 		add_property(out, "header.b", one->signature);

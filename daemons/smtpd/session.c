@@ -75,7 +75,7 @@ static unsigned facts_of(const struct session *s)
 	return facts;
 }
 
-struct smtp_ehlo session_offer(const struct session *s)
+static struct smtp_ehlo session_offer(const struct session *s)
 {
 	const struct config *config = session_config(s);
 	const struct smtp_offer offer = {
@@ -83,6 +83,11 @@ struct smtp_ehlo session_offer(const struct session *s)
 		.hold_max = config->future_release_max_seconds, .now = clock_wall_seconds(), .by_min = config->deliver_by_minimum_seconds,
 	};
 	return smtp_session_offer(&offer);
+}
+
+unsigned session_extensions(const struct session *s)
+{
+	return session_offer(s).extensions | (s->protocol == SMTP_ON_SUBMISSION ? SMTP_AUTH : 0u);
 }
 
 /* RFC 5321 §4.1.4: EHLO in mid-session resets like RSET. After the hand-over neither STARTTLS nor AUTH is listed. */
@@ -111,7 +116,7 @@ static void greet_again(struct session *s, const struct smtp_request *request)
 
 static void carry_out(struct session *s, const struct smtp_request *request)
 {
-	const struct smtp_reply *simple = smtp_simple_reply(request->command->id);
+	const struct smtp_reply *simple = smtp_simple_reply(s->protocol, request->command->id);
 	if (simple)
 		session_say(s, simple);
 	switch (request->command->id) {

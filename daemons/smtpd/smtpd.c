@@ -25,7 +25,8 @@ static void on_pool(void *owner, uint32_t events)
 	session_serve(smtpd, &frame);
 	smtpd->serving = false;
 	ipc_close_descriptors(&frame);
-	if (smtpd->draining || ++smtpd->sessions >= smtpd->daemon.config.smtp_sessions_per_process) {
+	/* A resolver that ended comes again. One that does not answer as it should stays: then a fresh smtpd is needed. */
+	if (smtpd->draining || smtpd->resolver.failed || ++smtpd->sessions >= smtpd->daemon.config.smtp_sessions_per_process) {
 		/* So that master does not take it for a crash. */
 		msg_retire_send(&smtpd->daemon.master.channel, 0, &(struct msg_retire){}, -1);
 		_exit(0);

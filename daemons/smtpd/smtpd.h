@@ -124,8 +124,9 @@ void session_say(struct session *s, const struct smtp_reply *reply);
 void session_say_verdict(struct session *s, enum verdict_kind kind);
 const struct smtp_reply *verdict_reply(enum verdict_kind kind);
 
-/* What EHLO lists, and MAIL and RCPT may use. */
-struct smtp_ehlo session_offer(const struct session *s);
+/* The extensions whose parameters MAIL and RCPT may have: what EHLO lists, and AUTH=, which stays after the log-in
+ * (RFC 4954 §5). What it names is checked and then taken as "<>": we do not trust clients to vouch for others. */
+unsigned session_extensions(const struct session *s);
 
 const struct config *session_config(const struct session *s);
 

@@ -119,7 +119,7 @@ void smtp_mail(struct session *s, const struct smtp_request *request)
 	}
 	s->txn = transaction_new(s->smtpd);
 	struct smtp_mail *mail = &s->txn->mail;
-	const struct smtp_reply *refusal = smtp_mail_parse(s->txn->arena, request->argument, session_offer(s).extensions, path_flags(s), mail);
+	const struct smtp_reply *refusal = smtp_mail_parse(s->txn->arena, request->argument, session_extensions(s), path_flags(s), mail);
 	if (!refusal && mail->size > session_config(s)->message_size_max)
 		refusal = verdict_reply(VERDICT_TOO_BIG); /* RFC 1870 §6.1 */
 	if (!refusal)
@@ -173,7 +173,7 @@ void smtp_rcpt(struct session *s, const struct smtp_request *request)
 		return;
 	}
 	const struct smtp_reply *refusal =
-		smtp_rcpt_parse(txn->arena, request->argument, session_offer(s).extensions, path_flags(s), txn->mail.utf8, &rcpt);
+		smtp_rcpt_parse(txn->arena, request->argument, session_extensions(s), path_flags(s), txn->mail.utf8, &rcpt);
 	if (refusal) {
 		session_say(s, refusal);
 		return;

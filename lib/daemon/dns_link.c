@@ -13,6 +13,7 @@ void dns_link_wire(struct dns_link *link, int descriptor)
 	dns_link_lose(link);
 	ipc_channel_init(&link->channel, descriptor);
 	link->there = true;
+	link->failed = false;
 }
 
 void dns_link_forget(struct dns_link *link)
@@ -29,6 +30,12 @@ void dns_link_lose(struct dns_link *link)
 		ipc_channel_release(&link->channel);
 	link->there = false;
 	dns_link_forget(link);
+}
+
+static void fail_link(struct dns_link *link)
+{
+	dns_link_lose(link);
+	link->failed = true;
 }
 
 void dns_link_set_patience(struct dns_link *link, int patience_ms)
@@ -89,7 +96,7 @@ static int step_of(int64_t left_ms)
 	return left_ms > ANSWER_PATIENCE_MS ? ANSWER_PATIENCE_MS : (int)(left_ms + STEP_MS - 1) / STEP_MS * STEP_MS;
 }
 
-/* False: the link is no good any more. */
+/* False: the link is lost, and its questions with it. */
 static bool wait_for_answer(struct dns_link *link, struct dns_link_question *q)
 {
 	int64_t now = clock_monotonic_ms();
@@ -98,14 +105,19 @@ static bool wait_for_answer(struct dns_link *link, struct dns_link_question *q)
 	for (; !q->packed && now < until; now = clock_monotonic_ms()) {
 		struct ipc_frame frame;
 		enum ipc_received got = ipc_receive_wait(&link->channel, &frame, step_of(until - now));
-		if (got == IPC_CLOSED)
+		if (got == IPC_CLOSED && !link->channel.malformed) {
+			dns_link_lose(link);
 			return false;
-		if (got == IPC_FRAME && !keep_answer(link, &frame)) {
+		}
+		if (got == IPC_CLOSED || (got == IPC_FRAME && !keep_answer(link, &frame))) {
 			ipc_close_descriptors(&frame);
+			fail_link(link);
 			return false;
 		}
 	}
-	return q->packed || until < given_up;
+	if (!q->packed && until == given_up)
+		fail_link(link);
+	return link->there;
 }
 
 static void ask_resolver(void *context, struct arena *a, struct str name, enum dns_type type, struct dns_answer *answer)
@@ -117,13 +129,11 @@ static void ask_resolver(void *context, struct arena *a, struct str name, enum d
 	struct dns_link_question *q = find(link, name, type);
 	if (!q)
 		q = send_question(link, name, type);
-	if (!wait_for_answer(link, q)) {
-		dns_link_lose(link);
+	if (!wait_for_answer(link, q))
 		return;
-	}
 	if (q->packed && !dns_answer_unpack(a, arena_copy(a, str_from(q->packed, q->length)), answer)) {
 		*answer = (struct dns_answer){ .status = DNS_FAILED };
-		dns_link_lose(link);
+		fail_link(link);
 	}
 }
 

@@ -3,8 +3,8 @@
  *
  * Several questions may be under way: one that was told of ahead (dns_ask_ahead) is answered while the program does something else.
  * Answers are remembered for their time to live (a minute at most, failures for a second) or until dns_link_forget, at most
- * DNS_LINK_QUESTIONS_MAX of them. When the resolver goes away, or does
- * not answer in its time, the answer is DNS_FAILED and the link is lost: master wires a new one.
+ * DNS_LINK_QUESTIONS_MAX of them. When the resolver goes away the answer is DNS_FAILED and the link is lost: master wires a new one. When it
+ * sends what is no answer, or none in its time, likewise, but it is still there and no new link comes by itself (failed).
  */
 #ifndef POSTHORN_DAEMON_DNS_LINK_H
 #define POSTHORN_DAEMON_DNS_LINK_H
@@ -26,6 +26,7 @@ struct dns_link_question {
 struct dns_link {
 	struct ipc_channel channel;
 	bool there;
+	bool failed;         /* lost by what the resolver did: its owner sees to another one */
 	uint64_t requests;
 	int64_t until_ms;    /* clock_monotonic_ms(); 0: as long as the resolver takes */
 	size_t next;         /* the place that is used next */

@@ -44,15 +44,20 @@ static void (*const checks[MSG_COUNT])(const struct ipc_frame *frame) = {
 #undef MESSAGE
 };
 
-static void check_targets(struct str rest)
-{
-	CLEANUP(buf_release) struct buf again = BUF_WITH_LIMIT(1 << 20);
-	struct str all = rest;
-	struct target target;
-	while (target_next(&rest, &target))
-		target_add(&again, &target);
-	must(str_equal(buf_str(&again), str_first(all, all.length - rest.length)));
-}
+/* Lists within a message: what was taken out is what was put in. */
+#define CHECK_LIST(what)                                                                     \
+	static void check_##what##_list(struct str rest)                                         \
+	{                                                                                        \
+		CLEANUP(buf_release) struct buf again = BUF_WITH_LIMIT(1 << 20);                     \
+		struct str all = rest;                                                               \
+		struct what what;                                                                    \
+		while (what##_next(&rest, &what))                                                    \
+			what##_add(&again, &what);                                                       \
+		must(str_equal(buf_str(&again), str_first(all, all.length - rest.length)));          \
+	}
+CHECK_LIST(target)
+CHECK_LIST(relay_recipient)
+CHECK_LIST(delivery_place)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -69,6 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct ipc_frame frame = { .type = (enum msg_type)type, .request = size, .payload = str_from((const char *)data + 2, size - 2) };
 	if (checks[type])
 		checks[type](&frame);
-	check_targets(frame.payload);
+	check_target_list(frame.payload);
+	check_relay_recipient_list(frame.payload);
+	check_delivery_place_list(frame.payload);
 	return 0;
 }

@@ -55,9 +55,10 @@ static void take_header(struct milter_reading *r, struct milter_answer *answer)
 	r->failed |= answer->name.length == 0;
 }
 
-/* Stages and the names wanted there: nothing of it changes what we send. */
-static void pass_macros(struct milter_reading *r)
+/* Stages and the names wanted there. */
+static void take_macros(struct milter_reading *r, struct milter_answer *answer)
 {
+	answer->macros = r->rest;
 	while (!r->failed && r->rest.length) {
 		milter_take_number(r, 4);
 		milter_take_string(r);
@@ -69,7 +70,7 @@ static bool take_fields(struct milter_reading *r, struct buf *text, struct milte
 	switch ((int)answer->kind) {
 	case MILTER_OPTIONS:
 		milter_options_take(r, &answer->options);
-		pass_macros(r);
+		take_macros(r, answer);
 		break;
 	case MILTER_REPLY_CODE: return read_reply(milter_take_string(r), text, answer);
 	case MILTER_ADD_HEADER: take_header(r, answer); break;
@@ -91,7 +92,7 @@ static bool take_fields(struct milter_reading *r, struct buf *text, struct milte
 		if (r->rest.length)
 			answer->name = milter_take_string(r);
 		break;
-	case MILTER_MACROS_WANTED: pass_macros(r); break;
+	case MILTER_MACROS_WANTED: take_macros(r, answer); break;
 	case MILTER_SHUTDOWN:
 	case MILTER_ACCEPT:
 	case MILTER_CONTINUE:
@@ -130,7 +131,11 @@ void milter_answer_write(struct buf *out, const struct milter_answer *answer)
 {
 	size_t start = milter_packet_begin(out, (char)answer->kind);
 	switch ((int)answer->kind) {
-	case MILTER_OPTIONS: milter_options_add(out, &answer->options); break;
+	case MILTER_OPTIONS:
+		milter_options_add(out, &answer->options);
+		buf_add_str(out, answer->macros);
+		break;
+	case MILTER_MACROS_WANTED: buf_add_str(out, answer->macros); break;
 	case MILTER_REPLY_CODE: add_reply(out, answer); break;
 	case MILTER_INSERT_HEADER:
 	case MILTER_CHANGE_HEADER: milter_add_number(out, answer->index, 4); /* fall through */

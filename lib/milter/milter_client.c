@@ -2,7 +2,7 @@
 
 #include "limits.h"
 
-enum { REPLY_TEXT_MAX = 8192 };
+enum { REPLY_TEXT_MAX = 8192, MACROS_MAX = 8192 };
 
 /* What is left out or not answered for each request, as it was agreed; 0: it never is. */
 static const struct {
@@ -21,12 +21,14 @@ static const struct {
 
 void milter_client_init(struct milter_client *c)
 {
-	*c = (struct milter_client){ .out = BUF_WITH_LIMIT(2 * LIMIT_MILTER_PACKET_MAX), .text = BUF_WITH_LIMIT(REPLY_TEXT_MAX) };
+	*c = (struct milter_client){ .out = BUF_WITH_LIMIT(2 * LIMIT_MILTER_PACKET_MAX), .macros = BUF_WITH_LIMIT(MACROS_MAX),
+		                          .text = BUF_WITH_LIMIT(REPLY_TEXT_MAX) };
 }
 
 void milter_client_release(struct milter_client *c)
 {
 	buf_release(&c->out);
+	buf_release(&c->macros);
 	buf_release(&c->text);
 }
 
@@ -62,12 +64,33 @@ bool milter_client_ask(struct milter_client *c, const struct milter_request *req
 	return c->awaits;
 }
 
-static bool negotiate(struct milter_client *c, const struct milter_options *answer)
+static bool negotiate(struct milter_client *c, const struct milter_answer *answer)
 {
-	const struct milter_options ours = c->agreed;
+	const struct milter_options ours = c->agreed, theirs = answer->options;
 	c->negotiated = true;
-	c->agreed = (struct milter_options){ answer->version, answer->actions & ours.actions, answer->protocol & ours.protocol };
-	return answer->version >= 2 && answer->version <= ours.version;
+	c->agreed = (struct milter_options){ theirs.version, theirs.actions & ours.actions, theirs.protocol & ours.protocol };
+	if (c->agreed.actions & MILTER_MAY_CHOOSE_MACROS)
+		buf_add_str(&c->macros, answer->macros);
+	return theirs.version >= 2 && theirs.version <= ours.version && !c->macros.overflowed;
+}
+
+/* SMFIM_… of libmilter: the numbers of the stages. */
+static bool is_stage(uint32_t number, enum milter_command command)
+{
+	static const enum milter_command stages[] = { MILTER_CONNECT, MILTER_HELO, MILTER_MAIL, MILTER_RCPT, MILTER_DATA, MILTER_END, MILTER_END_OF_HEADER };
+	return number < COUNT_OF(stages) && stages[number] == command;
+}
+
+bool milter_client_macros(const struct milter_client *c, enum milter_command command, struct str *names)
+{
+	struct milter_reading r = { .rest = buf_str(&c->macros) };
+	while (r.rest.length && !r.failed) {
+		uint32_t number = milter_take_number(&r, 4);
+		*names = milter_take_string(&r);
+		if (!r.failed && is_stage(number, command))
+			return true;
+	}
+	return false;
 }
 
 /* Changes come at the end of a message only. */
@@ -83,7 +106,7 @@ static bool may_stand_here(struct milter_client *c, const struct milter_answer *
 	if (!c->awaits || (answer->kind == (enum milter_answer_kind)MILTER_OPTIONS) != (c->asked == MILTER_OPTIONS))
 		return false;
 	if (c->asked == MILTER_OPTIONS)
-		return negotiate(c, &answer->options);
+		return negotiate(c, answer);
 	if (is_change(answer->kind))
 		return c->asked == MILTER_END;
 	if (answer->kind == MILTER_SKIP)

@@ -19,11 +19,12 @@ static size_t try_answer(struct str input)
 		return 0;
 	check_within(answer.name, input);
 	check_within(answer.value, input);
+	check_within(answer.macros, input);
 	must(used <= input.length && (answer.code == 0 || (answer.code >= 400 && answer.code <= 599)));
 	milter_answer_write(&out, &answer);
 	must(milter_answer_read(buf_str(&out), &used, &again_text, &again) == MILTER_ANSWER && used == out.length);
 	must(again.kind == answer.kind && again.index == answer.index && again.code == answer.code && str_equal(again.name, answer.name) &&
-	     str_equal(again.value, answer.value));
+	     str_equal(again.value, answer.value) && str_equal(again.macros, answer.macros));
 	return 1;
 }
 
@@ -50,8 +51,11 @@ static void try_client(struct str input)
 	milter_client_init(&c);
 	for (size_t i = 0; i < COUNT_OF(order) && !c.awaits; i++) {
 		const struct milter_request request = { .command = order[i], .family = 'U', .arguments = { STR("a"), STR("b") },
-			                                    .argument_count = order[i] == MILTER_HEADER ? 2 : 1, .options = { MILTER_VERSION, 0x33, 0x1ff7ff } };
+			                                    .argument_count = order[i] == MILTER_HEADER ? 2 : 1, .options = { MILTER_VERSION, 0x133, 0x1ff7ff } };
 		enum milter_event event = MILTER_ANSWER;
+		struct str names;
+		if (milter_client_macros(&c, order[i], &names))
+			check_within(names, buf_str(&c.macros));
 		milter_client_ask(&c, &request);
 		while (c.awaits && event == MILTER_ANSWER) {
 			struct milter_answer answer;

@@ -244,10 +244,39 @@ static void what_was_agreed(void **state)
 	assert_int_equal(answer(&c, 'c'), MILTER_ANSWER);
 	assert_false(c.awaits);
 	milter_client_release(&c);
+	struct str names;
+	assert_false(milter_client_macros(&c, MILTER_MAIL, &names));
+	milter_client_release(&c);
 	agree(&c, "\0\0\0\7\0\0\0\x11\0\0\0\0", MILTER_BAD);
 	milter_client_release(&c);
 	agree(&c, "\0\0\0\1\0\0\0\x11\0\0\0\0", MILTER_BAD);
 	milter_client_release(&c);
+}
+
+/* Of the stages that the filter names; without its leave to choose the list counts for nothing. */
+static void macros_are_chosen(void **state)
+{
+	static const struct str lists = STR("\0\0\0\2i {auth_type}\0\0\0\0\5\0\0\0\0\1{cipher}\0");
+	(void)state;
+	for (uint32_t actions = 0x11; actions <= 0x111; actions += 0x100) {
+		CLEANUP(buf_release) struct buf packet = BUF_WITH_LIMIT(1000);
+		struct milter_answer read;
+		struct milter_client c;
+		struct str names;
+		size_t used;
+		milter_client_init(&c);
+		assert_true(milter_client_ask(&c, &(struct milter_request){ .command = MILTER_OPTIONS, .options = { MILTER_VERSION, 0x1ff, 0 } }));
+		milter_answer_write(&packet, &(struct milter_answer){ .kind = (enum milter_answer_kind)MILTER_OPTIONS, .options = { 6, actions, 0 }, .macros = lists });
+		assert_int_equal(milter_client_read(&c, buf_str(&packet), &used, &read), MILTER_ANSWER);
+		bool chooses = actions & MILTER_MAY_CHOOSE_MACROS;
+		assert_int_equal(milter_client_macros(&c, MILTER_MAIL, &names), chooses);
+		assert_true(!chooses || str_equal(names, STR("i {auth_type}")));
+		assert_int_equal(milter_client_macros(&c, MILTER_END, &names), chooses);
+		assert_true(!chooses || names.length == 0);
+		assert_int_equal(milter_client_macros(&c, MILTER_HELO, &names), chooses);
+		assert_false(milter_client_macros(&c, MILTER_CONNECT, &names));
+		milter_client_release(&c);
+	}
 }
 
 static void what_may_stand_where(void **state)
@@ -281,6 +310,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_are_read_as_written), cmocka_unit_test(bad_requests), cmocka_unit_test(answers_are_read_as_written),
 		cmocka_unit_test(reply_codes), cmocka_unit_test(bad_answers), cmocka_unit_test(limit_of_packets), cmocka_unit_test(what_was_agreed),
+		cmocka_unit_test(macros_are_chosen),
 		cmocka_unit_test(what_may_stand_where),
 	};
 	return cmocka_run_group_tests_name("milter", tests, set_up, tear_down);

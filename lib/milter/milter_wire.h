@@ -64,6 +64,7 @@ enum milter_actions {
 	MILTER_MAY_QUARANTINE = 0x20,
 	MILTER_MAY_CHANGE_SENDER = 0x40,
 	MILTER_MAY_ADD_RECIPIENTS_WITH = 0x80, /* parameters of RCPT */
+	MILTER_MAY_CHOOSE_MACROS = 0x100,
 };
 
 /* and what it does not want to hear of, or does not answer. */
@@ -96,6 +97,7 @@ struct milter_options {
 struct milter_answer {
 	enum milter_answer_kind kind;
 	struct milter_options options; /* of MILTER_OPTIONS, which both sides send */
+	struct str macros;             /* likewise: stages and the names that are wanted there, as they came */
 	uint32_t index;                /* of INSERT_HEADER, CHANGE_HEADER */
 	struct str name, value;        /* of headers; value: reason, address, replaced body */
 	int code;                      /* of REPLY_CODE: 4yz or 5yz, */
@@ -134,6 +136,7 @@ struct milter_client {
 	enum milter_command asked;     /* whose answer is awaited, */
 	bool awaits;                   /* if any is */
 	bool negotiated;
+	struct buf macros;             /* that the filter chose, as they came */
 	struct buf text;
 };
 
@@ -143,6 +146,9 @@ void milter_client_release(struct milter_client *c);
 /* Adds the request if the filter wants to hear of it, and says whether an answer has to be awaited before the next one. The first one is
  * MILTER_OPTIONS, whose options are ours. */
 bool milter_client_ask(struct milter_client *c, const struct milter_request *request);
+
+/* The names of the macros that it chose for what it is told, with blanks between them. False: it did not, and gets the usual ones. */
+bool milter_client_macros(const struct milter_client *c, enum milter_command command, struct str *names);
 
 /* Does the filter want to hear of it? */
 bool milter_client_wants(const struct milter_client *c, enum milter_command command);

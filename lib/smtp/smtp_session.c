@@ -5,14 +5,22 @@
 static const struct smtp_reply simple_replies[SMTP_COMMAND_COUNT] = {
 	[SMTP_COMMAND_RSET] = { 250, "2.0.0", "Ok" },
 	[SMTP_COMMAND_NOOP] = { 250, "2.0.0", "Ok" },
-	[SMTP_COMMAND_HELP] = { 214, "2.0.0", "EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP HELP VRFY QUIT; see RFC 5321" },
 	/* RFC 5321 §3.5.3, §7.3: an answer that neither confirms nor denies, against harvesting. */
 	[SMTP_COMMAND_VRFY] = { 252, "2.5.0", "Cannot verify the user, but will take mail for it and try to deliver" },
 	[SMTP_COMMAND_QUIT] = { 221, "2.0.0", "Bye" },
 };
 
-const struct smtp_reply *smtp_simple_reply(enum smtp_command_id id)
+/* RFC 5321 §4.1.1.8: what each protocol has. */
+static const struct smtp_reply help_replies[] = {
+	[SMTP_ON_MX] = { 214, "2.0.0", "EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP HELP VRFY QUIT; see RFC 5321" },
+	[SMTP_ON_SUBMISSION] = { 214, "2.0.0", "EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP HELP VRFY QUIT; see RFC 6409" },
+	[SMTP_ON_LMTP] = { 214, "2.0.0", "LHLO MAIL RCPT DATA BDAT RSET NOOP HELP VRFY QUIT; see RFC 2033" },
+};
+
+const struct smtp_reply *smtp_simple_reply(enum smtp_protocol protocol, enum smtp_command_id id)
 {
+	if (id == SMTP_COMMAND_HELP)
+		return &help_replies[protocol];
 	return simple_replies[id].code ? &simple_replies[id] : NULL;
 }
 

@@ -8,7 +8,7 @@
 #include "smtp_ehlo.h"
 
 /* The reply to a command that changes nothing but the phase: RSET, NOOP, HELP, VRFY, QUIT. NULL for all others. */
-const struct smtp_reply *smtp_simple_reply(enum smtp_command_id id);
+const struct smtp_reply *smtp_simple_reply(enum smtp_protocol protocol, enum smtp_command_id id);
 
 /* What the answer to EHLO depends on. */
 struct smtp_offer {

@@ -15,7 +15,7 @@ static void a_change_ends_what_was_begun(void **state)
 		WORDS("account", "disable", "bob@example.test"),
 		WORDS("account", "delete", "bob@example.test"),
 		WORDS("password", "hash-import", "bob@example.test",
-		      "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJuesI68OTLiBFdcbYEdFCoEOfaS35inz1"),
+		      "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1"),
 	};
 	for (size_t i = 0; i < COUNT_OF(changes); i++) {
 		struct scene s;

@@ -22,6 +22,8 @@ static void recipients_are_resolved_and_their_limits_told_first(void **state)
 		{ "x@where.test", RESOLVE_NOT_OURS, "" },
 		{ "postmaster@example.test", RESOLVE_OK, "1 alice@example.test ;" },
 		{ "postmaster", RESOLVE_OK, "1 alice@example.test ;" },
+		{ "PostMaster@Mail.example.test", RESOLVE_OK, "1 alice@example.test ;" }, /* the name in the greeting */
+		{ "alice@mail.example.test", RESOLVE_NOT_OURS, "" },
 		{ "no address", RESOLVE_UNKNOWN_USER, "" },
 		{ "", RESOLVE_UNKNOWN_USER, "" },
 	};
@@ -78,6 +80,8 @@ static void the_configured_postmaster_stands_in(void **state)
 	assert_int_equal(resolve(&s.queue, "Postmaster", &targets), RESOLVE_OK);
 	expect_text(buf_str(&targets), "[2 0 0]2 bob@example.test ;");
 	assert_int_equal(resolve(&s.queue, "postmaster@example.test", &targets), RESOLVE_OK);
+	expect_text(buf_str(&targets), "2 bob@example.test ;");
+	assert_int_equal(resolve(&s.queue, "postmaster@mail.example.test", &targets), RESOLVE_OK);
 	expect_text(buf_str(&targets), "2 bob@example.test ;");
 	assert_int_equal(resolve(&s.queue, "postmaster@where.test", &targets), RESOLVE_NOT_OURS);
 	tell(&s.office, WORDS("domain", "set", "example.test", "postmaster", "alice"));

@@ -34,6 +34,8 @@ TO_MASTER = {
 }
 OF_PORTER = {"replayed-session": "malformed message", "two-descriptors": "malformed message"}
 TO_PEER = ("garbage", "forbidden", "malformed")
+# Who may say something once only; the others ask and answer, which done twice gains nothing.
+ONCE = (("porter", "auth"), ("smtpd", "queue"), ("relay", "queue"))
 
 
 def own_address():
@@ -216,6 +218,52 @@ def queue_to_mailbox(offence):
         unharmed(office, act)
 
 
+def to_relay(role, offence):
+    """relay talks to strangers, so its word ends nobody: it makes room for a fresh one of itself."""
+    with Office((role,), f"{role}>relay:{offence}") as office:
+        def act():
+            first = set()
+            until(lambda: first or first.update(office.pids("relay")) or first, "a relay")
+            until(lambda: office.lines("relay", f"{role}-ended") >= 2, f"relays end their channels to {role}")
+            until(lambda: office.pids("relay") - first, "a fresh relay")
+        unharmed(office, act)
+        check(office.lines("master", "process-ended", role="relay") == 0, "relay crashed")
+
+
+def to_smtpd(role, offence):
+    """Likewise, after the session in which it sees what is wrong; the client hears no more than that it may try again."""
+    with Office((role,), f"{role}>smtpd:{offence}", ("exempt_networks=", "dnsbl=list.test")) as office:
+        def act():
+            for _ in range(2):
+                until(lambda: office.pids("smtpd"), "smtpds")
+                before = office.pids("smtpd")
+                with e2e.Line(socket.create_connection(office.smtp, timeout=e2e.TIMEOUT)) as client:
+                    client.reply()
+                    for command in ("EHLO client.test", "MAIL FROM:<a@elsewhere.test>", "RCPT TO:<b@example.test>", "QUIT"):
+                        client.send(command)
+                        answer = client.reply()[-1] or ""
+                        check(answer and not answer.startswith("421"), f"{command}: {answer}")
+                until(lambda: before - office.pids("smtpd"), "the end of the smtpd that saw it")
+        unharmed(office, act)
+
+
+def callers_at_the_sockets():
+    """Who comes by a local socket (posthornctl; for passwords anybody) and talks nonsense is cut off, alone."""
+    with Office() as office:
+        def act():
+            for name in ("master", "auth", "queue", "password"):
+                for words in (b"garbage", b"\0" * 64, b"\xff" * 70000):
+                    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
+                        caller.settimeout(e2e.TIMEOUT)
+                        caller.connect(str(office.folder / f"run/{name}.socket"))
+                        caller.send(words)
+                        try:
+                            check(caller.recv(100) == b"", f"{name} answers {words[:7]}")
+                        except ConnectionResetError:
+                            pass
+        unharmed(office, act)
+
+
 def session_of_nonsense():
     """Master passes a SESSION on unread: its receiver must bear what a porter made of it."""
     with Office(("porter", "auth"), "porter>master:session") as office:
@@ -276,6 +324,32 @@ def a_failing_mailbox_is_left_alone():
         check(office.lines("master", "process-ended", role="mailbox") == 5, "it was started once more")
 
 
+def a_hung_mailbox_is_killed():
+    """It answers no ping and does nothing; the next one serves the account."""
+    with Office() as office:
+        def act():
+            office.want(7)
+            until(lambda: len(office.mailboxes()) == 1 and office.lines("master", "started", role="mailbox"), "its process")
+            (hung,) = office.mailboxes()
+            os.kill(hung, signal.SIGSTOP)
+            until(lambda: office.lines("master", "mailbox-hangs", account=7) == 1, "master notices", 60)
+            until(lambda: hung not in alive(), "it is gone")
+            office.want(7)
+            until(lambda: len(office.mailboxes()) == 1, "the next one")
+        unharmed(office, act)
+
+
+def a_busy_mailbox_is_left_alone():
+    """One that works without a moment for an answer."""
+    with Office(("mailbox",), "mailbox>master:silent") as office:
+        def act():
+            office.want(7)
+            until(lambda: office.lines("master", "mailbox-busy", account=7) == 1, "master notices", 60)
+            until(lambda: office.lines("master", "mailbox-busy", account=7) == 2, "and again", 60)
+            check(office.lines("master", "mailbox-hangs") == 0 and len(office.mailboxes()) == 1, "it was killed")
+        unharmed(office, act)
+
+
 def nothing_outlives_master():
     """kill -9 of master: all are gone, also those that are stopped, and the next master finds every account free."""
     with Office() as office:
@@ -311,7 +385,7 @@ def everybody_comes_back():
     """kill -9 of each program: the others stay, and it is replaced."""
     with Office() as office:
         until(office.is_up, "all programs up")
-        for name in ("auth", "queue", "porter", "smtpd"):
+        for name in ("auth", "queue", "porter", "smtpd", "resolver", "relay"):
             before = office.bystanders()
             victim = min(office.pids(name))
             os.kill(victim, signal.SIGKILL)
@@ -341,20 +415,28 @@ def a_crashed_child_taints_its_zygote():
 
 
 def all_tests():
-    for role in ("porter", "smtpd", "auth", "queue", "zygote"):
+    # they wait longest
+    for function in (a_busy_mailbox_is_left_alone, a_hung_mailbox_is_killed):
+        yield function.__name__.replace("_", " "), function
+    for role in ("porter", "smtpd", "auth", "queue", "zygote", "resolver", "relay"):
         for offence, why in (TO_MASTER | (OF_PORTER if role == "porter" else {})).items():
             yield f"{role} to master: {offence}", lambda r=role, o=offence, w=why: to_master(r, o, w)
-    for role, peer in (("porter", "auth"), ("smtpd", "queue"), ("queue", "auth"), ("auth", "queue")):
-        for offence in TO_PEER:
+    for role, peer in (("porter", "auth"), ("smtpd", "queue"), ("queue", "auth"), ("auth", "queue"), ("relay", "queue"), ("relay", "resolver"),
+                       ("smtpd", "resolver"), ("queue", "resolver")):
+        for offence in TO_PEER + (("replayed",) if (role, peer) in ONCE else ()):
             yield f"{role} to {peer}: {offence}", lambda r=role, p=peer, o=offence: to_peer(r, p, o)
     for target in ("master", "queue"):
-        for offence in TO_PEER:
+        for offence in TO_PEER + (("replayed",) if target == "queue" else ()):
             yield f"mailbox to {target}: {offence}", lambda t=target, o=offence: mailbox_to(t, o)
+    yield "queue to relay: replayed", lambda: to_relay("queue", "replayed")
     for offence in TO_PEER:
         yield f"auth to porter: {offence}", lambda o=offence: auth_to_porter(o)
         yield f"queue to mailbox: {offence}", lambda o=offence: queue_to_mailbox(o)
+        for role in ("queue", "resolver"):
+            yield f"{role} to relay: {offence}", lambda r=role, o=offence: to_relay(r, o)
+            yield f"{role} to smtpd: {offence}", lambda r=role, o=offence: to_smtpd(r, o)
     yield from ((function.__name__.replace("_", " "), function) for function in (
-        session_of_nonsense, sessions_that_nobody_joins, return_of_nonsense, restarts_are_backed_off, a_failing_mailbox_is_left_alone,
+        callers_at_the_sockets, session_of_nonsense, sessions_that_nobody_joins, return_of_nonsense, restarts_are_backed_off, a_failing_mailbox_is_left_alone,
         nothing_outlives_master, everybody_comes_back, a_crashed_child_taints_its_zygote))
 
 

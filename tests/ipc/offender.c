@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { ACCOUNT = 7, PROBE_EVERY_MS = 20, SESSIONS = 2100 };
@@ -56,7 +57,12 @@ static enum msg_type permitted(void)
 		{ ROLE_PORTER, ROLE_AUTH, MSG_CONNECTION_OPENED }, { ROLE_SMTPD, ROLE_QUEUE, MSG_MAIL_BEGIN },
 		{ ROLE_QUEUE, ROLE_AUTH, MSG_RESOLVE },          { ROLE_AUTH, ROLE_QUEUE, MSG_TOKEN },
 		{ ROLE_AUTH, ROLE_PORTER, MSG_AUTH_OFFER },      { ROLE_MAILBOX, ROLE_QUEUE, MSG_DELIVERED },
-		{ ROLE_QUEUE, ROLE_MAILBOX, MSG_DELIVER },
+		{ ROLE_QUEUE, ROLE_MAILBOX, MSG_DELIVER },       { ROLE_QUEUE, ROLE_SMTPD, MSG_MAIL_VERDICT },
+		{ ROLE_QUEUE, ROLE_RELAY, MSG_RELAY_JOB },       { ROLE_QUEUE, ROLE_RESOLVER, MSG_DNS_ASK },
+		{ ROLE_SMTPD, ROLE_RESOLVER, MSG_DNS_ASK },      { ROLE_RELAY, ROLE_RESOLVER, MSG_DNS_ASK },
+		{ ROLE_RELAY, ROLE_QUEUE, MSG_RELAY_RESULT },    { ROLE_RELAY, ROLE_MASTER, MSG_TRANSPORT_CONNECT },
+		{ ROLE_RESOLVER, ROLE_RELAY, MSG_DNS_ANSWER },   { ROLE_RESOLVER, ROLE_SMTPD, MSG_DNS_ANSWER },
+		{ ROLE_RESOLVER, ROLE_MASTER, MSG_OFFENDER },
 	};
 	for (size_t i = 0; i < COUNT_OF(types); i++)
 		if (types[i].from == own_role && types[i].to == target)
@@ -88,6 +94,25 @@ static void send_session(struct ipc_channel *to, unsigned descriptors)
 	ipc_send(to, MSG_SESSION, 1, STR("this is no session"), given, descriptors);
 }
 
+/* What may be said once, said twice; for queue to relay the word that ends a job that there is not any more. */
+static void replay(struct ipc_channel *to)
+{
+	const struct msg_connection_opened opened = { .service = SERVICE_SMTP, .peer = STR("127.0.0.1") };
+	const struct msg_mail_begin begin = { .sender = STR("a@example.test"), .protocol = STR("ESMTP") };
+	for (int i = 0; i < 2; i++)
+		switch (own_role) {
+		case ROLE_PORTER: msg_connection_opened_send(to, 1, &opened, -1); break;
+		case ROLE_SMTPD: msg_mail_begin_send(to, 1, &begin, -1); break;
+		case ROLE_MAILBOX: msg_mailbox_opened_send(to, 0, &(struct msg_mailbox_opened){}, -1); break;
+		case ROLE_RELAY: /* its greeting, twice */
+			msg_relay_held_send(to, 1, &(struct msg_relay_held){ .mail = 1 }, -1);
+			msg_relay_up_send(to, 0, &(struct msg_relay_up){ .jobs_max = 1 }, -1);
+			break;
+		case ROLE_QUEUE: msg_relay_noted_send(to, 1, &(struct msg_relay_noted){}, -1); break;
+		default: must(false);
+		}
+}
+
 static void offend(struct ipc_channel *to)
 {
 	if (is("garbage"))
@@ -98,6 +123,8 @@ static void offend(struct ipc_channel *to)
 		send_empty(to, MSG_CTL_ACCOUNT, 0, STR("\7\0\0\0\0\0\0"));
 	else if (is("malformed"))
 		send_empty(to, permitted(), 0, STR("x"));
+	else if (is("replayed"))
+		replay(to);
 	else if (is("replayed-session")) {
 		send_session(to, 1);
 		send_session(to, 1);
@@ -129,7 +156,7 @@ static void greet(struct ipc_channel *master, enum ipc_role role)
 	if (here && is("replayed"))
 		msg_hello_send(master, 0, &hello, -1);
 	msg_ready_send(master, 0, &(struct msg_ready){}, -1);
-	if (here && !is("unready") && !is("version") && !is("role") && !is("replayed"))
+	if (here && !is("silent") && !is("unready") && !is("version") && !is("role") && !is("replayed"))
 		offend(master);
 }
 
@@ -169,6 +196,13 @@ static void return_nonsense(struct ipc_channel *pool, struct ipc_channel *master
 	ipc_send(master, MSG_SESSION_RETURN, session.connection, str_from(payload, sizeof payload), frame.descriptors, frame.descriptor_count);
 }
 
+/* So much processor time that the kernel counts it. */
+static void work_a_little(void)
+{
+	for (clock_t until = clock() + CLOCKS_PER_SEC / 100; clock() < until;)
+		;
+}
+
 static void fork_mailbox(struct ipc_channel *zygote, struct ipc_frame *frame);
 
 static void serve(struct ipc_channel *master)
@@ -178,13 +212,15 @@ static void serve(struct ipc_channel *master)
 	struct msg_wire wire;
 	enum ipc_received got;
 	while ((got = ipc_receive_wait(master, &frame, PROBE_EVERY_MS)) != IPC_CLOSED) {
+		if (offends && is("silent"))
+			work_a_little();
 		if (got == IPC_AGAIN && !offends && peer.descriptor >= 0 && (own_role == ROLE_PORTER || own_role == ROLE_SMTPD))
 			probe(&peer);
 		if (got == IPC_AGAIN && offends && pool.descriptor >= 0 && is("return"))
 			return_nonsense(&pool, master);
 		if (got == IPC_AGAIN)
 			continue;
-		if (frame.type == MSG_PING)
+		if (frame.type == MSG_PING && !(offends && is("silent")))
 			msg_pong_send(master, frame.request, &(struct msg_pong){}, -1);
 		if (frame.type == MSG_DRAIN)
 			_exit(0);

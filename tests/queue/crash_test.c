@@ -192,7 +192,7 @@ static void where_a_sync_is_slow_each_account_makes_its_mail_durable(void **stat
 	struct ipc_frame frame;
 	struct delivered got;
 	(void)state;
-	scene_open_with_fault(&s, "syncfs", 1, 1, 0);
+	scene_open_with_fault(&s, "syncfs", 1, 1, FAULT_IS_SLOW);
 	mailbox_open(&s, 1, false, &mailbox);
 	expect(&s, &mailbox, MSG_REPLAY_END, &frame);
 	got.mail.flags = 0;
@@ -216,6 +216,37 @@ static void where_a_sync_is_slow_each_account_makes_its_mail_durable(void **stat
 	scene_restart(&s);
 	mailbox_open(&s, 1, true, &mailbox);
 	expect(&s, &mailbox, MSG_REPLAY_END, &frame); /* nothing comes again: the mark is behind all */
+	scene_close(&s);
+}
+
+/* The disk of the accounts does not answer any more; that of the spool does. The mail is more than the journal holds. */
+static void a_sync_that_does_not_return_stops_nobody(void **state)
+{
+	enum { MAILS = 190, SIZE = 100000 };
+	struct scene s;
+	struct ipc_channel mailbox;
+	struct ipc_frame frame;
+	struct delivered got;
+	static char body[SIZE + 1];
+	(void)state;
+	memset(body, 'x', SIZE);
+	memcpy(body + SIZE - 2, "\r\n", 2);
+	scene_open_with_fault(&s, "syncfs", 1, 1000, FAULT_HANGS);
+	mailbox_open(&s, 1, false, &mailbox);
+	expect(&s, &mailbox, MSG_REPLAY_END, &frame);
+	for (int i = 0; i < MAILS; i++) {
+		submit(&s, "u1@example.test", body);
+		expect_mail(&s, &mailbox, body, &got);
+		acknowledge(&mailbox, &got.mail, 0);
+	}
+	assert_int_equal(scene_calls(&s), 1);
+	scene_restart(&s);
+	mailbox_start(&s, 1, true, &mailbox);
+	for (int i = 0; i < MAILS; i++) {
+		expect_mail(&s, &mailbox, body, &got);
+		acknowledge(&mailbox, &got.mail, 0);
+	}
+	expect(&s, &mailbox, MSG_REPLAY_END, &frame);
 	scene_close(&s);
 }
 
@@ -308,6 +339,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_journal_that_failed_is_replaced),
 		cmocka_unit_test(after_a_failed_sync_all_is_applied_again),
 		cmocka_unit_test(where_a_sync_is_slow_each_account_makes_its_mail_durable),
+		cmocka_unit_test(a_sync_that_does_not_return_stops_nobody),
 		cmocka_unit_test(a_gone_journal_is_told),
 		cmocka_unit_test(a_full_disk_breaks_no_promise),
 	};

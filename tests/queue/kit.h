@@ -46,7 +46,9 @@ void scene_open_with_settings(struct scene *s, const char *settings);
 void scene_close(struct scene *s);
 
 /* The same where calls of these names ("fdatasync", "write,size"; see tests/crash/faults.c) on the disk fail with an errno:
- * the at-th and those after it, times in all. errno 0: they work, and take five seconds by the program's clock. */
+ * the at-th and those after it, times in all. Instead of an errno: */
+enum { FAULT_IS_SLOW = 0 /* they work, and take five seconds by the program's clock */, FAULT_HANGS = -1 /* they don't return */ };
+
 void scene_open_with_fault(struct scene *s, const char *calls, unsigned at, unsigned times, int error);
 
 /* How many calls failed so, and how many there were. */

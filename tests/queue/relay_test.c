@@ -452,6 +452,7 @@ static void accounts_and_priorities_have_their_turns(void **state)
 		CLEANUP(mem_free) char *sender = mem_printf("u%" PRIu64 "@example.test", wanted[i]);
 		expect_job(&s, &relay, "one.test", &job);
 		assert_string_equal(job.sender, sender);
+		expect_no_job(&s, &relay); /* one at a time */
 		settle(&s, &relay, &job, RELAY_DELIVERED, RELAY_REACHED);
 	}
 	scene_close(&s);
@@ -479,6 +480,32 @@ static void the_dead_do_not_take_all_jobs(void **state)
 	assert_int_equal(dead, 6);
 	send_to(&s, "b@living.test");
 	expect_job(&s, &relay, "living.test", &job);
+	scene_close(&s);
+}
+
+/* Nothing is known of either: the newest does not wait for all that came before it. */
+static void a_new_destination_does_not_wait_behind_all_dead_ones(void **state)
+{
+	struct scene s;
+	struct ipc_channel relay;
+	struct job jobs[6], job;
+	bool found = false;
+	(void)state;
+	scene_open(&s);
+	relay_up(&s, &relay, 8);
+	for (unsigned i = 0; i < MANY; i++) {
+		CLEANUP(mem_free) char *to = mem_printf("a@dead%u.test", i);
+		send_to(&s, to);
+	}
+	for (size_t i = 0; i < COUNT_OF(jobs); i++)
+		assert_true(next_job(&s, &relay, &jobs[i], ANSWER_MS));
+	send_to(&s, "a@new.test");
+	for (size_t i = 0; i < 2; i++) {
+		settle(&s, &relay, &jobs[i], RELAY_DEFERRED, RELAY_UNREACHABLE);
+		assert_true(next_job(&s, &relay, &job, ANSWER_MS));
+		found |= strcmp(job.destination, "new.test") == 0;
+	}
+	assert_true(found);
 	scene_close(&s);
 }
 
@@ -513,6 +540,36 @@ static void a_mail_is_held_released_and_deleted(void **state)
 	relay_up(&s, &relay, 100);
 	expect_no_job(&s, &relay);
 	assert_true(control_id(&s, "hold", held, &rows) != 0);
+	scene_close(&s);
+}
+
+/* Neither an attempt that fails nor the end of relay brings it back; one that succeeds has succeeded. */
+static void what_is_deleted_under_way_is_not_tried_again(void **state)
+{
+	struct scene s;
+	struct ipc_channel relay;
+	struct job deferred, lost, sent;
+	CLEANUP(buf_release) struct buf rows = BUF_WITH_LIMIT(100000);
+	(void)state;
+	scene_open(&s);
+	relay_up(&s, &relay, 100);
+	send_to(&s, "a@one.test");
+	expect_job(&s, &relay, "one.test", &deferred);
+	send_to(&s, "a@two.test");
+	expect_job(&s, &relay, "two.test", &lost);
+	send_to(&s, "a@three.test");
+	expect_job(&s, &relay, "three.test", &sent);
+	assert_int_equal(control(&s, "delete domain:one.test", &rows), 0);
+	assert_int_equal(control_id(&s, "delete", lost.mail, &rows), 0);
+	assert_int_equal(control_id(&s, "delete", sent.mail, &rows), 0);
+	settle(&s, &relay, &deferred, RELAY_DEFERRED, RELAY_REACHED);
+	settle(&s, &relay, &sent, RELAY_DELIVERED, RELAY_REACHED);
+	wait_for_no_row(&s, "one.test", &relay, &rows);
+	ipc_channel_release(&relay);
+	relay_up(&s, &relay, 100);
+	expect_no_job(&s, &relay);
+	assert_int_equal(control(&s, "list", &rows), 0);
+	assert_int_equal(rows.length, 0);
 	scene_close(&s);
 }
 
@@ -655,7 +712,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_destination_begins_with_few_and_grows),
 		cmocka_unit_test(accounts_and_priorities_have_their_turns),
 		cmocka_unit_test(the_dead_do_not_take_all_jobs),
+		cmocka_unit_test(a_new_destination_does_not_wait_behind_all_dead_ones),
 		cmocka_unit_test(a_mail_is_held_released_and_deleted),
+		cmocka_unit_test(what_is_deleted_under_way_is_not_tried_again),
 		cmocka_unit_test(a_held_queue_gives_no_jobs),
 		cmocka_unit_test(what_is_to_be_held_waits_for_its_time),
 		cmocka_unit_test(what_is_not_there_by_its_time_goes_back),

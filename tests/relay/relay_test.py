@@ -126,6 +126,9 @@ def delivered():
             equal(reach, "reached", "reach")
             mail, = server.mails
             equal((mail.sender, mail.recipients, mail.data), ("s@own.test", ["x@a.test", "y@a.test"], MAIL), "the mail")
+            verbs = [line.split(" ")[0] for line in mail.session.lines]
+            equal(verbs[:5], ["EHLO", "MAIL", "RCPT", "RCPT", "BDAT" if "CHUNKING" in offers else "DATA"], "commands")
+            equal(mail.session.ahead, ["MAIL", "RCPT", "RCPT"] if "PIPELINING" in offers else [], "what was sent before the answer to it")
 
 
 def null_sender():
@@ -559,6 +562,23 @@ def dead_hosts_delay_nobody():
                 equal(relay.wait(job, 60)[0][0].outcome, "deferred", "outcome")
 
 
+def silent_hosts_make_room():
+    """Where most connections are taken, one that says no word of greeting has not all its time."""
+    silent = [sink({"CONNECT": SILENT}) for _ in range(4)]
+    for server in silent:
+        server.__enter__()
+    zone = "".join(mx(f"d{i}.test", server.address) for i, server in enumerate(silent))
+    with sink() as living, Relay(zone + mx("a.test", living.address), "relay_connections_max=4", "relay_timeout_percent=10") as relay:
+        jobs = [relay.give(f"d{i}.test") for i in range(len(silent))]
+        until(lambda: all(server.sessions for server in silent), "all connections are taken")
+        results, _ = relay.wait(relay.give("a.test"), 20)
+        equal(results[0].outcome, "delivered", "outcome")
+        for job in jobs:
+            equal(relay.wait(job, 60)[0][0].status, "4.4.2", "what becomes of the silent ones")
+    for server in silent:
+        server.__exit__()
+
+
 def dead_host_is_left_alone():
     """It is not tried for each mail; after a while it is tried again."""
     dead = next(addresses)
@@ -627,7 +647,7 @@ TESTS = [delivered, null_sender, require_tls_of_reports, each_recipient_has_its_
          own_address, families, source_address, next_host_when_a_session_fails, only_host_fails, lost_answer, silent_servers, injection_before_tls,
          opportunistic_tls, broken_tls_falls_back, demanded_tls, smarthost, smarthost_by_scram, no_password_in_the_clear, refused_log_in, lmtp, lmtp_over_a_unix_socket, reuse,
          reused_connection_was_closed, idle_connections_end, connections_per_host, connections_in_all, dead_hosts_delay_nobody,
-         dead_host_is_left_alone, next_queue, drain]
+         silent_hosts_make_room, dead_host_is_left_alone, next_queue, drain]
 
 if __name__ == "__main__":
     chosen = sys.argv[3:]

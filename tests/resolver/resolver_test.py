@@ -81,6 +81,14 @@ def silent_server():
         equal([line.split()[2] for line in lines], ["failed"] * 100, "answers of a server that is silent")
 
 
+def silent_names():
+    """Names that nobody answers for hold up no other one."""
+    with dns_server.DnsServer(ZONE, silent=lambda name: name.startswith("dead")) as server:
+        lines = ask([f"dead{i}.test A" for i in range(800)] + ["example.test AAAA", "nowhere.test A"], server.address)
+        equal([line.split()[2] for line in lines[:800]], ["failed"] * 800, "answers for the silent ones")
+        equal([line.split()[2] for line in lines[800:]], ["found", "no-name"], "answers for the others")
+
+
 def malformed_question():
     with dns_server.DnsServer(ZONE) as server:
         equal(ask(["garbage A", "example.test A"], server.address)[-1], "closed", "the channel of a peer that sends garbage")
@@ -96,5 +104,5 @@ def too_many_questions():
 
 
 if __name__ == "__main__":
-    e2e.run([("answers", answers), ("long answers", long_answers), ("cache", cache), ("a silent server", silent_server),
+    e2e.run([("answers", answers), ("long answers", long_answers), ("cache", cache), ("a silent server", silent_server), ("silent names", silent_names),
              ("malformed questions", malformed_question), ("too many questions", too_many_questions)])

@@ -17,6 +17,7 @@ struct scene {
 	char link_in_own[300]; /* a symbolic link to the neighbour's mail */
 	int own_directory;
 	int own_file;
+	int neighbour_directory; /* opened before: what lies below must be out of reach all the same */
 	int program;          /* /bin/true, O_PATH */
 	int terminal;
 	int name_space;       /* of the network */

@@ -40,6 +40,21 @@ static int read_by_symbolic_link(const struct scene *s)
 	return outcome(open(s->link_in_own, O_RDONLY));
 }
 
+static int read_by_folder(const struct scene *s)
+{
+	return outcome(openat(s->neighbour_directory, "mail", O_RDONLY));
+}
+
+static int create_by_folder(const struct scene *s)
+{
+	return outcome(openat(s->neighbour_directory, "new", O_WRONLY | O_CREAT, 0600));
+}
+
+static int remove_by_folder(const struct scene *s)
+{
+	return outcome(unlinkat(s->neighbour_directory, "mail", 0));
+}
+
 static int read_by_openat2(const struct scene *s)
 {
 	struct open_how how = { .flags = O_RDONLY };
@@ -246,6 +261,9 @@ const struct attempt file_attempts[] = {
 	{ "open with O_TRUNC", open_truncating, BY_NOBODY },
 	{ "read through ..", read_by_parent, BY_NOBODY },
 	{ "read through a symbolic link", read_by_symbolic_link, BY_NOBODY },
+	{ "read through a descriptor of its folder", read_by_folder, BY_NOBODY },
+	{ "create through a descriptor of its folder", create_by_folder, BY_NOBODY },
+	{ "unlink through a descriptor of its folder", remove_by_folder, BY_NOBODY },
 	{ "read by openat2", read_by_openat2, BY_NOBODY },
 	{ "reopen an O_PATH handle by /proc/self/fd", reopen_by_proc, BY_NOBODY },
 	{ "read through /proc/self/root", read_by_own_root, BY_NOBODY },

@@ -197,6 +197,7 @@ void scene_enter(struct scene *s, const char *own, const char *neighbour, bool m
 	must(symlink(below(neighbour, "mail"), s->link_in_own) == 0);
 	s->own_directory = open(own, O_RDONLY | O_DIRECTORY);
 	s->own_file = open(below(own, "mail"), O_RDWR);
+	s->neighbour_directory = open(neighbour, O_RDONLY | O_DIRECTORY);
 	s->program = open("/bin/true", O_PATH);
 	s->terminal = open_terminal();
 	s->name_space = open("/proc/self/ns/net", O_RDONLY);
@@ -207,5 +208,5 @@ void scene_enter(struct scene *s, const char *own, const char *neighbour, bool m
 	s->unix_datagram = socket(AF_UNIX, SOCK_DGRAM, 0);
 	s->listener = listen_tcp(&own_port);
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s->pair) == 0);
-	must(s->own_directory >= 0 && s->own_file >= 0 && s->tcp >= 0 && s->udp >= 0);
+	must(s->own_directory >= 0 && s->own_file >= 0 && s->neighbour_directory >= 0 && s->tcp >= 0 && s->udp >= 0);
 }

@@ -40,7 +40,8 @@ void pop3_carry_out(struct pop3_session *p, const struct pop3_command *command);
 
 /* ---- pop3_mail.c: the octets of a message as this client gets them ---- */
 
-/* Reads message number i into p->mail, downgraded where the client does not know UTF-8 headers (RFC 6858 §2). */
+/* Reads message number i into p->mail, downgraded where the client does not know UTF-8 headers (RFC 6858 §2);
+ * FAIL_INVALID where there is no such form of it. */
 bool pop3_read_mail(struct pop3_session *p, size_t i, struct fail **fail);
 
 /* Of p->mail, with the line end that RETR adds where there is none. */

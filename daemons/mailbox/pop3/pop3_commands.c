@@ -101,6 +101,8 @@ static bool read_or_say(struct pop3_session *p, size_t i)
 	          LOG_NUMBER("uid", p->drop.messages.items[i].uid), LOG_TEXT("why", str_of(fail_text(fail))));
 	if (fail->kind == FAIL_CORRUPT)
 		pop3_say_err(p, POP3_SYS_PERM, POP3_SAY_DAMAGED, NULL);
+	else if (fail->kind == FAIL_INVALID) /* RFC 6856 §5: there is no surrogate of it */
+		pop3_say_err(p, POP3_UTF8, POP3_SAY_NEEDS_UTF8, &(struct pop3_values){ .number = i + 1 });
 	else
 		pop3_reply_fail(&p->out, p->language, fail->kind);
 	return false;

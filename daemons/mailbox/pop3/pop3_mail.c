@@ -18,7 +18,7 @@ static bool downgrade(struct pop3_session *p, struct fail **fail)
 	downgrade_message(&surrogate, buf_str(&p->mail), mime_parse(arena, buf_str(&p->mail), NULL));
 	if (surrogate.overflowed) {
 		buf_release(&surrogate);
-		return fail_set(fail, FAIL_TOO_BIG, "no ASCII form of the header fits");
+		return fail_set(fail, FAIL_INVALID, "no ASCII form of the header fits");
 	}
 	buf_release(&p->mail);
 	p->mail = surrogate;
