@@ -4,6 +4,7 @@ import contextlib
 import json
 import mailbox
 import os
+import pathlib
 import random
 import shutil
 import subprocess
@@ -400,6 +401,17 @@ def backup_while_mail_comes(admin):
     equal(sorted(map(int, subjects)), list(range(len(sent))), "every mail that was delivered, once")
 
 
+def usage_of_accounts(admin):
+    mails = [letter(n, b"usage of %d\r\n" % n) for n in range(1, 4)]
+    user, other = admin.imported(*mails), admin.imported(letter(1))
+    used = rows(admin.ctl("usage", user))
+    equal([used[0][key] for key in ("account", "messages", "octets")], [user, "3", str(sum(map(len, mails)))], "what is used")
+    check(int(used[0]["disk-octets"]) >= sum(file.stat().st_blocks * 512 for file in pathlib.Path(admin.data(user)).rglob("*.db")),
+          f"the room on disk: {used}")
+    by_account = {row["account"]: row["messages"] for row in rows(admin.ctl("usage", "--all"))}
+    equal((by_account[user], by_account[other]), ("3", "1"), "usage of all")
+
+
 def fsck_finds_damage(admin):
     mails = [letter(n, b"body of %d\r\n" % n) for n in range(1, 6)]
     user = admin.imported(*mails)
@@ -657,6 +669,45 @@ def log_of_journald(admin):
     check(failed.returncode != 0 and "journalctl cannot" in failed.stderr, f"its failure: {failed}")
 
 
+def deletion_with_grace(admin):
+    """A deleted account takes neither mail nor log-ins, and comes back whole within its time; after it nothing is left."""
+    instance, user = admin.instance, admin.imported(letter(1))
+    uids, folder = admin.uids(user), admin.data(user)
+
+    def is_refused():
+        with instance.smtp("lmtp") as client:
+            client.say("MAIL FROM:<>", "250")
+            client.say(f"RCPT TO:<{user}>", "550 5.")
+        with e2e.Pop3(instance.connect("pop3").connection) as client:
+            client.ok(None)
+            client.ok(f"USER {user}")
+            client.err(f"PASS {e2e.PASSWORD}", "[AUTH]")
+    admin.ctl("account", "delete", user)
+    is_refused()
+    equal(rows(admin.ctl("account", "purge")), [], "what is removed before its time")
+    admin.ctl("account", "undelete", user)
+    equal(admin.uids(user), uids, "the ids of an account that came back")
+    number, pid = admin.number(user), admin.pid(user)
+    admin.refused("not deleted", "account", "purge", number)
+    for name in ("", "one", "0", "18446744073709551617"):
+        admin.refused("number", "account", "purge", name)
+    admin.ctl("account", "delete", user, "0")
+    is_refused()
+    admin.ctl("account", "add", user, text_input=f"{e2e.PASSWORD}\n")  # the address is free at once
+    admin.refused("still served", "account", "purge")
+    e2e.kill(pid)
+    outside = admin.path()
+    with open(outside, "w", encoding="ascii") as file:
+        file.write("not of the account")
+    os.mkdir(os.path.join(folder, "odd"))
+    os.symlink(os.path.dirname(outside), os.path.join(folder, "odd", "link"))  # a process that was taken over may leave such things
+    e2e.until(lambda: admin.ctl("account", "purge", check=False).returncode == 0, "the end of the process")
+    check(not os.path.exists(folder), "its files are gone")
+    check(os.path.exists(outside), "and no others")
+    equal([row["number"] for row in rows(admin.ctl("account", "list")) if row["number"] == number], [], "its number")
+    equal(admin.uids(user), [], "mails of the next one with this name")
+
+
 def long_addresses(admin):
     """Senders made for one recipient (VERP, SRS) and long subaddresses: 256 octets before the "@" and 255 behind it."""
     instance, user = admin.instance, admin.instance.fresh_user()
@@ -692,6 +743,12 @@ def mistakes_are_told(admin):
     admin.refused("no Maildir", "import", user, admin.folder, "--format", "maildir")
     result = admin.ctl("fsck", f"nobody@{e2e.DOMAIN}", check=False)
     equal(result.returncode, 3, "exit status for an account that is not there")
+    for words in ((), ("bogus",), ("account",), ("account", "show"), ("account", "show", "nobody@nowhere.test"), ("account", "add", user),
+                  ("session", "drop", "x"), ("log", "x"), ("trace", "x"), ("check-config", "/nowhere"), ("mailboxes", "nobody@nowhere.test"),
+                  ("dmarc", "show", "/nowhere"), ("doctor", "x", "y"), ("alias", "import", e2e.DOMAIN, "/nowhere"), ("export", user, "/proc/no")):
+        result = admin.ctl(*words, check=False)
+        check(result.returncode != 0 and result.stderr.startswith("posthornctl: "), f"{words}: {result.returncode} {result.stderr}")
+        equal(rows(result), [], f"{words}: the answer for programs")
     export = admin.path()
     admin.ctl("export", user, export)
     backup = admin.path(".backup")
@@ -701,9 +758,9 @@ def mistakes_are_told(admin):
 
 def main():
     tests = [maildrop_of_rfc1939, import_keeps_octets, nul_is_kept_and_not_shown, export_to_maildir, export_to_mbox, foreign_mbox, large_import, backup_and_restore,
-             restore_of_folders_and_flags, damaged_backup_changes_nothing, backup_while_mail_comes, killed_work_is_repeated, fsck_finds_damage,
+             restore_of_folders_and_flags, damaged_backup_changes_nothing, backup_while_mail_comes, killed_work_is_repeated, usage_of_accounts, fsck_finds_damage,
              rebuild_without_index, backup_of_all, everything_from_nothing, sessions_are_listed, one_session_is_dropped, log_of_sessions, log_is_followed, log_of_journald,
-             end_all_sessions, long_addresses, mistakes_are_told]
+             end_all_sessions, deletion_with_grace, long_addresses, mistakes_are_told]
     with e2e.Instance() as instance, tempfile.TemporaryDirectory(prefix="posthorn-admin-") as folder:
         admin = Admin(instance, folder)
         named = [(test.__name__.replace("_", " "), lambda test=test: test(admin)) for test in tests]

@@ -144,16 +144,69 @@ class Tests:
                 check(said in result.stderr, result.stderr)
 
     def settings_move_services_and_turn_them_off(self):
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("", 0)) as two:
+            port, everywhere = one.getsockname()[1], two.getsockname()[1]
         with tempfile.TemporaryDirectory(dir=self.folder) as other:
             os.chmod(other, 0o755)
-            result = call(INSTANCE, "start", other, "--set", f"listen_smtp=127.0.0.1:{port}", "--set", "listen_pop3s=",
-                          "--set", "journal_size=16777216")
+            result = call(INSTANCE, "start", other, "--set", f"listen_smtp=127.0.0.1:{port}", "--set", "listen_pop3s=", "--set", f"listen_imap=*:{everywhere}",
+                          "--set", "listen_imaps=", "--set", "journal_size=16777216")
             equal(call(INSTANCE, "stop", other).returncode, 0, "stop")
             equal(result.returncode, 0, f"status ({result.stderr})")
-            equal(keys_of(result.stdout), [key for key in KEYS if key != "pop3s"], "keys")
+            equal(keys_of(result.stdout), [key for key in KEYS if key not in ("pop3s", "imaps")], "keys")
             equal(result.stdout.splitlines()[0], f"smtp={port}", "port of smtp")
+            check(f"imap={everywhere}\n" in result.stdout, "port of imap, which listens everywhere")
+
+    def any_path_will_do(self):
+        """Also a relative one, and a second start by the other name."""
+        name = "it's \"my\" post, 100 %\\d"
+        result = call(INSTANCE, "start", name, "--accounts", "ann", "--set", "journal_size=16777216", cwd=self.folder)
+        whole = os.path.join(self.folder, name)
+        try:
+            equal(result.returncode, 0, f"status ({result.stderr})")
+            check(f"ca={whole}/tls/ca.pem\n" in result.stdout, result.stdout)
+            again = call(INSTANCE, "start", whole, "--accounts", "ann")
+            equal((again.returncode, again.stdout), (0, result.stdout), "the second start")
+            told = call(self.facts["ctl"], "account", "show", f"ann@{e2e.DOMAIN}", env=dict(os.environ, POSTHORN_DIR=whole))
+            equal(told.returncode, 0, told.stderr)
+        finally:
+            equal(call(INSTANCE, "stop", name, cwd=self.folder).returncode, 0, "stop")
+        check(not os.path.exists(os.path.join(whole, "pid")), "it was stopped")
+
+    def a_given_certificate_is_shown(self):
+        """Named relative to where the caller is; what it prints as ca= is then that file."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as other:
+            os.chmod(other, 0o755)
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2", "-subj", "/CN=x", "-addext", "subjectAltName=DNS:localhost",
+                            "-keyout", "own.key", "-out", "own.pem"], cwd=other, check=True, stderr=subprocess.DEVNULL)
+            result = call(INSTANCE, "start", "office", "--cert", "own.pem", "--key", "own.key", "--set", "journal_size=16777216", cwd=other)
+            try:
+                equal(result.returncode, 0, f"status ({result.stderr})")
+                facts = dict(line.split("=", 1) for line in result.stdout.splitlines())
+                equal(facts["ca"], os.path.join(other, "own.pem"), "ca=")
+                shown = ssl.get_server_certificate(("localhost", int(facts["pop3s"])), ca_certs=facts["ca"])
+                equal(shown.strip(), pathlib.Path(other, "own.pem").read_text(encoding="ascii").strip(), "the certificate")
+            finally:
+                call(INSTANCE, "stop", "office", cwd=other)
+            equal(call(INSTANCE, "start", "office", "--cert", "own.pem", cwd=other).returncode, 2, "a certificate without its key")
+
+    def taken_ports_are_told(self):
+        """And nothing of the failed start is left."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as other, socket.create_server(("127.0.0.1", 0)) as held:
+            os.chmod(other, 0o755)
+            result = call(INSTANCE, "start", other, "--set", f"listen_pop3=127.0.0.1:{held.getsockname()[1]}", "--set", "journal_size=16777216")
+            equal((result.returncode, result.stdout), (1, ""), "status and standard output")
+            check(str(held.getsockname()[1]) in result.stderr, result.stderr)
+            users = subprocess.run(["pgrep", "-f", other], capture_output=True, text=True, check=False).stdout if shutil.which("pgrep") else ""
+            equal(users, "", "processes that have to do with it")
+
+    def failed_log_ins_do_not_block(self):
+        for _ in range(25):
+            with socket.create_connection(("127.0.0.1", int(self.facts["pop3"])), timeout=e2e.TIMEOUT) as connection:
+                client = e2e.Pop3(connection)
+                client.ok(None)
+                client.ok(f"USER user0@{e2e.DOMAIN}")
+                client.err("PASS wrong", "[AUTH]")
+        equal(self.mails(f"user0@{e2e.DOMAIN}"), [], "mails of user0")
 
     def closed_folders_are_told(self):
         if os.getuid() != 0:
@@ -271,10 +324,12 @@ class Tests:
         """Queue runs, the making of alias files, and options that change nothing here."""
         newaliases = os.path.join(self.folder, "newaliases")
         os.symlink(self.program("sendmail"), newaliases)
-        for words in ((newaliases,), (self.program("sendmail"), "-bi"), (self.program("sendmail"), "-q"), (self.program("sendmail"), "-q15m")):
+        for words in ((newaliases,), (self.program("sendmail"), "-bi"), (self.program("sendmail"), "-q"), (self.program("sendmail"), "-q15m"),
+                      (self.program("sendmail"), "-I")):
             result = call(*words, env=self.environment)
             equal((result.returncode, result.stdout, result.stderr), (0, "", ""), f"what {words[1:]} says")
-        words = ("-v", "-n", "-U", "-G", "-L", "cron", "-h", "3", "-O", "DeliveryMode=b", "-FCronDaemon", "-i", "-B8BITMIME", "-oem")
+        words = ("-v", "-n", "-U", "-G", "-L", "cron", "-h", "3", "-O", "DeliveryMode=b", "-FCronDaemon", "-i", "-B8BITMIME", "-oem",
+                 "-odi", "-o7", "-oA/etc/aliases", "-oMrlocal", "-Am", "-Ac", "-em", "-p", "ESMTP:here", "-X", "/dev/null", "-c")
         result = call(self.program("sendmail"), *words, "--", f"user2@{e2e.DOMAIN}", input="x\n", env=self.environment)
         equal((result.returncode, result.stdout, result.stderr), (0, "", ""), "what a mail with them says")
 
@@ -314,9 +369,12 @@ class Tests:
                 check(probe.connect_ex(("127.0.0.1", int(self.facts[service]))) != 0, f"{service} is closed")
 
     def stop_again_changes_nothing(self):
-        for directory in (self.directory, os.path.join(self.folder, "never-was")):
+        never = os.path.join(self.folder, "never-started")
+        os.mkdir(never)
+        for directory in (self.directory, os.path.join(self.folder, "never-was"), never):
             result = call(INSTANCE, "stop", directory)
             equal((result.returncode, result.stdout, result.stderr), (0, "", ""), f"stop {directory}")
+        equal(os.listdir(never), [], "what stop made")
 
     def stop_leaves_another_process_with_that_number(self):
         bystander = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)

@@ -4,13 +4,15 @@
 systemd runs as process 1 of namespaces of its own (processes, mounts, network, cgroups), where what `meson install` wrote stands at
 its place and /etc, /run, /tmp and /var/lib are copies or empty. Nothing of it is seen outside. Only with --long, and only for root.
 """
-import json, os, poplib, shutil, smtplib, subprocess, sys, tempfile, time
+import json, os, poplib, re, shutil, signal, smtplib, socket, subprocess, sys, tempfile, time
 
 import e2e
 from e2e import check, equal
 
 SYSTEMD, PREFIX, PATIENCE = "/lib/systemd/systemd", "/usr/local", 240
 HOST = "mail.example.test"
+PORTS = {"smtp": 25, "submission": 587, "submissions": 465, "pop3": 110, "pop3s": 995, "imap": 143, "imaps": 993}
+SESSIONS = 20000  # at least so many descriptors and so many tasks, where systemd's own limits are 1,024 and some thousands
 USER, PASSWORD = f"user@{e2e.DOMAIN}", "a password of some length"
 
 # Arguments: the installed tree, the folder of results, Python, this file.
@@ -88,15 +90,28 @@ def mails():
 def answers():
     try:
         smtplib.SMTP("127.0.0.1", 25, timeout=30).quit()
+        for port in PORTS.values():
+            socket.create_connection(("127.0.0.1", port), timeout=30).close()
     except OSError:
         return False
     return True
 
 
+def users():
+    rows = subprocess.run(["ps", "-eo", "user:32,comm"], stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    return {fields[0] for fields in map(str.split, rows) if fields[1].startswith("posthorn-")}
+
+
 def start():
     systemctl("start", "posthorn.service")
     equal(shown("ActiveState"), "active", "the unit")
-    until(answers, "an answer on port 25")
+    until(answers, "answers on all ports")
+    with open(f"/proc/{shown('MainPID')}/limits") as file:
+        soft = re.search(r"Max open files +(\d+)", file.read())[1]
+    check(int(soft) >= SESSIONS and int(shown("TasksMax")) >= SESSIONS, f"{soft} descriptors, {shown('TasksMax')} tasks")
+    wanted = {"root"} | {f"posthorn-{name}" for name in ("auth", "dns", "mail", "porter", "queue", "relay", "smtpd")}
+    until(lambda: users() >= wanted, f"a program of each of {wanted}")
+    equal(users(), wanted, "who the programs run as")
 
 
 def serve():
@@ -128,6 +143,23 @@ def restart():
     until(lambda: mails() == 2, "the mails are there")
 
 
+def purge():
+    """What deleted accounts kept goes by the timer's service."""
+    equal(systemctl("is-active", "posthorn-purge.timer").strip(), "active", "the timer")
+    gone, kept = f"gone@{e2e.DOMAIN}", "/var/lib/posthorn/accounts/2"
+    ctl("account", "add", gone, text_input=PASSWORD + "\n")
+    ctl("fsck", gone)  # which opens it
+    check(os.path.isdir(kept), "the account's folder")
+    ctl("account", "delete", gone, "0")
+    status = subprocess.run([PREFIX + "/sbin/posthornctl", "--json", "status"], stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    for row in json.loads(status.stdout):
+        if row["account"] == "2":
+            os.kill(int(row["pid"]), signal.SIGKILL)
+            until(lambda pid=row["pid"]: not os.path.exists(f"/proc/{pid}"), "the end of the account's process")
+    systemctl("start", "posthorn-purge.service")
+    check(not os.path.exists(kept), "it is gone")
+
+
 def stop():
     group = "/sys/fs/cgroup" + shown("ControlGroup")
     systemctl("stop", "posthorn.service")
@@ -138,7 +170,7 @@ def stop():
 
 def inside(results):
     found = []
-    for step in (start, serve, reload, restart, stop):
+    for step in (start, serve, reload, restart, purge, stop):
         try:
             step()
             found.append([step.__name__, ""])
@@ -164,6 +196,28 @@ def verify(tree):
     security = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=50", copy], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
     equal(security.returncode, 0, security.stdout[-300:])
+    for name in ("LimitNOFILE", "TasksMax"):
+        found = re.search(rf"^{name}=(\d+)$", text, re.MULTILINE)
+        check(found and int(found[1]) >= SESSIONS, f"{name} of the unit")
+
+
+def verify_layout(tree):
+    """A page for each program, a user for each role, one configuration with all that may be set, and the ports it means."""
+    pages = {name.split(".")[0] for _, _, names in os.walk(tree + PREFIX + "/share/man") for name in names}
+    programs = {name for folder in ("bin", "sbin", "libexec/posthorn") for name in os.listdir(f"{tree}{PREFIX}/{folder}")}
+    check(len(programs) >= 12 and programs <= pages, f"programs without a page: {sorted(programs - pages)} of {len(programs)}")
+    check(any(name.startswith("posthorn.conf.5") for name in os.listdir(tree + PREFIX + "/share/man/man5")), "posthorn.conf(5)")
+    with open(tree + PREFIX + "/lib/sysusers.d/posthorn.conf") as file, open(e2e.ROOT + "/lib/daemon/role.c") as roles:
+        users = {line.split()[1] for line in file if line.startswith("u ")}
+        equal(users, set(re.findall(r'"(posthorn-\w+)"', roles.read())), "users")
+    written = tree + "/etc/posthorn/posthorn.conf"
+    told = subprocess.run([tree + PREFIX + "/sbin/posthornctl", "--json", "print-config", written], stdout=subprocess.PIPE, text=True, check=True).stdout
+    with open(written) as file:
+        text = file.read()
+    missing = [key for key in json.loads(told) if f"\n#{key} = " not in text and key != "certificates"]
+    equal(missing, [], "keys that the commented file lacks")
+    for name, port in PORTS.items():
+        check(f'\n#listen_{name} = {{"*:{port}"}}\n' in text, f"port of {name}")
 
 
 class Tests:
@@ -179,6 +233,7 @@ class Tests:
         if not os.path.exists(self.tree + "/etc/posthorn/posthorn.conf"):
             e2e.skip("this build was set up for another sysconfdir than /etc")
         verify(self.tree)
+        verify_layout(self.tree)
 
     def configure(self):
         """As the administrator would: a name, and a certificate for it."""
@@ -207,7 +262,7 @@ class Tests:
         with open(self.results + "/found") as file:
             found = json.load(file)
         check(not found[-1][1], f"{found[-1][0]}: {found[-1][1]}")
-        equal([name for name, _ in found], ["start", "serve", "reload", "restart", "stop"], "steps")
+        equal([name for name, _ in found], ["start", "serve", "reload", "restart", "purge", "stop"], "steps")
 
 
 def main():

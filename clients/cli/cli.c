@@ -67,7 +67,7 @@ static const struct option_row {
 	{ "full-name", 'F', CLI_FULL_NAME, "NAME", "the sender's name, where the mail has no From field" },
 	{ "recipients-in-header", 't', CLI_RECIPIENTS_IN_HEADER, NULL,
 	  "takes the recipients from To, Cc and Bcc; Bcc is removed" },
-	{ "ignore-dots", 'i', CLI_IGNORED, NULL, "accepted for sendmail's sake: a dot never ends the mail here" },
+	{ "ignore-dots", 'i', CLI_IGNORED, NULL, "for sendmail's sake, as is -o WORD: a dot never ends the mail here" },
 	{ "partial", 0, CLI_PARTIAL, NULL, "sends even when some of the recipients are refused" },
 	{ "send", 0, CLI_SEND, "SMTP-URL", "the server that takes mail from this account; empty for none" },
 	{ "send-tls", 0, CLI_SEND_TLS, "implicit|starttls|none", "as --tls, for that server" },
@@ -109,6 +109,10 @@ void cli_help(const struct cli_command *command, struct buf *out)
 		add_words(out, &cli_commands[i]);
 		buf_printf(out, " %s\n      %s\n", cli_commands[i].form, cli_commands[i].help);
 	}
+	buf_add_char(out, '\n');
+	for (size_t i = 0; i < COUNT_OF(options); i++)
+		if (options[i].option & (CLI_HELP | CLI_VERSION))
+			add_option(out, &options[i]);
 	buf_add_str(out, STR("\nA URL is pop3s://user@host[:port], or smtps:// likewise; without the s, by STARTTLS.\n"
 	                     "posthorn COMMAND --help shows the options; posthorn(1) has all.\n"));
 }

@@ -144,17 +144,19 @@ static bool each_account(struct ctl_work *work, const struct addresses *addresse
 
 /* ---- commands ---- */
 
-static bool check_one(struct ctl_work *work, struct fail **fail)
+/* The request is the word of the command. */
+static bool ask_one(struct ctl_work *work, struct fail **fail)
 {
-	return ctl_work_ask(work, str_from("fsck", 5), -1, fail);
+	const char *word = work->call->command->words;
+	return ctl_work_ask(work, str_from(word, strlen(word) + 1), -1, fail);
 }
 
-static bool fsck(struct ctl_work *work, struct fail **fail)
+static bool ask_each(struct ctl_work *work, struct fail **fail)
 {
 	CLEANUP(addresses_release) struct addresses addresses = {};
 	if (!work->call->all)
-		return check_one(work, fail);
-	return list_accounts(work, &addresses, fail) && each_account(work, &addresses, check_one, fail);
+		return ask_one(work, fail);
+	return list_accounts(work, &addresses, fail) && each_account(work, &addresses, ask_one, fail);
 }
 
 /* The process that takes the request ends, and the next one answers. Until master has noticed, one may still meet
@@ -221,7 +223,7 @@ static const struct {
 	const char *words;
 	bool (*act)(struct ctl_work *work, struct fail **fail);
 } actions[] = {
-	{ "fsck", fsck },       { "rebuild", rebuild },   { "backup", backup },
+	{ "usage", ask_each },  { "fsck", ask_each },     { "rebuild", rebuild },   { "backup", backup },
 	{ "restore", restore }, { "export", ctl_export }, { "import", ctl_import },
 };
 

@@ -38,10 +38,11 @@ static const struct ctl_command commands[] = {
 	{ "account disable", "ADDRESS", 1, 1, CTL_AUTH, 0, NULL, "Refuses log-ins and mail, and ends the sessions." },
 	{ "account enable", "ADDRESS", 1, 1, CTL_AUTH, 0, NULL, "Takes disable back." },
 	{ "account delete", "ADDRESS [SECONDS]", 1, 2, CTL_AUTH, 0, NULL,
-	  "Deletes an account; its mail stays for two weeks, or so long." },
+	  "Deletes an account; its mail stays for two weeks, or so long, until purge." },
 	{ "account undelete", "ADDRESS", 1, 1, CTL_AUTH, 0, NULL,
 	  "Takes a deletion back; a number may stand for the address." },
-	{ "account purge", "NUMBER", 1, 1, CTL_AUTH, 0, NULL, "Forgets a deleted account whose files are gone." },
+	{ "account purge", "[NUMBER]", 0, 1, CTL_PURGE, 0, NULL,
+	  "Removes for good what a deleted account kept, or all whose time is over." },
 
 	{ "alias add", "ADDRESS TARGET...", 2, ARGUMENTS_ANY, CTL_AUTH, 0, NULL,
 	  "Sends mail for an address to these; replaces older ones." },
@@ -78,6 +79,7 @@ static const struct ctl_command commands[] = {
 	{ "failures clear", "[ADDRESS]", 0, 1, CTL_AUTH, 0, NULL, "Forgets these, or those of a peer or an account." },
 
 	{ "mailboxes", "ADDRESS", 1, 1, CTL_MAILBOX, 0, NULL, "Lists the mailboxes of an account." },
+	{ "usage", "ADDRESS | --all", 1, 1, CTL_ARCHIVE, CTL_ALL, NULL, "Tells how much an account keeps, and the room it takes." },
 	{ "fsck", "ADDRESS | --all", 1, 1, CTL_ARCHIVE, CTL_ALL, NULL,
 	  "Checks all that an account has kept, while it goes on." },
 	{ "rebuild", "ADDRESS", 1, 1, CTL_ARCHIVE, 0, NULL,
@@ -123,7 +125,7 @@ static const char options_text[] =
 	"  -p, --password-file FILE  read the password from a file's first line; - is standard input\n"
 	"  -n, --no-password         for account add: the account gets none for now\n"
 	"  -s, --set KEY=VALUE       for check-config and print-config: one more setting\n"
-	"  -a, --all                 for fsck, backup and restore: every account\n"
+	"  -a, --all                 for usage, fsck, backup and restore: every account\n"
 	"  -r, --replace             for restore: the account then has what the backup has\n"
 	"  -f, --format FORMAT       for export and import: maildir or mbox\n"
 	"  -F, --folder NAME         for import: the mailbox that takes the place of INBOX\n"
@@ -133,6 +135,7 @@ static const char options_text[] =
 	"      --sender ADDRESS      for the same: all that waits and is from this sender\n"
 	"      --zone                for doctor: print nothing but the records that should stand in the zones\n"
 	"      --dns ADDRESS:PORT    for doctor: ask this name server for everything, without DNSSEC\n"
+	"      --commands            list all commands with their arguments, one per line\n"
 	"  -h, --help                show this, or what a command takes\n"
 	"  -V, --version\n";
 

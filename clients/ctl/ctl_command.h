@@ -22,6 +22,7 @@ enum ctl_peer {
 	CTL_TRACE,    /* the same, and queue: ctl_trace.h */
 	CTL_DOCTOR,   /* several, and the network: doctor.h */
 	CTL_REPORT,   /* nobody: posthornctl reads a report, ctl_report.h */
+	CTL_PURGE,    /* auth, and posthornctl removes files: ctl_purge.h */
 	CTL_ARCHIVE,  /* as CTL_MAILBOX, but posthornctl reads or writes files for it: ctl_archive.h */
 	CTL_PEER_COUNT
 };

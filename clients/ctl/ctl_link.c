@@ -12,6 +12,11 @@ enum { CONNECT_MS = 10000, SILENCE_MS = 120000 };
 
 static const char config_path[] = "/etc/posthorn/posthorn.conf";
 
+char *ctl_config_path(const char *directory, const char *config)
+{
+	return directory ? mem_printf("%s/posthorn.conf", directory) : mem_printf("%s", config ? config : config_path);
+}
+
 char *ctl_runtime_directory(const char *directory, const char *config, struct fail **fail)
 {
 	if (directory)

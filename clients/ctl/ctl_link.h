@@ -10,6 +10,9 @@
 #include "ctl_command.h"
 #include "ipc.h"
 
+/* The file of the configuration: that of a directory, else the named one, else the system's. The caller frees it. */
+char *ctl_config_path(const char *directory, const char *config);
+
 /* The folder of the control sockets: DIR/run for a directory, else the runtime_directory of the configuration, else
  * /run/posthorn. The caller frees it; NULL when a named configuration cannot be read. */
 char *ctl_runtime_directory(const char *directory, const char *config, struct fail **fail);

@@ -85,6 +85,12 @@ static bool add_time(struct buf *out, struct str key, struct str value)
 	return true;
 }
 
+void ctl_value_add(struct buf *out, struct str key, struct str value)
+{
+	if (!add_time(out, key, value))
+		add_visible(out, value, false);
+}
+
 static size_t width_of(struct str text)
 {
 	size_t width = plain_length(text), length;
@@ -132,8 +138,7 @@ static void keep(struct ctl_table *table, struct str row)
 	while (ctl_row_next(&row, &key, &value)) {
 		size_t column = column_of(table, key);
 		buf_clear(&text);
-		if (!add_time(&text, key, value))
-			add_visible(&text, value, false);
+		ctl_value_add(&text, key, value);
 		if (column < COLUMNS_MAX)
 			values[column] = arena_copy(table->memory, buf_str(&text));
 	}

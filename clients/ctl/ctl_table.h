@@ -31,6 +31,9 @@ struct ctl_table {
 /* Adds text as it is shown to people. */
 void ctl_visible_add(struct buf *out, struct str text);
 
+/* The same for the value of a key, which may be a time; nothing for a time that never was. */
+void ctl_value_add(struct buf *out, struct str key, struct str value);
+
 /* Does not own out. */
 void ctl_table_begin(struct ctl_table *table, enum ctl_form form, FILE *out);
 

@@ -90,6 +90,7 @@ static void command_lines(void **state)
 		{ "password set a@b.test --no-password", NULL },
 		{ "log --since 10m account=a@b.test --follow", "log|account=a@b.test|" },
 		{ "fsck --all", "fsck|" },
+		{ "usage --all", "usage|" },
 		{ "backup a@b.test /file", "backup|a@b.test|/file|" },
 		{ "restore --all /folder --replace", "restore|/folder|" },
 		{ "import a@b.test /folder --format=mbox -F Old", "import|a@b.test|/folder|" },

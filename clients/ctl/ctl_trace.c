@@ -221,7 +221,7 @@ static void show_waiting(void *owner, struct str row)
 	buf_printf(&text, "now in the queue:");
 	while (ctl_row_next(&row, &key, &value)) {
 		buf_printf(&text, " %.*s=", STR_ARG(key));
-		ctl_visible_add(&text, value);
+		ctl_value_add(&text, key, value);
 	}
 	fprintf(t->out, "%s\n", buf_text(&text));
 }

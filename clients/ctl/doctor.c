@@ -26,14 +26,18 @@ static const struct check host_checks[] = {
 static const struct check domain_checks[] = {
 	{ "mx", doctor_check_mx },           { "spf", doctor_check_spf },   { "dkim", doctor_check_dkim },
 	{ "dmarc", doctor_check_dmarc },     { "mta-sts", doctor_check_mta_sts }, { "tlsrpt", doctor_check_tls_report },
+	{ "clients", doctor_check_clients },
 };
 
-static void run_checks(struct doctor *d, struct str subject, const struct check *checks, size_t count)
+/* subject: who is looked at, and title: as it is shown, which of a host is what the configuration says. */
+static void run_checks(struct doctor *d, struct str title, struct str subject, const struct check *checks, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		doctor_output_about(d->output, subject, checks[i].name);
+		doctor_output_about(d->output, title, checks[i].name);
 		if (doctor_dns_is_silent(d->dns) && checks != host_checks)
 			doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR, .text = STR("not checked, because the DNS does not answer") });
+		else if (!d->host.length && checks != host_checks)
+			doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR, .text = STR("not checked, because this host has no name that others could find it by") });
 		else if (clock_monotonic_ms() >= d->deadline_ms)
 			doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR, .text = STR("not checked, because the network took too long for what stands above") });
 		else
@@ -97,9 +101,7 @@ static bool find_domains(struct doctor *d, struct fail **fail)
 
 static bool load_config(struct doctor *d, struct fail **fail)
 {
-	static const char standard[] = "/etc/posthorn/posthorn.conf";
-	CLEANUP(mem_free) char *path = d->call->directory ? mem_printf("%s/posthorn.conf", d->call->directory)
-	                                                  : mem_printf("%s", d->call->config ? d->call->config : standard);
+	CLEANUP(mem_free) char *path = ctl_config_path(d->call->directory, d->call->config);
 	d->runtime_directory = ctl_runtime_directory(d->call->directory, d->call->config, fail);
 	return d->runtime_directory && config_load(path, &d->config, fail);
 }
@@ -119,9 +121,9 @@ static bool prepare(struct doctor *d, struct fail **fail)
 static void examine(struct doctor *d, FILE *out)
 {
 	d->output = doctor_output_begin(d->call, out);
-	run_checks(d, str_of(d->config.hostname), host_checks, COUNT_OF(host_checks));
+	run_checks(d, str_of(d->config.hostname), d->host, host_checks, COUNT_OF(host_checks));
 	for (size_t i = 0; i < d->domains.count; i++)
-		run_checks(d, d->domains.items[i], domain_checks, COUNT_OF(domain_checks));
+		run_checks(d, d->domains.items[i], d->domains.items[i], domain_checks, COUNT_OF(domain_checks));
 	if (d->call->zone)
 		doctor_zone_print(d, out);
 	doctor_output_end(d);

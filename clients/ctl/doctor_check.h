@@ -141,6 +141,9 @@ const char *doctor_authorities(const struct doctor *d);
  * a certificate that is wrong is a failure too. */
 bool doctor_https_get(struct doctor *d, struct str host, const char *path, struct buf *out, struct fail **fail);
 
+/* doctor_clients.c */
+void doctor_check_clients(struct doctor *d, struct str domain);
+
 /* doctor_host.c */
 void doctor_check_ports(struct doctor *d, struct str host);
 void doctor_check_clock(struct doctor *d, struct str host);

@@ -3,6 +3,7 @@
 #include "ctl_link.h"
 #include "ctl_local.h"
 #include "ctl_log.h"
+#include "ctl_purge.h"
 #include "ctl_report.h"
 #include "ctl_secret.h"
 #include "ctl_table.h"
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <wchar.h>
 
 enum { WORDS_MAX = 60000, PIECE = 65536 };
 
@@ -106,6 +108,8 @@ static bool run(const struct ctl_call *call, bool *is_healthy, struct fail **fai
 		return ctl_trace_run(call, stdout, fail);
 	if (call->command->peer == CTL_DOCTOR)
 		return doctor_run(call, stdout, is_healthy, fail);
+	if (call->command->peer == CTL_PURGE)
+		return ctl_purge_run(call, stdout, fail);
 	if (call->command->peer == CTL_ARCHIVE)
 		return ctl_archive_run(call, stdout, fail);
 	ctl_call_words(call, &words);
@@ -148,6 +152,9 @@ int main(int argc, char **argv)
 		inform(&call);
 	else
 		good = good && run(&call, &is_healthy, &fail);
+	/* A program that reads JSON gets some, whatever went wrong; what nothing was written to has no orientation yet. */
+	if (!good && call.json && fwide(stdout, 0) == 0)
+		fputs("[]\n", stdout);
 	if (fflush(stdout) != 0)
 		good = fail_set_errno(&fail, FAIL_IO, "standard output");
 	if (good)

@@ -62,11 +62,10 @@ static bool set_mode(struct invocation *i, const char *mode)
 }
 
 /* -oi is -i. How errors are told (-oe), how the mail is delivered (-od) and "me too" (-om) are as every caller wants them:
- * by the exit status, at once, and yes. */
-static bool set_option(struct invocation *i, const char *option)
+ * by the exit status, at once, and yes. The others (-o7, -oA, -oM, …) set what only the first sendmail has. */
+static void set_option(struct invocation *i, const char *option)
 {
 	i->dot_is_text |= str_equal(str_of(option), STR("i"));
-	return *option && strchr("iemd", *option) != NULL;
 }
 
 /* "never", or some of the others with commas between, RFC 3461 §4.1. */
@@ -107,10 +106,10 @@ static bool take_options(struct invocation *i, int argc, char **argv)
 	int option;
 	bool known = true;
 	/* -B says what the body is: what it is can be seen. Of the others without effect each program knows some. */
-	while (known && (option = getopt(argc, argv, "b:B:C:f:r:F:Gh:iL:mN:no:O:q::R:tUvV:")) != -1) {
+	while (known && (option = getopt(argc, argv, "A:b:B:cC:e:f:r:F:Gh:iIL:mN:no:O:p:q::R:tUvV:X:")) != -1) {
 		switch (option) {
 		case 'b': known = set_mode(i, optarg); break;
-		case 'o': known = set_option(i, optarg); break;
+		case 'o': set_option(i, optarg); break;
 		case 'C': i->config = optarg; break;
 		case 'f':
 		case 'r': i->sender = optarg; break;
@@ -118,6 +117,7 @@ static bool take_options(struct invocation *i, int argc, char **argv)
 		case 'i': i->dot_is_text = true; break;
 		case 't': i->recipients_in_header = true; break;
 		case 'q': i->mode = MODE_RUN_QUEUE; break;
+		case 'I': i->mode = MODE_ALIASES; break;
 		case 'N': known = set_notify(i, optarg); break;
 		case 'R': known = set_returned(i, optarg); break;
 		case 'V': known = set_id(i, optarg); break;

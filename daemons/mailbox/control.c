@@ -1,6 +1,7 @@
 /* posthornctl's requests for this account. Each is one row in the table below; the connection ends with its client. */
 #include "control.h"
 
+#include "folder.h"
 #include "log.h"
 #include "mem.h"
 
@@ -74,6 +75,19 @@ static bool list_mailboxes(struct control *c, struct fail **fail)
 	return true;
 }
 
+static bool tell_usage(struct control *c, struct fail **fail)
+{
+	CLEANUP(buf_release) struct buf row = BUF_WITH_LIMIT(ROW_MAX);
+	struct store_usage usage;
+	(void)fail;
+	store_usage(c->store, &usage);
+	archive_field_add_number(&row, "messages", usage.messages);
+	archive_field_add_number(&row, "octets", usage.bytes);
+	archive_field_add_number(&row, "disk-octets", folder_octets(c->account->directory));
+	control_send_row(c, &row);
+	return true;
+}
+
 static void found_damage(void *context, enum fail_kind kind, const char *what)
 {
 	CLEANUP(buf_release) struct buf row = BUF_WITH_LIMIT(ROW_MAX);
@@ -105,6 +119,7 @@ static const struct {
 	bool (*act)(struct control *c, struct fail **fail);
 } verbs[] = {
 	{ "mailboxes", list_mailboxes },
+	{ "usage", tell_usage },
 	{ "fsck", check },
 	{ "backup", control_backup },
 	{ "restore", control_restore },

@@ -6,9 +6,23 @@
 
 #include <stdio.h>
 
+/* Each sentence on a line of its own, as mdoc(7) wants it. */
+static void print_sentences(struct buf *out, const char *text)
+{
+	for (const char *c = text; *c; c++) {
+		bool ends = c[0] == '.' && c[1] == ' ';
+		buf_add_char(out, *c);
+		if (ends)
+			buf_add_char(out, '\n');
+		c += ends;
+	}
+	buf_add_char(out, '\n');
+}
+
 static void print_key(struct buf *out, const struct config_key_info *info)
 {
-	buf_printf(out, ".It Ic %s\n%s\n", info->name, info->sentence);
+	buf_printf(out, ".It Ic %s\n", info->name);
+	print_sentences(out, info->sentence);
 	if (info->words)
 		buf_printf(out, "One of: %s.\n", info->words);
 	if (info->max)
