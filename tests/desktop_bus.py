@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""What a desktop offers to its programs on the session bus, made here: desktop_bus.py FOLDER
+"""What a desktop offers to its programs on the session bus, made here: desktop_bus.py FOLDER [KEYRING]
 
 Notifications (org.freedesktop.Notifications) are written as lines of JSON to FOLDER/notifications; each file that a program asks a
-person for (org.freedesktop.portal.FileChooser) is FOLDER/chosen. Says "ready" when both names are its own.
+person for (org.freedesktop.portal.FileChooser) is FOLDER/chosen. With KEYRING there is a keyring (org.freedesktop.secrets), too: empty, and it takes nothing, for the reason that is given.
+Says "ready" when all names are its own.
 """
 import json
 import os
@@ -24,6 +25,26 @@ CHOOSER = """<node><interface name='org.freedesktop.portal.FileChooser'>
 <arg type='o' direction='out'/></method>
 <method name='SaveFile'><arg type='s' direction='in'/><arg type='s' direction='in'/><arg type='a{sv}' direction='in'/>
 <arg type='o' direction='out'/></method></interface></node>"""
+
+KEYRING = """<node><interface name='org.freedesktop.Secret.Service'>
+<method name='OpenSession'><arg type='s' direction='in'/><arg type='v' direction='in'/><arg type='v' direction='out'/>
+<arg type='o' direction='out'/></method>
+<method name='SearchItems'><arg type='a{ss}' direction='in'/><arg type='ao' direction='out'/><arg type='ao' direction='out'/></method>
+</interface></node>"""
+COLLECTION = """<node><interface name='org.freedesktop.Secret.Collection'>
+<method name='CreateItem'><arg type='a{sv}' direction='in'/><arg type='(oayays)' direction='in'/><arg type='b' direction='in'/>
+<arg type='o' direction='out'/><arg type='o' direction='out'/></method></interface></node>"""
+
+
+def keyring(_bus, _sender, _path, _interface, method, arguments, invocation):
+    if method == "SearchItems":
+        invocation.return_value(GLib.Variant("(aoao)", ([], [])))
+    elif method == "CreateItem":
+        invocation.return_dbus_error("org.freedesktop.DBus.Error.Failed", sys.argv[2])
+    elif arguments.unpack()[0] == "plain":
+        invocation.return_value(GLib.Variant("(vo)", (GLib.Variant("s", ""), "/org/freedesktop/secrets/session/test")))
+    else:
+        invocation.return_dbus_error("org.freedesktop.DBus.Error.NotSupported", "plain only")
 
 
 def notify(_bus, _sender, _path, _interface, method, arguments, invocation):
@@ -51,9 +72,13 @@ def choose(bus, sender, _path, _interface, _method, arguments, invocation):
 def main():
     loop = GLib.MainLoop()
     bus = Gio.bus_get_sync(Gio.BusType.SESSION, None)
-    for description, path, call in ((NOTIFICATIONS, "/org/freedesktop/Notifications", notify), (CHOOSER, "/org/freedesktop/portal/desktop", choose)):
-        bus.register_object(path, Gio.DBusNodeInfo.new_for_xml(description).interfaces[0], call, None, None)
+    offered = [(NOTIFICATIONS, "/org/freedesktop/Notifications", notify), (CHOOSER, "/org/freedesktop/portal/desktop", choose)]
     wanted = {"org.freedesktop.Notifications", "org.freedesktop.portal.Desktop"}
+    if len(sys.argv) > 2:
+        offered += [(KEYRING, "/org/freedesktop/secrets", keyring), (COLLECTION, "/org/freedesktop/secrets/aliases/default", keyring)]
+        wanted.add("org.freedesktop.secrets")
+    for description, path, call in offered:
+        bus.register_object(path, Gio.DBusNodeInfo.new_for_xml(description).interfaces[0], call, None, None)
 
     def owned(_bus, name):
         wanted.discard(name)

@@ -51,6 +51,9 @@ class Window:
             "GTK_A11Y": "atspi", "GDK_BACKEND": "x11", "GSETTINGS_BACKEND": "memory",
             "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=1"} | environment
         self.downloads = os.path.join(self.home, "Posthorn")
+        os.mkdir(os.path.join(self.home, "gtk-4.0"))
+        with open(os.path.join(self.home, "gtk-4.0", "settings.ini"), "w", encoding="ascii") as file:
+            file.write("[Settings]\ngtk-double-click-time=1\n")  # clicks of a test follow each other fast
 
     def account(self, name, url, *options):
         words = ["account", "add", name, url, *options]
@@ -183,6 +186,20 @@ class Window:
         self.xdotool("mousemove", str(box.x + box.width // 2), str(box.y + box.height // 2), "click", "1")
         self.key("Home", *["Down"] * index, "Return")
 
+    def point_at(self, name, role):
+        """A click of the mouse, on what has no action of its own."""
+        box = self.find(name, role).queryComponent().getExtents(self.atspi.WINDOW_COORDS)
+        self.xdotool("mousemove", str(box.x + box.width // 2), str(box.y + box.height // 2), "click", "1")
+
+    def subjects(self):
+        """Of the rows, from above."""
+        found = []
+        with contextlib.suppress(Exception):
+            for node in self.walk():
+                if node.getRoleName() == "check box" and node.name.startswith("Delete: "):
+                    found.append((node.queryComponent().getExtents(self.atspi.WINDOW_COORDS).y, node.name[8:]))
+        return [name for _, name in sorted(found)]
+
     def tick(self, subject):
         self.press(f"Delete: {subject}", "check box")
 
@@ -252,10 +269,10 @@ def mails(count):
 
 
 @contextlib.contextmanager
-def fake(*arguments, kind=client.Pop3, **options):
+def fake(*arguments, kind=client.Pop3, environment=(), **options):
     """A window with one account on a server made here."""
     with kind(*arguments, **options) as server:
-        window = Window()
+        window = Window(**dict(environment))
         window.account("fake", server.url(), "--tls", "none")
         with window:
             yield window, server
@@ -336,6 +353,19 @@ def test_filter():
         window.write("Filter", "mail 17")
         e2e.until(lambda: not window.look("Delete: mail 30", "check box"), "the filter")
         window.find("Delete: mail 17", "check box")
+
+
+def test_sorting():
+    """A click on a column's name sorts by it, a second one the other way round."""
+    fields = b"From: %s <x@example.test>\r\nSubject: %s\r\nDate: Sat, %d Jan 2002 10:11:12 +0100\r\n\r\n%s\r\n"
+    listed = [("u1", fields % (b"Bea", b"plum", 7, b"x" * 9000)), ("u2", fields % (b"Cyr", b"Apple", 6, b"x")), ("u3", fields % (b"Ada", b"cherry", 5, b"x" * 99))]
+    with fake(mails=listed) as (window, _):
+        window.open()
+        e2e.until(lambda: window.can("Close mailbox"), "the list is complete")
+        for name, wanted in (("From", "cherry plum Apple"), ("Subject", "Apple cherry plum"), ("Date", "cherry Apple plum"), ("Size", "Apple cherry plum")):
+            for order in (wanted.split(), wanted.split()[::-1]):
+                window.point_at(name, "label")
+                e2e.until(lambda order=order: window.subjects() == order, f"{name}: {order}")
 
 
 def test_wrong_password():

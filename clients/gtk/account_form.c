@@ -81,13 +81,6 @@ static bool take(struct account_form *f, struct account *account, struct fail **
 	       copy(account->address, sizeof account->address, text_of(f->address), _("Address"), fail);
 }
 
-static void keyring_answered(void *context, const char *text)
-{
-	struct app *app = context;
-	if (text)
-		app_tell(app, _("The password was not kept"), _("There is no keyring; you are asked for it each time."));
-}
-
 static void save(GtkButton *button UNUSED, struct account_form *f)
 {
 	struct account account;
@@ -100,7 +93,7 @@ static void save(GtkButton *button UNUSED, struct account_form *f)
 		return;
 	}
 	if (*text_of(f->password))
-		password_keep(&account, text_of(f->password), keyring_answered, f->app);
+		password_keep(f->app, &account, text_of(f->password));
 	app_set(f->app, SETTING_DELETE_AFTER, account.name, gtk_switch_get_active(GTK_SWITCH(f->deletes)) ? "1" : "0");
 	app_load_accounts(f->app);
 	if (f->saved)

@@ -3,9 +3,12 @@
 #include "dialogue.h"
 #include "exerciser_command.h"
 #include "mem.h"
+#include "tool_row.h"
 #include "transcript.h"
 
 #include <glib/gi18n.h>
+
+enum { COMMANDS_HEIGHT_MAX = 130, HOST_WIDTH = 16 };
 
 struct exerciser_page {
 	struct app *app;
@@ -270,23 +273,15 @@ static void dots_toggled(GtkToggleButton *button, struct exerciser_page *p)
 
 static GtkWidget *name_it(GtkWidget *widget, const char *name)
 {
-	gtk_accessible_update_property(GTK_ACCESSIBLE(widget), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
 	gtk_widget_set_tooltip_text(widget, name);
-	return widget;
-}
-
-static GtkWidget *tool_row(void)
-{
-	GtkWidget *row = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 6);
-	gtk_widget_add_css_class(row, "toolbar");
-	return row;
+	return tool_row_name(widget, name);
 }
 
 static GtkWidget *make_connection_row(struct exerciser_page *p)
 {
 	static const char *const protocols[] = { "POP3", "IMAP", "SMTP", NULL };
 	const char *const tls[] = { _("TLS from the start"), _("STARTTLS"), _("No TLS"), NULL };
-	GtkWidget *row = tool_row();
+	GtkWidget *row, *scrolled = tool_row_new(&row);
 	p->protocol = name_it(gtk_drop_down_new_from_strings(protocols), _("Protocol"));
 	p->host = name_it(gtk_entry_new(), _("Host"));
 	p->tls = name_it(gtk_drop_down_new_from_strings(tls), _("Encryption"));
@@ -294,6 +289,7 @@ static GtkWidget *make_connection_row(struct exerciser_page *p)
 	p->state = gtk_label_new(NULL);
 	gtk_entry_set_placeholder_text(GTK_ENTRY(p->host), _("host or host:port"));
 	gtk_widget_set_hexpand(p->host, TRUE);
+	gtk_editable_set_width_chars(GTK_EDITABLE(p->host), HOST_WIDTH);
 	gtk_widget_add_css_class(p->state, "heading");
 	g_signal_connect(p->protocol, "notify::selected", G_CALLBACK(protocol_chosen), p);
 	g_signal_connect(p->connect, "clicked", G_CALLBACK(connect_clicked), p);
@@ -303,24 +299,24 @@ static GtkWidget *make_connection_row(struct exerciser_page *p)
 	gtk_box_append(GTK_BOX(row), p->tls);
 	gtk_box_append(GTK_BOX(row), p->connect);
 	gtk_box_append(GTK_BOX(row), p->state);
-	return row;
+	return scrolled;
 }
 
 static GtkWidget *make_argument_row(struct exerciser_page *p)
 {
-	GtkWidget *row = tool_row();
+	GtkWidget *row, *scrolled = tool_row_new(&row);
 	for (size_t i = 0; i < EXERCISER_ARGUMENTS_MAX; i++) {
 		p->arguments[i] = name_it(gtk_entry_new(), _(argument_words[i]));
 		gtk_entry_set_placeholder_text(GTK_ENTRY(p->arguments[i]), _(argument_words[i]));
 		gtk_widget_set_hexpand(p->arguments[i], TRUE);
 		gtk_box_append(GTK_BOX(row), p->arguments[i]);
 	}
-	return row;
+	return scrolled;
 }
 
 static GtkWidget *make_line_row(struct exerciser_page *p)
 {
-	GtkWidget *row = tool_row();
+	GtkWidget *row, *scrolled = tool_row_new(&row);
 	p->line = name_it(gtk_entry_new(), _("Line"));
 	p->send = gtk_button_new_with_label(_("Send"));
 	gtk_entry_set_placeholder_text(GTK_ENTRY(p->line), _("Anything, also wrong commands"));
@@ -329,7 +325,7 @@ static GtkWidget *make_line_row(struct exerciser_page *p)
 	g_signal_connect(p->send, "clicked", G_CALLBACK(send_line), p);
 	gtk_box_append(GTK_BOX(row), p->line);
 	gtk_box_append(GTK_BOX(row), p->send);
-	return row;
+	return scrolled;
 }
 
 static void add_tool(GtkWidget *row, GtkWidget *button, const char *signal, GCallback callback, struct exerciser_page *p)
@@ -340,7 +336,7 @@ static void add_tool(GtkWidget *row, GtkWidget *button, const char *signal, GCal
 
 static GtkWidget *make_transcript_row(struct exerciser_page *p)
 {
-	GtkWidget *row = tool_row();
+	GtkWidget *row, *scrolled = tool_row_new(&row);
 	add_tool(row, gtk_toggle_button_new_with_label(_("Fold answers")), "toggled", G_CALLBACK(fold_toggled), p);
 	add_tool(row, gtk_toggle_button_new_with_label(_("Show doubled dots")), "toggled", G_CALLBACK(dots_toggled), p);
 	add_tool(row, gtk_button_new_with_label(_("Save transcript")), "clicked", G_CALLBACK(save_clicked), p);
@@ -351,7 +347,23 @@ static GtkWidget *make_transcript_row(struct exerciser_page *p)
 	gtk_entry_set_visibility(GTK_ENTRY(p->password), FALSE);
 	gtk_entry_set_input_purpose(GTK_ENTRY(p->password), GTK_INPUT_PURPOSE_PASSWORD);
 	gtk_box_append(GTK_BOX(row), p->password);
-	return row;
+	return scrolled;
+}
+
+/* Many lines of them in a narrow window: they scroll before they push everything else out of it. */
+static GtkWidget *make_commands(struct exerciser_page *p)
+{
+	GtkWidget *scrolled = gtk_scrolled_window_new();
+	p->commands = gtk_flow_box_new();
+	gtk_flow_box_set_max_children_per_line(GTK_FLOW_BOX(p->commands), 30);
+	gtk_flow_box_set_selection_mode(GTK_FLOW_BOX(p->commands), GTK_SELECTION_NONE);
+	gtk_widget_set_valign(p->commands, GTK_ALIGN_START);
+	gtk_scrolled_window_set_policy(GTK_SCROLLED_WINDOW(scrolled), GTK_POLICY_NEVER, GTK_POLICY_AUTOMATIC);
+	gtk_scrolled_window_set_propagate_natural_height(GTK_SCROLLED_WINDOW(scrolled), TRUE);
+	gtk_scrolled_window_set_max_content_height(GTK_SCROLLED_WINDOW(scrolled), COMMANDS_HEIGHT_MAX);
+	gtk_scrolled_window_set_min_content_height(GTK_SCROLLED_WINDOW(scrolled), COMMANDS_HEIGHT_MAX / 2);
+	gtk_scrolled_window_set_child(GTK_SCROLLED_WINDOW(scrolled), p->commands);
+	return scrolled;
 }
 
 struct exerciser_page *exerciser_page_new(struct app *app)
@@ -361,16 +373,13 @@ struct exerciser_page *exerciser_page_new(struct app *app)
 	p->app = app;
 	p->transcript = transcript_new();
 	p->widget = gtk_box_new(GTK_ORIENTATION_VERTICAL, 0);
-	p->commands = gtk_flow_box_new();
-	gtk_flow_box_set_max_children_per_line(GTK_FLOW_BOX(p->commands), 30);
-	gtk_flow_box_set_selection_mode(GTK_FLOW_BOX(p->commands), GTK_SELECTION_NONE);
 	gtk_box_append(GTK_BOX(p->widget), make_connection_row(p));
 	gtk_scrolled_window_set_child(GTK_SCROLLED_WINDOW(scrolled), transcript_widget(p->transcript));
 	gtk_widget_set_vexpand(scrolled, TRUE);
 	gtk_box_append(GTK_BOX(p->widget), scrolled);
 	gtk_box_append(GTK_BOX(p->widget), make_transcript_row(p));
 	gtk_box_append(GTK_BOX(p->widget), make_argument_row(p));
-	gtk_box_append(GTK_BOX(p->widget), p->commands);
+	gtk_box_append(GTK_BOX(p->widget), make_commands(p));
 	gtk_box_append(GTK_BOX(p->widget), make_line_row(p));
 	protocol_chosen(NULL, NULL, p);
 	return p;

@@ -5,6 +5,7 @@
 #include "mem.h"
 #include "password.h"
 #include "preview_pane.h"
+#include "tool_row.h"
 
 #include <glib/gi18n.h>
 
@@ -403,9 +404,8 @@ static GtkWidget *make_button(const char *label, const char *action, const char 
 
 static GtkWidget *make_tools(struct mailbox_page *p)
 {
-	GtkWidget *box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 6);
-	p->chooser = gtk_drop_down_new(NULL, NULL);
-	gtk_accessible_update_property(GTK_ACCESSIBLE(p->chooser), GTK_ACCESSIBLE_PROPERTY_LABEL, _("Account"), -1);
+	GtkWidget *box, *row = tool_row_new(&box);
+	p->chooser = tool_row_name(gtk_drop_down_new(NULL, NULL), _("Account"));
 	gtk_box_append(GTK_BOX(box), p->chooser);
 	GtkWidget *open = make_button(_("Open mailbox"), "mailbox.open", _("Lists what is on the server"));
 	gtk_widget_add_css_class(open, "suggested-action");
@@ -415,20 +415,29 @@ static GtkWidget *make_tools(struct mailbox_page *p)
 	gtk_box_append(GTK_BOX(box),
 	               make_button(_("Close mailbox"), "mailbox.close", _("Deletes the ticked mails and ends the session")));
 	gtk_box_append(GTK_BOX(box), make_button(_("Undo"), "mailbox.undo", _("Takes back the last tick")));
-	p->search = gtk_search_entry_new();
+	p->search = tool_row_name(gtk_search_entry_new(), _("Filter"));
 	gtk_widget_set_hexpand(p->search, TRUE);
-	gtk_accessible_update_property(GTK_ACCESSIBLE(p->search), GTK_ACCESSIBLE_PROPERTY_LABEL, _("Filter"), -1);
 	g_object_set(p->search, "placeholder-text", _("Filter"), NULL);
 	g_signal_connect(p->search, "search-changed", G_CALLBACK(search_changed), p);
 	g_signal_connect(p->search, "activate", G_CALLBACK(search_done), p);
 	gtk_box_append(GTK_BOX(box), p->search);
-	gtk_widget_add_css_class(box, "toolbar");
-	return box;
+	return row;
 }
 
 static void hide_info(GtkInfoBar *info, int response UNUSED, void *context UNUSED)
 {
 	gtk_info_bar_set_revealed(info, FALSE);
+}
+
+/* The info bar's own one has no name. */
+static GtkWidget *make_hide(void)
+{
+	GtkWidget *button = gtk_button_new_from_icon_name("window-close-symbolic");
+	gtk_accessible_update_property(GTK_ACCESSIBLE(button), GTK_ACCESSIBLE_PROPERTY_LABEL, _("Hide this notice"), -1);
+	gtk_widget_set_tooltip_text(button, _("Hide this notice"));
+	gtk_widget_set_valign(button, GTK_ALIGN_CENTER);
+	gtk_widget_add_css_class(button, "flat");
+	return button;
 }
 
 static GtkWidget *make_info(struct mailbox_page *p)
@@ -440,7 +449,7 @@ static GtkWidget *make_info(struct mailbox_page *p)
 	gtk_label_set_selectable(GTK_LABEL(p->message), TRUE);
 	gtk_label_set_xalign(GTK_LABEL(p->message), 0);
 	gtk_info_bar_add_child(GTK_INFO_BAR(p->info), p->message);
-	gtk_info_bar_set_show_close_button(GTK_INFO_BAR(p->info), TRUE);
+	gtk_info_bar_add_action_widget(GTK_INFO_BAR(p->info), make_hide(), GTK_RESPONSE_CLOSE);
 	gtk_info_bar_set_revealed(GTK_INFO_BAR(p->info), FALSE);
 	g_signal_connect(p->info, "response", G_CALLBACK(hide_info), NULL);
 	return p->info;
@@ -478,6 +487,7 @@ static GtkWidget *make_list(struct mailbox_page *p, const struct mail_list_watch
 	p->add = gtk_button_new_with_label(_("Add an account"));
 	gtk_widget_set_halign(p->add, GTK_ALIGN_CENTER);
 	gtk_widget_add_css_class(p->add, "pill");
+	gtk_widget_add_css_class(p->add, "suggested-action");
 	g_signal_connect(p->add, "clicked", G_CALLBACK(add_account), p);
 	adw_status_page_set_child(ADW_STATUS_PAGE(p->empty), p->add);
 	adw_status_page_set_icon_name(ADW_STATUS_PAGE(p->empty), "mail-read-symbolic");

@@ -39,7 +39,7 @@ static void answered(AdwMessageDialog *dialog UNUSED, const char *response, stru
 	const char *password = gtk_editable_get_text(GTK_EDITABLE(search->entry));
 	bool good = g_strcmp0(response, "open") == 0 && *password;
 	if (good && search->has_service && gtk_check_button_get_active(GTK_CHECK_BUTTON(search->keep)))
-		password_keep(&search->account, password, NULL, NULL);
+		password_keep(search->app, &search->account, password);
 	give(search, good ? password : NULL);
 }
 
@@ -117,29 +117,21 @@ void password_find_silently(const struct account *account,
 	secret_password_lookup(&schema, NULL, found, search, "mailbox", search->mailbox, NULL);
 }
 
-struct keeping {
-	void (*told)(void *context, const char *text);
-	void *context;
-};
-
 static void kept(GObject *source UNUSED, GAsyncResult *result, void *memory)
 {
-	struct keeping *keeping = memory;
+	struct app *app = memory;
 	g_autoptr(GError) error = NULL;
-	secret_password_store_finish(result, &error);
-	if (keeping->told)
-		keeping->told(keeping->context, error ? error->message : NULL);
-	g_free(keeping);
+	if (secret_password_store_finish(result, &error) || !error)
+		return;
+	bool no_service = g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_SERVICE_UNKNOWN);
+	g_autofree char *text = g_strdup_printf(_("The keyring did not take it: %s. You are asked for it each time."), error->message);
+	app_tell(app, _("The password was not kept"), no_service ? _("There is no keyring; you are asked for it each time.") : text);
 }
 
-void password_keep(const struct account *account, const char *password, void (*told)(void *context, const char *text),
-                   void *context)
+void password_keep(struct app *app, const struct account *account, const char *password)
 {
 	g_autofree char *mailbox = mailbox_name(account);
-	struct keeping *keeping = g_new0(struct keeping, 1);
-	*keeping = (struct keeping){ told, context };
-	secret_password_store(&schema, SECRET_COLLECTION_DEFAULT, mailbox, password, NULL, kept, keeping, "mailbox", mailbox,
-	                      NULL);
+	secret_password_store(&schema, SECRET_COLLECTION_DEFAULT, mailbox, password, NULL, kept, app, "mailbox", mailbox, NULL);
 }
 
 void password_forget(const struct account *account)

@@ -17,9 +17,8 @@ void password_find_silently(const struct account *account,
                             void (*given)(void *context, const struct account *account, const char *password),
                             void *context);
 
-/* Keeps it in the Secret Service; told hears a failure, or NULL. */
-void password_keep(const struct account *account, const char *password, void (*told)(void *context, const char *text),
-                   void *context);
+/* Keeps it in the Secret Service. The person is told when that fails, and then asked for it each time. */
+void password_keep(struct app *app, const struct account *account, const char *password);
 
 /* Takes it out of there. */
 void password_forget(const struct account *account);

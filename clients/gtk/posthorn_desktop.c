@@ -175,12 +175,10 @@ static GtkWidget *make_menu(void)
 	return button;
 }
 
-static GtkWidget *make_header(AdwViewStack *stack)
+static GtkWidget *make_header(GtkWidget *switcher)
 {
-	GtkWidget *bar = adw_header_bar_new(), *switcher = adw_view_switcher_new();
+	GtkWidget *bar = adw_header_bar_new();
 	GtkWidget *settings = gtk_button_new_from_icon_name("emblem-system-symbolic");
-	adw_view_switcher_set_stack(ADW_VIEW_SWITCHER(switcher), stack);
-	adw_view_switcher_set_policy(ADW_VIEW_SWITCHER(switcher), ADW_VIEW_SWITCHER_POLICY_WIDE);
 	adw_header_bar_set_title_widget(ADW_HEADER_BAR(bar), switcher);
 	gtk_actionable_set_action_name(GTK_ACTIONABLE(settings), "app.settings");
 	gtk_accessible_update_property(GTK_ACCESSIBLE(settings), GTK_ACCESSIBLE_PROPERTY_LABEL, _("Settings"), -1);
@@ -188,6 +186,30 @@ static GtkWidget *make_header(AdwViewStack *stack)
 	adw_header_bar_pack_end(ADW_HEADER_BAR(bar), make_menu());
 	adw_header_bar_pack_end(ADW_HEADER_BAR(bar), settings);
 	return bar;
+}
+
+/* Without a stack the bar is empty: else who looks for a page by its name would find it twice. */
+static void place_pages(AdwSqueezer *squeezer, GParamSpec *spec UNUSED, AdwViewSwitcherBar *bar)
+{
+	GtkWidget *switcher = gtk_widget_get_first_child(GTK_WIDGET(squeezer));
+	bool is_narrow = adw_squeezer_get_visible_child(squeezer) != switcher;
+	adw_view_switcher_bar_set_stack(bar, is_narrow ? adw_view_switcher_get_stack(ADW_VIEW_SWITCHER(switcher)) : NULL);
+	adw_view_switcher_bar_set_reveal(bar, is_narrow);
+}
+
+/* The pages are chosen in the header bar, and at the foot of a narrow window. */
+static void add_pages(GtkWidget *box, AdwViewStack *stack)
+{
+	GtkWidget *squeezer = adw_squeezer_new(), *switcher = adw_view_switcher_new(), *bar = adw_view_switcher_bar_new();
+	adw_view_switcher_set_stack(ADW_VIEW_SWITCHER(switcher), stack);
+	adw_view_switcher_set_policy(ADW_VIEW_SWITCHER(switcher), ADW_VIEW_SWITCHER_POLICY_WIDE);
+	adw_squeezer_add(ADW_SQUEEZER(squeezer), switcher);
+	adw_squeezer_add(ADW_SQUEEZER(squeezer), adw_window_title_new("Posthorn", NULL));
+	g_signal_connect(squeezer, "notify::visible-child", G_CALLBACK(place_pages), bar);
+	gtk_widget_set_vexpand(GTK_WIDGET(stack), TRUE);
+	gtk_box_append(GTK_BOX(box), make_header(squeezer));
+	gtk_box_append(GTK_BOX(box), GTK_WIDGET(stack));
+	gtk_box_append(GTK_BOX(box), bar);
 }
 
 static void make_window(struct app *app)
@@ -203,9 +225,7 @@ static void make_window(struct app *app)
 	                                    "mail-read-symbolic");
 	adw_view_stack_add_titled_with_icon(ADW_VIEW_STACK(stack), exerciser_page_widget(app->exerciser), "exerciser",
 	                                    _("Exerciser"), "utilities-terminal-symbolic");
-	gtk_widget_set_vexpand(stack, TRUE);
-	gtk_box_append(GTK_BOX(box), make_header(ADW_VIEW_STACK(stack)));
-	gtk_box_append(GTK_BOX(box), stack);
+	add_pages(box, ADW_VIEW_STACK(stack));
 	adw_application_window_set_content(ADW_APPLICATION_WINDOW(app->window), box);
 	make_actions(app);
 	app->checker = checker_new(app);

@@ -2,6 +2,7 @@
 
 #include "display.h"
 #include "mem.h"
+#include "tool_row.h"
 
 #include <glib/gi18n.h>
 
@@ -117,7 +118,7 @@ static void block(GtkButton *button UNUSED, struct preview_pane *v)
 
 static GtkWidget *make_tools(struct preview_pane *v)
 {
-	GtkWidget *box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 6);
+	GtkWidget *box, *row = tool_row_new(&box);
 	v->raw = gtk_toggle_button_new_with_label(_("Raw headers"));
 	v->body_button = gtk_button_new_with_label(_("Show beginning"));
 	v->block_button = gtk_button_new_with_label(_("Block sender"));
@@ -127,8 +128,7 @@ static GtkWidget *make_tools(struct preview_pane *v)
 	gtk_box_append(GTK_BOX(box), v->raw);
 	gtk_box_append(GTK_BOX(box), v->body_button);
 	gtk_box_append(GTK_BOX(box), v->block_button);
-	gtk_widget_add_css_class(box, "toolbar");
-	return box;
+	return row;
 }
 
 struct preview_pane *preview_pane_new(struct app *app)

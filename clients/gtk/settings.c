@@ -39,8 +39,7 @@ static GtkWidget *named_row(const char *title, const char *subtitle)
 	GtkWidget *row = adw_action_row_new();
 	adw_preferences_row_set_use_markup(ADW_PREFERENCES_ROW(row), FALSE);
 	adw_preferences_row_set_title(ADW_PREFERENCES_ROW(row), title);
-	g_autofree char *escaped = g_markup_escape_text(subtitle, -1);
-	adw_action_row_set_subtitle(ADW_ACTION_ROW(row), escaped);
+	adw_action_row_set_subtitle(ADW_ACTION_ROW(row), subtitle);
 	return row;
 }
 
@@ -138,6 +137,8 @@ static void build_accounts(struct settings *s)
 	add_group(s->accounts_page, &s->accounts, _("Accounts"));
 	g_signal_connect(button, "clicked", G_CALLBACK(add_account), s);
 	adw_preferences_group_set_header_suffix(ADW_PREFERENCES_GROUP(s->accounts), button);
+	if (s->app->accounts.count == 0)
+		adw_preferences_group_set_description(ADW_PREFERENCES_GROUP(s->accounts), _("No account"));
 	for (size_t i = 0; i < s->app->accounts.count; i++)
 		add_account_row(s, &s->app->accounts.items[i]);
 }
@@ -368,10 +369,9 @@ static void add_deletion(void *context, const struct desk_deletion *one)
 	const char *fate = (unsigned)one->fate < COUNT_OF(fates) ? _(fates[one->fate]) : "";
 	g_autofree char *text = g_strdup_printf("%s, %s, %s, %s", one->from, one->mailbox, date, fate);
 	GtkWidget *row = adw_expander_row_new(), *label = gtk_label_new(NULL);
-	g_autofree char *subtitle = g_markup_escape_text(text, -1);
 	adw_preferences_row_set_use_markup(ADW_PREFERENCES_ROW(row), FALSE);
 	adw_preferences_row_set_title(ADW_PREFERENCES_ROW(row), one->subject);
-	adw_expander_row_set_subtitle(ADW_EXPANDER_ROW(row), subtitle);
+	adw_expander_row_set_subtitle(ADW_EXPANDER_ROW(row), text);
 	display_lines(&header, one->header);
 	gtk_label_set_text(GTK_LABEL(label), buf_text(&header));
 	gtk_label_set_wrap(GTK_LABEL(label), TRUE);
