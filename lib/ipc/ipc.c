@@ -349,9 +349,10 @@ static bool serve_frame(struct ipc_peer *peer, struct ipc_frame *frame)
 	return well_formed;
 }
 
+/* That what was sent last met a peer that had gone is nothing to blame it for. */
 static const char *why_closed(const struct ipc_peer *peer)
 {
-	return peer->channel.malformed ? "no frame" : peer->channel.broken ? "channel broken" : NULL;
+	return peer->channel.malformed ? "no frame" : NULL;
 }
 
 static void peer_readable(struct ipc_peer *peer)

@@ -224,17 +224,22 @@ static void garbage_ends_the_peer(void **state)
 	loop_free(loop);
 }
 
+/* What it said before is heard, also when what we sent since met nobody. */
 static void a_closed_peer_is_no_offender(void **state)
 {
-	struct loop *loop = loop_new();
-	struct side *side = side_new(loop);
 	(void)state;
-	send_empty(side, MSG_PING);
-	ipc_channel_release(&side->other);
-	run_all(loop);
-	assert_true(side->pings == 1 && side->ended == 1 && !side->why);
-	side_free(side);
-	loop_free(loop);
+	for (unsigned sends = 0; sends < 3; sends++) {
+		struct loop *loop = loop_new();
+		struct side *side = side_new(loop);
+		send_empty(side, MSG_PING);
+		ipc_channel_release(&side->other);
+		for (unsigned i = 0; i < sends; i++)
+			ipc_send(&side->peer.channel, MSG_PING, 0, STR(""), NULL, 0);
+		run_all(loop);
+		assert_true(side->pings == 1 && side->ended == 1 && !side->why);
+		side_free(side);
+		loop_free(loop);
+	}
 }
 
 static void a_handler_may_release_its_peer(void **state)
