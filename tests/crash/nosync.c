@@ -7,7 +7,8 @@
  * it has its name) and attempts (the log in such a file); backup, syncfs, and of directories spool, accounts, account (one of them, or where a backup goes) and seg.
  * With NOSYNC=slow the first syncfs of a program takes five seconds by its monotonic clock, and all from the fourth on are taken out: by
  * then nobody may rely on them. The call returns success and does nothing, and since this library stands first, powerloss.so does not see
- * it either. What a descriptor stands for is asked of /proc/self/fd. With CLOCK_RATE=N the monotonic clock runs N times as fast.
+ * it either. What a descriptor stands for is asked of /proc/self/fd. With CLOCK_RATE=N queue's monotonic clock runs N times as fast:
+ * what it does once a second happens so often. The others keep their time, or master would take a busy process for one that hangs.
  */
 #include "interpose.h"
 
@@ -74,11 +75,10 @@ enum { SLOW_SECONDS = 5, SLOW_CALLS = 3 };
 
 static _Atomic long seconds_late, slow_calls;
 
-/* What happens once a second then happens so often. */
 static long clock_rate(void)
 {
 	const char *rate = getenv("CLOCK_RATE");
-	return rate ? atol(rate) : 1;
+	return rate && strcmp(program_invocation_short_name, "posthorn-queue") == 0 ? atol(rate) : 1;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *time)

@@ -184,7 +184,7 @@ class Office:
 
 
 def record(office, folder, library, nosync, kind, seed, program=SELF, rate="1"):
-    """The log of what program --work does, with one kind of sync taken out. rate: how fast the clock of all programs runs."""
+    """The log of what program --work does, with one kind of sync taken out. rate: how fast queue's clock runs."""
     log = powerlog.create(office.directory + "/data", folder + "/power", folder + "/marks")
     os.chmod(folder + "/marks", 0o666)
     library, nosync = os.path.realpath(library), os.path.realpath(nosync)
