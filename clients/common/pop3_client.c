@@ -4,6 +4,7 @@
 #include "array.h"
 #include "capa.h"
 
+#include <libintl.h>
 #include <stdlib.h>
 
 enum { PIPELINED_MAX = 100, ARENA_MAX = 1 << 20, LINE_MAX_OCTETS = 2 * LIMIT_POP3_AUTH_LINE_MAX };
@@ -30,6 +31,9 @@ struct reading {
 	bool (*take)(void *context, struct str piece, struct fail **fail);
 	void *context;
 };
+
+/* Warnings are for people, in the language of the program that chose one. */
+#define _(text) gettext(text)
 
 static const struct reading one_line = { .kind = POP3_ONE_LINE };
 
@@ -288,7 +292,7 @@ static bool log_in(struct pop3_client *c, struct fail **fail)
 	if (!login_choose(&offer, c->options->method, &plan, fail))
 		return false;
 	if (plan.reveals)
-		warn(c, "the password travels unprotected: there is no TLS, and the server offers no log-in that hides it");
+		warn(c, "%s", _("the password travels unprotected: there is no TLS, and the server offers no log-in that hides it"));
 	for (size_t i = 0; i < plan.count && answer == LOGIN_REFUSED && (!why || why->kind == FAIL_DENIED); i++)
 		answer = try_login(c, plan.tries[i], &credentials, &why);
 	return answer == LOGIN_ACCEPTED || fail_set(fail, why->kind, "%s", why->text);
@@ -391,18 +395,18 @@ static void find_repeated(struct pop3_client *c)
 		}
 	free(sorted);
 	if (repeated)
-		warn(c, "the server gives %zu mails the unique id of another one; they can't be deleted by id", repeated);
+		warn(c, _("the server gives %zu mails the unique id of another one; they can't be deleted by id"), repeated);
 }
 
 static void compare_counts(struct pop3_client *c, const struct numbers *n, uint64_t announced)
 {
 	if (announced != c->mails.count)
-		warn(c, "the server says that there are %llu mails, but lists %zu", (unsigned long long)announced,
+		warn(c, _("the server says that there are %llu mails, but lists %zu"), (unsigned long long)announced,
 		     c->mails.count);
 	if (n->strangers || (c->has_uids && n->uids < c->mails.count))
 		warn(c,
-		     "the server's unique ids and its listing don't fit together: %zu of %zu mails have one, %zu are of no "
-		     "mail",
+		     _("the server's unique ids and its listing don't fit together: %zu of %zu mails have one, %zu are of no "
+		       "mail"),
 		     n->uids, c->mails.count, n->strangers);
 }
 
@@ -592,7 +596,7 @@ bool pop3_client_fetch(struct pop3_client *c, const size_t *indexes, size_t coun
 		if (!read_mail(&t, retr_max(t.mail), fail))
 			return false;
 		if (t.has_begun && t.octets != t.mail->size)
-			warn(c, "mail %s was announced with %llu octets and has %llu", t.mail->uid,
+			warn(c, _("mail %s was announced with %llu octets and has %llu"), t.mail->uid,
 			     (unsigned long long)t.mail->size, (unsigned long long)t.octets);
 	}
 	return true;

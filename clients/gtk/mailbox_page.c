@@ -9,7 +9,7 @@
 
 #include <glib/gi18n.h>
 
-enum { LIST_HEIGHT = 320, FOOT_HEIGHT = 46 };
+enum { LIST_HEIGHT = 320, FOOT_HEIGHT = 46, NOTICE_WIDTH = 20 };
 
 /* A mailbox that is open, or about to be. */
 struct visit {
@@ -446,6 +446,8 @@ static GtkWidget *make_info(struct mailbox_page *p)
 	p->message = gtk_label_new(NULL);
 	gtk_label_set_wrap(GTK_LABEL(p->message), TRUE);
 	gtk_label_set_wrap_mode(GTK_LABEL(p->message), PANGO_WRAP_WORD_CHAR);
+	/* GTK 4.8 complains about one that may become as narrow as a letter */
+	gtk_label_set_width_chars(GTK_LABEL(p->message), NOTICE_WIDTH);
 	gtk_label_set_selectable(GTK_LABEL(p->message), TRUE);
 	gtk_label_set_xalign(GTK_LABEL(p->message), 0);
 	gtk_info_bar_add_child(GTK_INFO_BAR(p->info), p->message);
