@@ -173,6 +173,18 @@ class Window:
         """On the keyboard; without a window manager the keys go where the pointer is."""
         self.xdotool("mousemove", "500", "60", "key", "--delay", "100", *names)
 
+    def has_focus(self, name):
+        with contextlib.suppress(Exception):
+            return any(n.name == name and n.getState().contains(self.atspi.STATE_FOCUSED) for n in self.walk())
+        return False
+
+    def tab_to(self, name):
+        for _ in range(20):
+            if self.has_focus(name):
+                return
+            self.key("Tab")
+        check(False, f"Tab never comes to {name}")
+
     def type(self, text):
         self.xdotool("mousemove", "500", "60", "type", "--delay", "30", text)
 

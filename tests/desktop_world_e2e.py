@@ -524,6 +524,37 @@ def test_keyboard():
         check(server.deleted == set(), "nothing is deleted")
 
 
+def test_account_by_keyboard():
+    """The first start: an account is added, and its mailbox opened, without a mouse."""
+    if not shutil.which("xdotool"):
+        skip("xdotool is not installed")
+    with client.Pop3(mails=mails(3)) as server, Window() as window:
+        window.says("There is no account yet")
+        window.key("ctrl+comma")
+        window.find("Add account", "push button")
+        window.tab_to("Add account")
+        window.key("space")
+        window.find("Find servers", "push button")
+        buttons = {n.name for n in window.walk() if n.getRoleName() == "push button"}
+        check(not {name for name in buttons if not name or name.startswith("Gtk")}, f"what has no name: {buttons}")
+        window.key("Tab", "Tab")
+        window.type("kbd")
+        window.key("Tab")
+        window.type(f"127.0.0.1:{server.port}")
+        window.key("Tab", "Tab", "space", "Down", "Down", "Return", "Tab")
+        window.type("tim")
+        window.tab_to("Save")
+        window.key("Return")
+        window.find("Change: kbd", "push button")
+        window.key("Escape")
+        e2e.until(lambda: not window.look("Add account", "push button"), "the settings are closed")
+        window.key("ctrl+o")
+        e2e.until(lambda: window.look("Log in", "push button"), "the question for the password")
+        window.type(client.PASSWORD)
+        window.key("Return")
+        window.says("3 mails")
+
+
 def test_languages():
     """Each text of the window, the explanations too, in each language, and not as it stands in English."""
     if not shutil.which("xgettext"):

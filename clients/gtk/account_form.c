@@ -3,6 +3,7 @@
 #include "autoconfig.h"
 #include "mem.h"
 #include "password.h"
+#include "tool_row.h"
 
 #include <glib/gi18n.h>
 
@@ -196,6 +197,7 @@ static GtkWidget *make_rows(struct account_form *f)
 	f->tls = add_choice(group, _("Encryption"), tls_list(), server->tls);
 	f->user = add_entry(group, adw_entry_row_new(), _("User"), server->user);
 	f->password = add_entry(group, adw_password_entry_row_new(), _("Password"), "");
+	tool_row_name_buttons(f->password);
 	f->method = add_choice(group, _("Log-in"), method_list(), f->before.method);
 	f->deletes = add_switch(group, _("Tick mails for deletion when they are downloaded"),
 	                        app_is_set(f->app, SETTING_DELETE_AFTER, f->before.name));
@@ -235,4 +237,5 @@ void account_form_show(struct app *app, GtkWindow *parent, const struct account 
 	adw_window_set_content(ADW_WINDOW(f->window), box);
 	g_object_set_data_full(G_OBJECT(f->window), "form", f, free_form);
 	gtk_window_present(GTK_WINDOW(f->window));
+	gtk_widget_grab_focus(f->address);
 }

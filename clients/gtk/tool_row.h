@@ -13,4 +13,7 @@ GtkWidget *tool_row_new(GtkWidget **box);
 /* Names the widget; the button inside a drop-down, or the icons of an entry, are named like it. */
 GtkWidget *tool_row_name(GtkWidget *widget, const char *name);
 
+/* Names the buttons in the widget that have a picture and a tooltip only by their tooltip. */
+void tool_row_name_buttons(GtkWidget *widget);
+
 #endif
