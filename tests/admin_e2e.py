@@ -694,7 +694,15 @@ def deletion_with_grace(admin):
     admin.ctl("account", "delete", user, "0")
     is_refused()
     admin.ctl("account", "add", user, text_input=f"{e2e.PASSWORD}\n")  # the address is free at once
-    admin.refused("still served", "account", "purge")
+    other = admin.imported(letter(1))
+    other_folder, other_pid = admin.data(other), admin.pid(other)
+    admin.ctl("account", "delete", other, "0")
+    e2e.kill(other_pid)
+
+    def passes_over():
+        admin.refused("still served", "account", "purge")
+        return not os.path.exists(other_folder)
+    e2e.until(passes_over, "one that is still served does not keep the others")
     e2e.kill(pid)
     outside = admin.path()
     with open(outside, "w", encoding="ascii") as file:

@@ -15,9 +15,7 @@ static char *path_of(const struct ctl_call *call)
 {
 	if (call->argument_count)
 		return mem_printf("%s", call->arguments[0]);
-	if (call->directory && !call->config)
-		return mem_printf("%s/posthorn.conf", call->directory);
-	return mem_printf("%s", call->config ? call->config : "/etc/posthorn/posthorn.conf");
+	return ctl_config_path(call->config ? NULL : call->directory, call->config);
 }
 
 static bool load(const struct ctl_call *call, const char *path, struct config *config, struct fail **fail)

@@ -135,6 +135,21 @@ static bool purge_one(struct purge *p, uint64_t number, struct fail **fail)
 	return true;
 }
 
+/* One that fails does not stop the others; the first failure is the command's, further ones are told here. */
+static bool purge_all(struct purge *p, struct fail **fail)
+{
+	bool good = true;
+	for (size_t i = 0; i < p->found.count; i++) {
+		CLEANUP(fail_free) struct fail *further = NULL;
+		if (purge_one(p, p->found.items[i], good ? fail : &further))
+			continue;
+		good = false;
+		if (further)
+			fprintf(stderr, "posthornctl: %s\n", fail_text(further));
+	}
+	return good;
+}
+
 static bool prepare(struct purge *p, const struct ctl_call *call, struct fail **fail)
 {
 	CLEANUP(config_release) struct config config = {};
@@ -158,9 +173,7 @@ bool ctl_purge_run(const struct ctl_call *call, FILE *out, struct fail **fail)
 	if (p.wanted && p.found.count == 0)
 		return forget_account(&p, p.wanted, fail); /* which says what is wrong with that number */
 	ctl_table_begin(&p.table, call->json ? CTL_FORM_JSON : CTL_FORM_TABLE, out);
-	bool good = true;
-	for (size_t i = 0; good && i < p.found.count; i++)
-		good = purge_one(&p, p.found.items[i], fail);
+	bool good = purge_all(&p, fail);
 	ctl_table_end(&p.table);
 	return good;
 }
