@@ -13,6 +13,7 @@ import shutil
 import signal
 import smtplib
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -100,6 +101,15 @@ class Instance:
     def stop(self):
         subprocess.run([os.path.join(ROOT, "tools", "instance"), "stop", self.directory], check=True, timeout=60,
                        stdout=subprocess.DEVNULL)
+
+    def count_earlier(self, kind, days):
+        """What queue has counted for reports of this kind it counted so many days ago: each key begins with the day."""
+        self.stop()
+        with contextlib.closing(sqlite3.connect(os.path.join(self.directory, "data", "spool", "state.db"))) as state, state:
+            for (key,) in state.execute("SELECT key FROM state WHERE kind=?", (kind,)).fetchall():
+                earlier = (int.from_bytes(key[:8], sys.byteorder) - days).to_bytes(8, sys.byteorder) + key[8:]
+                state.execute("UPDATE state SET key=? WHERE kind=? AND key=?", (earlier, kind, key))
+        self.start()
 
     def __enter__(self):
         try:

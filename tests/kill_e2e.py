@@ -335,6 +335,35 @@ class Tests:
             clear.rest()
             e2e.until(lambda: not self.sessions_of(user), "the end of the other")
 
+    def submissions_are_known_again(self):
+        """A new auth takes the right to submit from who lost it: whether porter or smtpd has the session, and at once. Who has it goes on."""
+        users = [self.instance.fresh_user() for _ in range(3)]
+        sessions = {user: (self.instance.smtp("submission", user=user), self.instance.smtp("submissions", user=user)) for user in users}
+        try:
+            for user, (_, inside) in sessions.items():
+                inside.envelope(user, [users[0]])  # from here on an smtpd has it
+            known = {user: self.sessions_of(user) for user in users}
+            self.kill_auth()
+            self.lose_right(sessions, users[1])
+            self.instance.ctl("reload")
+            for user in (users[0], users[2]):
+                e2e.until(lambda: self.sessions_of(user) == known[user], f"the sessions of {user} are listed as {known[user]}")
+            self.kill_auth()
+            e2e.until(lambda: self.sessions_of(users[0]) == known[users[0]], f"the sessions are listed as {known[users[0]]}")
+            self.lose_right(sessions, users[2])
+            for client in sessions[users[0]]:
+                client.say("RSET", "250")
+                client.transact(users[0], [users[0]], b"Subject: still\r\n\r\n")
+        finally:
+            for client in sum(sessions.values(), ()):
+                client.close()
+
+    def lose_right(self, sessions, user):
+        self.instance.ctl("account", "disable", user)
+        for client in sessions[user]:
+            client.rest()
+        e2e.until(lambda: not self.sessions_of(user), f"the end of {user}'s sessions")
+
     def answers(self, user):
         try:
             with self.instance.pop3(user) as client:
@@ -352,7 +381,8 @@ def main():
         named += [("kill -9 of master", tests.master), ("kill -9 of three at a time", tests.everything),
                   ("a stopped account", tests.hung_account), ("mail on its way", tests.mail_on_its_way),
                   ("a lost account", tests.lost_account),
-                  ("sessions survive", tests.session_survives), ("sessions are known again", tests.sessions_are_known_again)]
+                  ("sessions survive", tests.session_survives), ("sessions are known again", tests.sessions_are_known_again),
+                  ("submissions are known again", tests.submissions_are_known_again)]
         if not e2e.LONG:
             named.append(("15 kills of each program", lambda: e2e.long_only(f"15 kills of each program instead of {KILLS}")))
         wanted = sys.argv[1:]

@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 
 import e2e
 import nsd_server
@@ -413,6 +414,20 @@ def reports():
     e2e.until(lambda: "good.signed.test" not in instance.ctl("tlsrpt", "list").stdout, "what was sent is forgotten")
 
 
+def report_of_a_day_that_is_over():
+    """It goes out when its time has come, without a word of the administrator's."""
+    before = len(instance.mails(REPORTS_TO))
+    must_arrive("good", "dane")
+    e2e.until(lambda: "good.signed.test" in instance.ctl("tlsrpt", "list").stdout, "it is counted")
+    instance.count_earlier("tls-report", 2)
+    e2e.until(lambda: len(instance.mails(REPORTS_TO)) == before + 1, "the report of that day")
+    mail = email.message_from_bytes(instance.mails(REPORTS_TO)[-1])
+    report = json.loads(gzip.decompress(mail.get_payload()[1].get_payload(decode=True)))
+    conforms(report)
+    equal(report["date-range"]["start-datetime"], time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(time.time() - 2 * 86400)), "the day")
+    e2e.until(lambda: "good.signed.test" not in instance.ctl("tlsrpt", "list").stdout, "what was sent is forgotten")
+
+
 def mentioned(name):
     return any(" attempt " in line and f"@{domain_of(name)}" in line for line in instance.log().splitlines())
 
@@ -441,6 +456,7 @@ def main():
         ("REQUIRETLS is handed on", require_tls),
         ("REQUIRETLS: what can't be promised comes back", require_tls_not_kept),
         ("TLSRPT: what came of it is reported by mail and by HTTPS", reports),
+        ("TLSRPT: the report of a day that is over goes out by itself", report_of_a_day_that_is_over),
     ]
     chosen = sys.argv[1:]
     with e2e.tempfile.TemporaryDirectory(prefix="posthorn-security-") as folder:

@@ -7,16 +7,16 @@
 #include "ctl_link.h"
 #include "ctl_table.h"
 #include "file.h"
+#include "folder.h"
 #include "mem.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { DEPTH_MAX = 16, NUMBER_MAX = 24 };
+enum { NUMBER_MAX = 24 };
 
 struct purge {
 	char *runtime_directory;
@@ -35,41 +35,6 @@ static void release(struct purge *p)
 }
 
 /* ---- files ---- */
-
-static bool remove_entry(int folder, const char *name, unsigned depth, struct fail **fail);
-
-/* Takes the descriptor over. */
-static bool empty_folder(int folder, unsigned depth, struct fail **fail)
-{
-	DIR *entries = fdopendir(folder);
-	bool good = entries != NULL;
-	if (!entries) {
-		file_close(&folder);
-		return fail_set_errno(fail, FAIL_IO, "folder");
-	}
-	for (struct dirent *entry; good && (entry = readdir(entries));)
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			good = remove_entry(dirfd(entries), entry->d_name, depth, fail);
-	closedir(entries);
-	return good;
-}
-
-/* What is no folder is unlinked; a folder is opened only if it is none by way of a link. */
-static bool remove_entry(int folder, const char *name, unsigned depth, struct fail **fail)
-{
-	if (unlinkat(folder, name, 0) == 0 || errno == ENOENT)
-		return true;
-	if (errno != EISDIR)
-		return fail_set_errno(fail, FAIL_IO, "%s", name);
-	if (depth == DEPTH_MAX)
-		return fail_set(fail, FAIL_LIMIT, "%s: folders too deep for an account", name);
-	int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (inner < 0)
-		return fail_set_errno(fail, FAIL_IO, "%s", name);
-	if (!empty_folder(inner, depth + 1, fail))
-		return fail_prefix(fail, "%s", name);
-	return unlinkat(folder, name, AT_REMOVEDIR) == 0 || fail_set_errno(fail, FAIL_IO, "%s", name);
-}
 
 /* The lock that the account's process has for life; file is -1 where there is nothing to lock. */
 static bool lock_account(int folder, const char *name, int *file, struct fail **fail)
@@ -91,7 +56,7 @@ static bool remove_account(struct purge *p, uint64_t number, struct fail **fail)
 	CLEANUP(file_close) int version = -1;
 	buf_add_u64(&name, number);
 	return lock_account(p->accounts, buf_text(&name), &version, fail) &&
-	       remove_entry(p->accounts, buf_text(&name), 0, fail);
+	       folder_remove(p->accounts, buf_text(&name), fail);
 }
 
 /* ---- the directory ---- */

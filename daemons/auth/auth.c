@@ -12,7 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FAILURES_MAX = 50000, VERIFIED_MAX = 50000, POP3_LOGINS_MAX = 100000 };
+enum { FAILURES_MAX = 50000, VERIFIED_MAX = 50000, POP3_LOGINS_MAX = 100000, REVOKED_MAX = 50000 };
+enum { REVOKED_MS = 3600000 }; /* queue tells of older tokens when it is wired to a new auth: in a moment, unless it hangs */
 
 struct recent_key auth_key(const struct auth *auth, const char *kind, struct str one, struct str two)
 {
@@ -71,18 +72,32 @@ static void end_session_of(struct connection *c, void *account)
 {
 	if (c->account != *(uint64_t *)account)
 		return;
-	const struct msg_session_drop drop = { .porter = c->porter->peer.id };
 	if (c->has_token)
-		msg_session_drop_send(&c->porter->auth->daemon.master.channel, c->id, &drop, -1);
+		connection_drop(c->porter->auth, c->porter->peer.id, c->id);
 	connection_log_out(c);
+}
+
+static struct recent_key revoked_key(const struct auth *auth, uint64_t account)
+{
+	return auth_key(auth, "revoked", MAP_KEY(account), STR(""));
+}
+
+bool auth_has_revoked(const struct auth *auth, uint64_t account)
+{
+	struct recent_key key = revoked_key(auth, account);
+	return recent_find(auth->revoked, &key, clock_monotonic_ms());
 }
 
 void auth_revoke(struct auth *auth, uint64_t account)
 {
 	must(account != 0);
+	struct recent_key key = revoked_key(auth, account);
+	int64_t now = clock_monotonic_ms();
+	recent_put(auth->revoked, &key, now, now + REVOKED_MS)->account = account;
 	auth->revocations++;
 	recent_forget_account(auth->verified, account);
 	connection_each(auth, end_session_of, &account);
+	connection_revoke_earlier(auth, account);
 	msg_account_drop_send(&auth->daemon.master.channel, 0, &(struct msg_account_drop){ .account = account }, -1);
 }
 
@@ -185,8 +200,7 @@ static bool on_session_account(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct msg_session_account named;
 	if (!msg_session_account_read(frame, &named))
 		return false;
-	connection_was_logged_in(peer->owner, named.porter, frame->request, named.account);
-	return true;
+	return connection_was_logged_in(peer->owner, named.porter, frame->request, named.account, NULL);
 }
 
 static bool on_drain(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -246,6 +260,7 @@ int main(void)
 	auth.failures = recent_new(FAILURES_MAX);
 	auth.verified = recent_new(VERIFIED_MAX);
 	auth.pop3_logins = recent_new(POP3_LOGINS_MAX);
+	auth.revoked = recent_new(REVOKED_MAX);
 	auth.addresses = map_new();
 	auth.quotas_told = map_new();
 	open_directory(&auth);

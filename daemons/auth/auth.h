@@ -37,6 +37,7 @@ struct auth {
 	struct recent *failures;
 	struct recent *verified;           /* passwords that were right */
 	struct recent *pop3_logins;        /* for LOGIN-DELAY */
+	struct recent *revoked;            /* accounts, for tokens that queue may still tell of */
 	struct map *addresses;             /* connections open from each */
 	struct porter *porters;
 	struct ipc_peer queue;
@@ -98,6 +99,9 @@ void auth_directory_replaced(struct auth *auth);
 /* The account must prove itself anew everywhere: sessions, tokens and remembered log-ins end. */
 void auth_revoke(struct auth *auth, uint64_t account);
 
+/* That was so a short time ago. */
+bool auth_has_revoked(const struct auth *auth, uint64_t account);
+
 /* Overwrites a secret inside a received frame. */
 void auth_wipe(struct str secret);
 
@@ -109,16 +113,23 @@ void porter_add(struct auth *auth, const struct msg_wire *wire, int descriptor);
 /* Tells it what is offered. */
 void porter_offer(struct porter *porter);
 
-/* Master's word: a connection of one of them is logged in, as an auth before this one found. */
-void connection_was_logged_in(struct auth *auth, uint64_t porter, uint64_t connection, uint64_t account);
+/* A connection of one of them is logged in, as an auth before this one found: told by master, of one that a mailbox process serves, or
+ * with its token by queue, of one that submits. That one is ended when it may not go on. False: these are more than there can be. */
+bool connection_was_logged_in(struct auth *auth, uint64_t porter, uint64_t connection, uint64_t account, const struct ipc_id *token);
+
+/* Forgets what was told of the account, and ends of it what submits. */
+void connection_revoke_earlier(struct auth *auth, uint64_t account);
+
+/* Master ends it, wherever it is served. */
+void connection_drop(struct auth *auth, uint64_t porter, uint64_t connection);
 
 /* All porters' connections, in no order; visit adds and removes none. */
 void connection_each(struct auth *auth, void (*visit)(struct connection *c, void *context), void *context);
 
 bool connection_is_pop3(const struct connection *c);
 
-/* Gives the connection a token that queue takes for this account (0: a trusted network's). */
-void connection_give_token(struct connection *c, uint64_t account, const char *address);
+/* Gives the connection a token that queue takes for its account (0: a trusted network's). */
+void connection_give_token(struct connection *c);
 void connection_end_token(struct connection *c);
 
 /* Forgets the log-in. */
@@ -196,7 +207,7 @@ void cache_add(struct auth *auth, uint64_t account, struct str password);
 void queue_tell_quota(struct auth *auth, uint64_t account);
 
 void queue_wire(struct auth *auth, int descriptor);
-void queue_token(struct auth *auth, const struct ipc_id *token, uint64_t account, const char *address);
+void queue_token(const struct connection *c);
 void queue_token_ended(struct auth *auth, const struct ipc_id *token);
 
 /* What is known of addresses and limits may be different now. */

@@ -83,12 +83,12 @@ static bool takes_mail(enum service service)
 	return service == SERVICE_SMTP || service == SERVICE_SUBMISSION || service == SERVICE_SUBMISSIONS;
 }
 
-void connection_give_token(struct connection *c, uint64_t account, const char *address)
+void connection_give_token(struct connection *c)
 {
 	connection_end_token(c);
 	c->token = ipc_id_make();
 	c->has_token = true;
-	queue_token(c->porter->auth, &c->token, account, address);
+	queue_token(c);
 }
 
 void connection_end_token(struct connection *c)
@@ -97,6 +97,11 @@ void connection_end_token(struct connection *c)
 		queue_token_ended(c->porter->auth, &c->token);
 	c->has_token = false;
 	c->token = (struct ipc_id){};
+}
+
+void connection_drop(struct auth *auth, uint64_t porter, uint64_t connection)
+{
+	msg_session_drop_send(&auth->daemon.master.channel, connection, &(struct msg_session_drop){ .porter = porter }, -1);
 }
 
 void connection_log_out(struct connection *c)
@@ -167,29 +172,81 @@ static const char *why_refused(struct porter *porter, enum service service, cons
 struct earlier {
 	uint64_t connection;
 	uint64_t account;
+	bool has_token; /* it submits */
+	struct ipc_id token;
 };
 
-void connection_was_logged_in(struct auth *auth, uint64_t porter_id, uint64_t id, uint64_t account)
-{
-	struct porter *porter = auth->porters;
-	while (porter && porter->peer.id != porter_id)
-		porter = porter->next;
-	if (!porter)
-		return;
-	struct earlier *e = mem_alloc(sizeof *e);
-	*e = (struct earlier){ id, account };
-	free(map_set(porter->logged_in, MAP_KEY(e->connection), e));
-}
-
-/* For posthornctl: master has joined it with its account long ago, and its mailbox process answered the log-in. */
+/* So that it is listed and ends with its account's right: what serves it does not ask whose it is again. */
 static void restore_log_in(struct connection *c)
 {
 	CLEANUP(mem_free) struct earlier *e = map_remove(c->porter->logged_in, MAP_KEY(c->id));
 	struct directory_account account;
 	if (!e || !directory_account_get_by_id(c->porter->auth->directory, (int64_t)e->account, &account, NULL))
 		return;
+	connection_log_out(c); /* a trusted network's token, which porter does not take for one that is logged in */
 	c->account = e->account;
 	memcpy(c->address, account.address, strlen(account.address) + 1);
+	if (!e->has_token)
+		return;
+	c->token = e->token;
+	c->has_token = true;
+	queue_token(c); /* this auth vouches for it now */
+}
+
+/* It may have lost its right while there was no auth, or before queue's word came. */
+static bool may_go_on(struct auth *auth, uint64_t account_id)
+{
+	struct directory_account account;
+	return !auth_has_revoked(auth, account_id) &&
+	       directory_account_get_by_id(auth->directory, (int64_t)account_id, &account, NULL) && account.enabled && !account.purge_at;
+}
+
+static void end_submission(struct auth *auth, uint64_t porter, uint64_t connection, const struct ipc_id *token)
+{
+	queue_token_ended(auth, token);
+	connection_drop(auth, porter, connection);
+}
+
+static void keep_earlier(struct porter *porter, const struct earlier *told)
+{
+	struct earlier *e = mem_alloc(sizeof *e);
+	*e = *told;
+	free(map_set(porter->logged_in, MAP_KEY(e->connection), e));
+	struct connection *c = map_get(porter->connections, MAP_KEY(told->connection));
+	if (c)
+		restore_log_in(c);
+}
+
+bool connection_was_logged_in(struct auth *auth, uint64_t porter_id, uint64_t id, uint64_t account, const struct ipc_id *token)
+{
+	static const struct ipc_id none;
+	struct porter *porter = auth->porters;
+	while (porter && porter->peer.id != porter_id)
+		porter = porter->next;
+	if (token && (!porter || !may_go_on(auth, account)))
+		end_submission(auth, porter_id, id, token);
+	else if (porter && map_count(porter->logged_in) >= LIMIT_QUEUE_TOKENS_MAX)
+		return false;
+	else if (porter)
+		keep_earlier(porter, &(struct earlier){ id, account, token != NULL, token ? *token : none });
+	return true;
+}
+
+void connection_revoke_earlier(struct auth *auth, uint64_t account)
+{
+	for (struct porter *porter = auth->porters; porter; porter = porter->next) {
+		size_t position = 0;
+		void *value;
+		while (map_next(porter->logged_in, &position, NULL, &value)) {
+			struct earlier *e = value;
+			if (e->account != account)
+				continue;
+			if (e->has_token)
+				end_submission(auth, porter->peer.id, e->connection, &e->token);
+			map_remove(porter->logged_in, MAP_KEY(e->connection));
+			free(e);
+		}
+	}
 }
 
 static void answer(struct porter *porter, uint64_t id, enum service service, const struct source *source)
@@ -203,14 +260,14 @@ static void answer(struct porter *porter, uint64_t id, enum service service, con
 		return;
 	}
 	struct connection *c = connection_new(porter, id, service, source);
-	restore_log_in(c);
 	make_timestamp(c);
 	if (source->trusted && takes_mail(service))
-		connection_give_token(c, 0, "");
+		connection_give_token(c);
 	verdict.allowed = 1;
 	verdict.apop_timestamp = str_of(c->apop_timestamp);
 	verdict.token = c->token;
 	msg_connection_verdict_send(&porter->peer.channel, id, &verdict, -1);
+	restore_log_in(c);
 }
 
 static bool on_opened(struct ipc_peer *peer, struct ipc_frame *frame)

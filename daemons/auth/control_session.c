@@ -62,9 +62,8 @@ bool session_drop(struct call *call, struct fail **fail)
 		connection_each(call->auth, find_session, &wanted);
 	if (!wanted.found)
 		return fail_set(fail, FAIL_NOT_FOUND, "there is no session %.*s", STR_ARG(call->words[0]));
-	const struct msg_session_drop drop = { .porter = wanted.found->porter->peer.id };
 	log_event(LOG_INFO, wanted.id, "session-dropped", LOG_TEXT("account", str_of(wanted.found->address)));
-	msg_session_drop_send(&call->auth->daemon.master.channel, wanted.id, &drop, -1);
+	connection_drop(call->auth, wanted.found->porter->peer.id, wanted.id);
 	return true;
 }
 

@@ -56,7 +56,7 @@ static void log_in(struct connection *c, const struct directory_account *account
 	memcpy(c->address, account->address, ok.account.length + 1);
 	c->since = clock_wall_seconds();
 	if (submits(c)) {
-		connection_give_token(c, c->account, c->address);
+		connection_give_token(c);
 		ok.token = c->token;
 	} else {
 		queue_tell_quota(auth, c->account); /* what the session may add is known before it begins */

@@ -202,11 +202,12 @@ static bool on_may_send(struct ipc_peer *peer, struct ipc_frame *frame)
 
 /* ---- tokens -------------------------------------------------------------------------------- */
 
-void queue_token(struct auth *auth, const struct ipc_id *token, uint64_t account, const char *address)
+void queue_token(const struct connection *c)
 {
-	struct msg_token message = { .token = *token, .account = account, .address = str_of(address) };
+	struct auth *auth = c->porter->auth;
+	struct msg_token message = { .token = c->token, .porter = c->porter->peer.id, .account = c->account, .address = str_of(c->address) };
 	if (auth->has_queue)
-		msg_token_send(&auth->queue.channel, 0, &message, -1);
+		msg_token_send(&auth->queue.channel, c->id, &message, -1);
 }
 
 void queue_token_ended(struct auth *auth, const struct ipc_id *token)
@@ -215,10 +216,20 @@ void queue_token_ended(struct auth *auth, const struct ipc_id *token)
 		msg_token_ended_send(&auth->queue.channel, 0, &(struct msg_token_ended){ .token = *token }, -1);
 }
 
-static void send_token_again(struct connection *c, void *auth)
+static void send_token_again(struct connection *c, void *context)
 {
+	(void)context;
 	if (c->has_token)
-		queue_token(auth, &c->token, c->account, c->address);
+		queue_token(c);
+}
+
+/* One that an auth before this one gave. */
+static bool on_token(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct msg_token told;
+	if (!msg_token_read(frame, &told) || told.account == 0)
+		return false;
+	return connection_was_logged_in(peer->owner, told.porter, frame->request, told.account, &told.token);
 }
 
 /* ---- the channel --------------------------------------------------------------------------- */
@@ -226,6 +237,7 @@ static void send_token_again(struct connection *c, void *auth)
 static const struct ipc_permit permits[] = {
 	{ MSG_RESOLVE, (unsigned)IPC_ANY_STATE, 0, on_resolve },
 	{ MSG_MAY_SEND, (unsigned)IPC_ANY_STATE, 0, on_may_send },
+	{ MSG_TOKEN, (unsigned)IPC_ANY_STATE, 0, on_token },
 };
 
 static void queue_ended(struct ipc_peer *peer, const char *why)
@@ -248,7 +260,7 @@ void queue_wire(struct auth *auth, int descriptor)
 	auth->queue.owner = auth;
 	ipc_peer_start(&auth->queue, auth->daemon.loop, descriptor, permits, COUNT_OF(permits), queue_ended);
 	auth->has_queue = true;
-	connection_each(auth, send_token_again, auth);
+	connection_each(auth, send_token_again, NULL);
 }
 
 void queue_directory_changed(struct auth *auth)

@@ -29,7 +29,7 @@ static void backing_up_release(struct backing_up *b)
 	if (b->folder < 0)
 		return;
 	close(b->folder);
-	folder_remove(b->control->account->directory, "backup");
+	folder_remove(b->control->account->directory, "backup", NULL);
 }
 
 static void write_head(struct backing_up *b)

@@ -33,7 +33,7 @@ static void restoring_release(struct restoring *r)
 	file_close(&r->segments);
 	if (r->folder >= 0) {
 		file_close(&r->folder);
-		folder_remove(r->control->account->directory, "restore");
+		folder_remove(r->control->account->directory, "restore", NULL);
 	}
 	mem_free(&r->path);
 }

@@ -15,8 +15,8 @@ static const char marker[] = "rebuild";
 /* The folders of a backup or restore whose process died. */
 static void remove_leftovers(const struct account *a)
 {
-	folder_remove(a->directory, "backup");
-	folder_remove(a->directory, "restore");
+	folder_remove(a->directory, "backup", NULL);
+	folder_remove(a->directory, "restore", NULL);
 }
 
 static bool is_marked(const struct account *a)

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { DOMAINS_MAX = 10000, ROWS_MAX = 200000, ROWS_PER_DOMAIN_MAX = 10000, ROW_OCTETS_MAX = 2000 };
+enum { DOMAINS_MAX = 10000, ROWS_MAX = 200000, ROWS_PER_DOMAIN_MAX = 10000 };
 enum { KEEP_DAYS = 8, LOOK_SECONDS = 60, FIRST_MINUTE = 600, SPREAD = 7200, VALUE_MAX = sizeof(uint64_t) + DMARC_ROW_MAX };
 
 static const char kind[] = "dmarc";
@@ -114,11 +114,13 @@ bool aggregate_count(struct queue *q, struct str packed)
 		return true;
 	if (!dmarc_row_split(packed, &policy, &row) || !dmarc_row_policy_read(policy, &published) || !dmarc_row_read(row, &found))
 		return false;
+	if (!q->daemon.config.dmarc_reports)
+		return true;
 	struct aggregate *a = find_or_add(q, published.domain, clock_wall_seconds() / AGGREGATE_DAY);
 	if (!a)
 		return true;
 	keep_policy(a, policy);
-	uint64_t *count = row.length <= ROW_OCTETS_MAX ? find_row(q, a, row) : NULL;
+	uint64_t *count = row.length <= DMARC_ROW_PART_MAX ? find_row(q, a, row) : NULL;
 	a->messages++;
 	if (!count) {
 		a->left_out++;

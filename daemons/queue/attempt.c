@@ -1,4 +1,5 @@
 /* What attempts led to. */
+#include "attempt.h"
 #include "queue.h"
 
 #include "mem.h"

@@ -7,6 +7,7 @@
  *	                       ▲                            │
  *	                       └──────────later─────────────┘
  */
+#include "bounce.h"
 #include "forward.h"
 #include "submit.h"
 
@@ -128,22 +129,22 @@ static bool returns_whole(const struct bounce *b, const struct envelope *e)
 	bool has_failed = false;
 	for (size_t i = 0; i < b->told; i++)
 		has_failed |= b->items.items[i].kind == REPORT_FAILED;
-	uint64_t most = e->ret == ENVELOPE_RETURN_FULL ? WHOLE_MAX : e->ret == ENVELOPE_RETURN_UNSAID && e->account ? UNASKED_WHOLE_MAX : 0;
+	uint64_t most = b->mail->damaged ? 0 : e->ret == ENVELOPE_RETURN_FULL ? WHOLE_MAX : e->ret == ENVELOPE_RETURN_UNSAID && e->account ? UNASKED_WHOLE_MAX : 0;
 	return has_failed && !e->require_tls && e->body_size <= most;
 }
 
-/* As much of the message as a report can hold, in memory. */
-static bool read_original(struct mail *mail, struct buf *original)
+/* As much of the message as a report can hold, in memory; nothing of one that cannot be read any more, which is told of all the same. */
+static void read_original(struct mail *mail, struct buf *original)
 {
-	if (mail->body)
-		return buf_append(original, mail->body, mail->size);
+	if (mail->body) {
+		buf_append(original, mail->body, mail->size);
+		return;
+	}
 	size_t size = mail->size < DSN_HEADER_MAX ? (size_t)mail->size : DSN_HEADER_MAX;
 	CLEANUP(file_close) int file = spool_open_body(mail, NULL);
 	char *room = buf_reserve(original, size);
-	if (file < 0 || !room || !file_read_at(file, room, size, 0, NULL))
-		return false;
-	buf_claim(original, size);
-	return true;
+	if (file >= 0 && room && file_read_at(file, room, size, 0, NULL))
+		buf_claim(original, size);
 }
 
 static void fill_report(struct dsn_report *report, const struct bounce *b, const struct envelope *e, struct arena *arena)
@@ -190,8 +191,7 @@ static bool write_report(struct bounce *b, struct arena *arena, const struct env
 	struct submission *s = &b->submission;
 	struct dsn_report report;
 	struct dsn_facts facts;
-	if (!read_original(b->mail, &original))
-		return false;
+	read_original(b->mail, &original);
 	fill_report(&report, b, e, arena);
 	report.recipients = recipients;
 	report.count = count;

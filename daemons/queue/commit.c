@@ -1,5 +1,4 @@
-/* Group commit: all that came in one round of the loop, and while the group before was on its way, becomes
- * durable by one flush. */
+#include "commit.h"
 #include "queue.h"
 
 #include "clock.h"

@@ -1,4 +1,4 @@
-/* posthornctl's door: what is in the queue, and what the administrator wants done with it. */
+#include "control.h"
 #include "queue.h"
 #include "aggregate.h"
 #include "sign.h"

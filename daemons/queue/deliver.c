@@ -1,4 +1,4 @@
-/* Accounts and their mailbox processes: what is sent, what is owed, what comes back. */
+#include "deliver.h"
 #include "queue.h"
 
 #include "clock.h"
@@ -8,6 +8,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum {
+	WINDOW_OCTETS = 4 << 20,
+	INLINE_MAX = 120000,     /* of a body in a DELIVER frame */
+	GATHER_MS = 250,         /* mail for an account without clients waits at most so long for more to come, */
+	GATHER_QUIET_MS = 20,    /* and no longer than no mail comes for anybody */
+	GATHER_FRAMES = WINDOW_FRAMES / 2,
+	GATHER_OCTETS = WINDOW_OCTETS / 2,
+	STARTING_MAX = 50,       /* mailboxes that master is asked for at the same time */
+};
 enum { OPENING = 1, OPEN = 2 };
 enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 300000, ATTEMPTS_MIN = 3, TRIMMED_EVERY_MS = 20000, TRIMMED_ROWS = 2000,
        START_PATIENCE_MS = 20000 };

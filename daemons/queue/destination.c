@@ -1,12 +1,4 @@
-/*
- * Domains that mail goes to: which one has the next job, and how many it may have.
- *
- * A destination begins with a few jobs at a time, has one more for each that reached it, and half as many after one that was refused.
- * One that is out of reach backs off: all its mail waits, then a single job tries it. Destinations of which nothing is known, and
- * those that fail, get only a share of all jobs, so that they cannot take the last one from those that live. Within its standing each
- * destination has its turn, and a new one need not wait for all that came before it; within a destination, of those of the highest
- * priority, each account.
- */
+#include "destination.h"
 #include "queue.h"
 
 #include "clock.h"
@@ -16,10 +8,12 @@
 
 #include <stdlib.h>
 
-enum { WINDOW_FIRST = 4, BACKS_OFF_PART = 4, IDLE_MS = 600000, QUARTERS = 4 };
+enum { WINDOW_FIRST = 4, BACKS_OFF_PART = 4, IDLE_MS = 600000, EIGHTHS = 8 };
 
-/* Of all jobs, in quarters; what fails counts as unknown, too. */
-static const size_t quarters[STANDING_COUNT] = { [STANDING_LIVING] = 4, [STANDING_UNKNOWN] = 3, [STANDING_FAILING] = 1 };
+/* Of all jobs; what was tried and what fails counts as new, too. */
+static const size_t eighths[STANDING_COUNT] = {
+	[STANDING_LIVING] = 8, [STANDING_NEW] = 6, [STANDING_TRIED] = 1, [STANDING_FAILING] = 2,
+};
 
 struct lane_key {
 	struct destination *destination;
@@ -93,7 +87,7 @@ struct destination *destination_of(struct queue *q, struct str address)
 		return destination;
 	destination = mem_alloc(sizeof *destination + name.length);
 	destination->queue = q;
-	destination->standing = STANDING_UNKNOWN;
+	destination->standing = STANDING_NEW;
 	destination->window = WINDOW_FIRST;
 	destination->name_length = name.length;
 	if (name.length)
@@ -135,13 +129,7 @@ static void enter_ready(struct destination *destination)
 	relay_dispatch_soon(destination->queue);
 }
 
-/* At the end of the list of its standing, if it is to be there at all. */
-static void look_again(struct destination *destination)
-{
-	leave_ready(destination);
-	enter_ready(destination);
-}
-
+/* At the end of the list of that standing, if it is to be there at all. */
 static void set_standing(struct destination *destination, enum standing standing)
 {
 	leave_ready(destination);
@@ -346,25 +334,26 @@ void destination_leave(struct delivery *d)
 
 /* ---- choosing ---- */
 
-static size_t jobs_down_to(const struct destinations *all, enum standing standing)
+/* Those of the living and of the new hold all jobs of those that nothing good is known of as well. */
+static size_t jobs_of(const struct destinations *all, enum standing standing)
 {
-	size_t jobs = 0;
-	for (size_t i = standing; i < STANDING_COUNT; i++)
+	size_t jobs = all->jobs[standing];
+	for (size_t i = standing + 1; i < STANDING_COUNT && standing <= STANDING_NEW; i++)
 		jobs += all->jobs[i];
 	return jobs;
 }
 
 static bool has_share(const struct destinations *all, enum standing standing, size_t jobs_max)
 {
-	size_t share = jobs_max * quarters[standing] / QUARTERS;
-	return jobs_down_to(all, standing) < (share ? share : 1);
+	size_t share = jobs_max * eighths[standing] / EIGHTHS;
+	return jobs_of(all, standing) < (share ? share : 1);
 }
 
 /* The oldest; but when most of the share is taken by those that nothing is known of, every other time the newest: it need not wait for a
  * thousand dead ones that came before it. */
 static struct destination *next_of(struct destinations *all, enum standing standing, size_t jobs_max)
 {
-	bool is_scarce = standing == STANDING_UNKNOWN && jobs_down_to(all, standing) >= jobs_max / 2;
+	bool is_scarce = standing == STANDING_NEW && jobs_of(all, standing) >= jobs_max / 2;
 	bool newest = is_scarce && all->newest_next;
 	all->newest_next ^= is_scarce;
 	return newest ? all->ready[standing].last : all->ready[standing].first;
@@ -395,10 +384,11 @@ struct delivery *destination_next(struct queue *q, size_t jobs_max)
 
 enum standing destination_job_began(struct destination *destination)
 {
+	enum standing standing = destination->standing;
 	destination->jobs++;
-	destination->queue->destinations.jobs[destination->standing]++;
-	look_again(destination);
-	return destination->standing;
+	destination->queue->destinations.jobs[standing]++;
+	set_standing(destination, standing == STANDING_NEW ? STANDING_TRIED : standing);
+	return standing;
 }
 
 /* ---- what jobs tell ---- */
@@ -499,7 +489,8 @@ void destination_job_ended(struct destination *destination, enum standing standi
 		was_refused(destination);
 	else if (!lost)
 		failed(destination);
-	look_again(destination);
+	bool tells_nothing = destination->standing == STANDING_TRIED && destination->jobs == 0;
+	set_standing(destination, tells_nothing ? STANDING_NEW : destination->standing);
 	rest_if_idle(destination);
 	relay_dispatch_soon(destination->queue);
 }

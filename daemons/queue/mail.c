@@ -1,4 +1,4 @@
-/* What is in the queue: mails, their recipients, their octets. */
+#include "mail.h"
 #include "queue.h"
 
 #include "clock.h"
@@ -217,7 +217,7 @@ static bool load_file(struct mail *mail, struct fail **fail)
 	struct envelope e;
 	arena_reset(mail->queue->scratch);
 	if (!f || !spoolfile_load(f, mail->queue->scratch, &e, &results, fail) || !envelope_encode(&e, &head, fail) ||
-	    !load_body(mail, f, &body, fail))
+	    (!mail->damaged && !load_body(mail, f, &body, fail)))
 		return false;
 	char *memory = TAKE(body);
 	return mail_hold(mail, TAKE(head.data), head.length, memory, memory, fail);
@@ -292,9 +292,16 @@ void mail_give_up_damaged(struct mail *mail, const struct fail *fail)
 	          LOG_TEXT("why", str_of(fail_text(fail))));
 	bool was_busy = mail->busy;
 	mail->damaged = mail->busy = true;
-	for (uint32_t i = 0; i < mail->count; i++)
-		if (mail->deliveries[i].state == DELIVERY_PENDING || mail->deliveries[i].state == DELIVERY_HELD)
-			mail_settle(&mail->deliveries[i], DELIVERY_FAILED);
+	bool has_envelope = mail_load(mail, NULL);
+	for (uint32_t i = 0; i < mail->count; i++) {
+		struct delivery *d = &mail->deliveries[i];
+		if (d->state != DELIVERY_PENDING && d->state != DELIVERY_HELD)
+			continue;
+		if (has_envelope)
+			deliver_give_up(d, "5.3.0", "the message was damaged where it was kept", true);
+		else
+			mail_settle(d, DELIVERY_FAILED);
+	}
 	mail->busy = was_busy;
 	mail_proceed(mail);
 }

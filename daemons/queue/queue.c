@@ -8,6 +8,7 @@
 #include "sending.h"
 #include "sign.h"
 #include "state.h"
+#include "transaction.h"
 
 #include "log.h"
 #include "mem.h"
@@ -15,7 +16,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { TRIMMED_TICKS = 5 };
+enum { TICK_MS = 1000, TRIMMED_TICKS = 5 };
 
 /* Opened before the sandbox, which lets nothing but the spool be opened. */
 static int accounts_folder = -1;

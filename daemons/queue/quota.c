@@ -1,5 +1,4 @@
-/* How full each account is, as its mailbox process said last. Kept in a file that may be old: it is only there so
- * that a full account is refused at RCPT right after a start. */
+#include "quota.h"
 #include "queue.h"
 
 #include "file.h"

@@ -1,9 +1,4 @@
-/*
- * The link to relay: jobs out, results in.
- *
- * After a restart relay may still work on jobs that an earlier queue gave: no job is given before every relay that is wired has told of
- * those (RELAY_HELD, then RELAY_UP). There may be two for a while, of which the older one only ends what it has.
- */
+#include "relay.h"
 #include "queue.h"
 #include "forward.h"
 #include "sts.h"
@@ -17,7 +12,7 @@
 
 enum { GREETING = 1, UP = 2 };
 enum { JOBS_PER_ROUND = 32, FULL_WAIT_MS = 20, DESCRIPTORS_MAX = 200, OCTETS_MAX = 4 << 20,
-       RECIPIENTS_OCTETS_MAX = 99000, UNREAD_WAIT_MS = 60000 };
+       NOTED_MS = 5, UNREAD_WAIT_MS = 60000 };
 
 struct member {
 	uint32_t place;
@@ -43,6 +38,8 @@ struct relay_link {
 	size_t jobs_max;
 	struct map *jobs;                /* by number */
 	struct map *known;               /* mails by their ids, while it says what it holds */
+	struct buf noted;                /* numbers of jobs whose results are written down, which it is told together */
+	struct timer noted_timer;
 };
 
 /* ---- jobs ---- */
@@ -109,7 +106,7 @@ static void gather(struct relay_job *job, struct delivery *first, const struct e
 		struct delivery *d = &mail->deliveries[i];
 		const struct envelope_recipient *r = &e->recipients[i];
 		bool is_alike = d->lane && d->lane == first->lane && str_equal(r->detail, e->recipients[first->index].detail);
-		if (!is_alike || recipients->length + r->address.length + r->orcpt.length + 16 > RECIPIENTS_OCTETS_MAX)
+		if (!is_alike || recipients->length + r->address.length + r->orcpt.length + 16 > LIMIT_RELAY_RECIPIENTS_OCTETS_MAX)
 			continue;
 		relay_recipient_add(recipients, &(struct relay_recipient){ .place = i, .notify = r->notify, .address = r->address, .orcpt = r->orcpt });
 		job->members[job->count++] = (struct member){ .place = i, .open = true };
@@ -131,15 +128,34 @@ static uint32_t flags_of(const struct envelope *e)
 	       (e->by_trace ? RELAY_BY_TRACE : 0u);
 }
 
+/* Short mail travels within the job: no file in memory is made for it. */
+static bool travels_inside(const struct mail *mail)
+{
+	return !mail->body_in_file && mail->size <= LIMIT_RELAY_CONTENT_MAX;
+}
+
+/* Of what an alias forwards, as its way is to show it. */
+static struct str sender_for(const struct relay_job *job, struct arena *arena, const struct envelope *e)
+{
+	char id[17];
+	struct str sender = forward_sender(job->mail->queue, arena, e->reverse_path, e->recipients[job->members[0].place].detail);
+	envelope_id_text(job->mail->id, id);
+	if (!str_equal(sender, e->reverse_path))
+		log_event(LOG_INFO, job->mail->session, "sender-rewritten", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("from", e->reverse_path),
+		          LOG_TEXT("to", sender));
+	return sender;
+}
+
 static void send_job(struct relay_job *job, struct arena *arena, const struct envelope *e, struct str recipients, int content)
 {
 	const struct mail *mail = job->mail;
 	const struct destination *to = job->destination;
 	const struct msg_relay_job message = {
 		.mail = mail->id, .session = mail->session, .destination = str_from(to->name, to->name_length),
-		.sender = forward_sender(mail->queue, arena, e->reverse_path, e->recipients[job->members[0].place].detail),
+		.sender = sender_for(job, arena, e),
 		.flags = flags_of(e), .return_full = (uint32_t)e->ret, .envelope_id = e->envid, .priority = e->priority,
 		.deliver_by = e->deliver_by, .size = mail->size, .recipients = recipients,
+		.content = content < 0 ? str_from(mail->body, mail->size) : STR(""),
 	};
 	msg_relay_job_send(&job->link->peer.channel, job->number, &message, content);
 }
@@ -160,13 +176,13 @@ static void cannot_give(struct delivery *d, const struct fail *fail)
 static void give(struct relay_link *link, struct delivery *d)
 {
 	CLEANUP(arena_cleanup) struct arena *arena = arena_new(ENVELOPE_ARENA_MAX);
-	CLEANUP(buf_release) struct buf recipients = BUF_WITH_LIMIT(RECIPIENTS_OCTETS_MAX);
+	CLEANUP(buf_release) struct buf recipients = BUF_WITH_LIMIT(LIMIT_RELAY_RECIPIENTS_OCTETS_MAX);
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	struct queue *q = link->queue;
 	struct mail *mail = d->mail;
 	struct envelope e;
-	int content;
-	if (!mail_envelope(mail, arena, &e, &fail) || (content = spool_open_content(mail, &fail)) < 0) {
+	int content = -1;
+	if (!mail_envelope(mail, arena, &e, &fail) || (!travels_inside(mail) && (content = spool_open_content(mail, &fail)) < 0)) {
 		cannot_give(d, fail);
 		return;
 	}
@@ -309,12 +325,60 @@ static bool take_results(struct relay_job *job, struct msg_relay_result *result,
 	return result->recipients.length == 0;
 }
 
+/* What waits since nobody could be reached goes as soon as somebody can. */
+static void note_reach(struct relay_job *job, enum relay_reach reach)
+{
+	for (size_t i = 0; i < job->count && reach != RELAY_REACHED; i++) {
+		struct delivery *d = delivery_of(job, &job->members[i]);
+		if (d && d->waits)
+			d->for_destination = true;
+	}
+}
+
+static void send_noted(void *owner)
+{
+	struct relay_link *link = owner;
+	msg_relay_noted_send(&link->peer.channel, 0, &(struct msg_relay_noted){ .jobs = buf_str(&link->noted) }, -1);
+	buf_clear(&link->noted);
+	loop_stop_timer(link->queue->loop, &link->noted_timer);
+}
+
+/* Relay only keeps it a moment longer, so those of a moment are told together. */
+static void say_noted(struct relay_job *job)
+{
+	struct relay_link *link = job->link;
+	relay_number_add(&link->noted, job->number);
+	job_free(job);
+	size_t count = link->noted.length / sizeof job->number;
+	if (count >= LIMIT_RELAY_NOTED_MAX || count >= link->jobs_max)
+		send_noted(link);
+	else if (!link->noted_timer.place)
+		loop_start_timer(link->queue->loop, &link->noted_timer, NOTED_MS, send_noted, link);
+}
+
+/* False when it cannot have ended. */
+static bool end_job(struct relay_job *job, uint32_t reach)
+{
+	if (job->unnoted || job->open > 0 || reach >= RELAY_REACH_COUNT)
+		return false;
+	note_reach(job, (enum relay_reach)reach);
+	struct queue *q = job->link->queue;
+	struct destination *destination = TAKE(job->destination);
+	enum standing standing = job->standing;
+	job->unnoted = true;
+	if (results_are_written(q))
+		say_noted(job);
+	if (destination)
+		destination_job_ended(destination, standing, false, (enum relay_reach)reach);
+	return true;
+}
+
 static bool on_result(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct relay_link *link = peer->owner;
 	struct relay_job *job = map_get(link->jobs, MAP_KEY(frame->request));
 	struct msg_relay_result result;
-	if (!msg_relay_result_read(frame, &result) || !job || job->unnoted || result.outcome >= RELAY_OUTCOME_COUNT)
+	if (!msg_relay_result_read(frame, &result) || !job || job->unnoted || result.outcome >= RELAY_OUTCOME_COUNT || result.reach > RELAY_REACH_COUNT)
 		return false;
 	struct mail *mail = job->mail;
 	struct attempt *attempt = attempt_of(job, &result);
@@ -327,23 +391,7 @@ static bool on_result(struct ipc_peer *peer, struct ipc_frame *frame)
 		mail->busy = was_busy;
 		mail_proceed(mail);
 	}
-	return good;
-}
-
-/* What waits since nobody could be reached goes as soon as somebody can. */
-static void note_reach(struct relay_job *job, enum relay_reach reach)
-{
-	for (size_t i = 0; i < job->count && reach != RELAY_REACHED; i++) {
-		struct delivery *d = delivery_of(job, &job->members[i]);
-		if (d && d->waits)
-			d->for_destination = true;
-	}
-}
-
-static void say_noted(struct relay_job *job)
-{
-	msg_relay_noted_send(&job->link->peer.channel, job->number, &(struct msg_relay_noted){}, -1);
-	job_free(job);
+	return good && (result.reach == RELAY_REACH_COUNT || end_job(job, result.reach));
 }
 
 void relay_say_noted(struct queue *q)
@@ -364,17 +412,7 @@ static bool on_done(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct relay_link *link = peer->owner;
 	struct relay_job *job = map_get(link->jobs, MAP_KEY(frame->request));
 	struct msg_relay_done done;
-	if (!msg_relay_done_read(frame, &done) || !job || job->unnoted || job->open > 0 || done.reach >= RELAY_REACH_COUNT)
-		return false;
-	note_reach(job, (enum relay_reach)done.reach);
-	struct destination *destination = TAKE(job->destination);
-	enum standing standing = job->standing;
-	job->unnoted = true;
-	if (results_are_written(link->queue))
-		say_noted(job);
-	if (destination)
-		destination_job_ended(destination, standing, false, (enum relay_reach)done.reach);
-	return true;
+	return msg_relay_done_read(frame, &done) && job && end_job(job, done.reach);
 }
 
 static bool on_sts_policy(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -462,6 +500,8 @@ static void relay_ended(struct ipc_peer *peer, const char *why)
 	while (map_next(link->jobs, &position, &key, &value))
 		lose(value);
 	ipc_peer_release(peer);
+	loop_stop_timer(q->loop, &link->noted_timer);
+	buf_release(&link->noted);
 	map_free(link->known);
 	map_free(link->jobs);
 	free(link);
@@ -473,6 +513,7 @@ bool relay_wire(struct queue *q, const struct msg_wire *wire, int descriptor)
 	struct relay_link *link = mem_alloc(sizeof *link);
 	link->queue = q;
 	link->jobs = map_new();
+	link->noted = BUF_WITH_LIMIT(LIMIT_RELAY_NOTED_MAX * sizeof(uint64_t));
 	link->next = q->relays.links;
 	q->relays.links = link;
 	link->peer = (struct ipc_peer){ .role = ROLE_RELAY, .id = wire->peer, .owner = link };

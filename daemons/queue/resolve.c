@@ -1,10 +1,6 @@
-/*
- * What auth knows: where an address leads, who may send as whom, which token is whose log-in.
- *
- * Answers are remembered in two generations: when the young one is full, the old one is forgotten. What is still
- * in use comes back to the young one. DIRECTORY_CHANGED forgets all.
- */
+#include "resolve.h"
 #include "queue.h"
+#include "transaction.h"
 
 #include "clock.h"
 #include "log.h"
@@ -31,14 +27,14 @@ struct question {
 	char address[];
 };
 
-struct key {
+struct lookup_key {
 	char bytes[KEY_MAX];
 	size_t length;
 };
 
-static struct key key_of(uint64_t account, struct str address)
+static struct lookup_key key_of(uint64_t account, struct str address)
 {
-	struct key key = { .length = sizeof account + address.length };
+	struct lookup_key key = { .length = sizeof account + address.length };
 	must(key.length <= KEY_MAX);
 	memcpy(key.bytes, &account, sizeof account);
 	if (address.length)
@@ -86,7 +82,7 @@ static struct known *recall(struct lookups *l, struct str key)
 
 static void remember_answer(struct lookups *l, const struct question *question, const struct answer *answer)
 {
-	struct key key = key_of(question->account, str_from(question->address, question->address_length));
+	struct lookup_key key = key_of(question->account, str_from(question->address, question->address_length));
 	struct known *known = mem_alloc(sizeof *known + answer->targets.length);
 	known->verdict = answer->verdict;
 	known->length = (uint32_t)answer->targets.length;
@@ -129,7 +125,7 @@ static struct question *find_or_ask(struct queue *q, uint64_t account, struct st
 
 static void ask(struct queue *q, uint64_t account, struct str address, struct waiter *waiter)
 {
-	struct key key = key_of(account, address);
+	struct lookup_key key = key_of(account, address);
 	const struct known *known = recall(&q->lookups, str_from(key.bytes, key.length));
 	must(!waiter->question);
 	if (known) {
@@ -260,6 +256,8 @@ static bool on_token(struct ipc_peer *peer, struct ipc_frame *frame)
 	}
 	struct token *token = mem_alloc(sizeof *token);
 	token->account = told.account;
+	token->porter = told.porter;
+	token->connection = frame->request;
 	token->generation = l->auth_generation;
 	if (told.address.length)
 		memcpy(token->address, told.address.data, told.address.length);
@@ -306,6 +304,22 @@ static void auth_ended(struct ipc_peer *peer, const char *why)
 	ipc_peer_release(peer);
 }
 
+/* A new auth knows of nobody who submits. Without an account there is nothing that it could take back. */
+static void tell_tokens(struct lookups *l)
+{
+	size_t position = 0;
+	struct str key;
+	void *value;
+	while (map_next(l->tokens, &position, &key, &value)) {
+		const struct token *token = value;
+		struct msg_token told = { .porter = token->porter, .account = token->account, .address = str_of(token->address) };
+		if (token->account == 0)
+			continue;
+		memcpy(told.token.bytes, key.data, sizeof told.token.bytes);
+		msg_token_send(&l->auth.channel, token->connection, &told, -1);
+	}
+}
+
 bool resolve_wire(struct queue *q, int descriptor)
 {
 	struct lookups *l = &q->lookups;
@@ -316,6 +330,7 @@ bool resolve_wire(struct queue *q, int descriptor)
 	l->has_auth = true;
 	l->auth_generation++;
 	l->auth_since_ms = clock_monotonic_ms();
+	tell_tokens(l);
 	/* What changed while there was no channel was told to nobody. */
 	forget(&l->young);
 	forget(&l->old);
@@ -337,7 +352,7 @@ void resolve_init(struct queue *q)
 	q->lookups.tokens = map_new();
 }
 
-/* Nobody would tell the end of a log-in that an auth of before attested. */
+/* Nobody would tell the end of a log-in that an auth of before attested, and the present one does not: its connection is gone. */
 static void drop_old_tokens(struct lookups *l)
 {
 	size_t position = 0;

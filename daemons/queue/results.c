@@ -1,10 +1,4 @@
-/*
- * The results log: what relay said for good, in files "results-<generation>" that are only appended to.
- *
- * An entry is written before relay is told that the result is noted, so that no mail is sent again because queue was killed. It is flushed
- * by the syncer, before the trim mark passes its record. A file goes when every mail that it tells of is gone for good or has the same in
- * the log of its own file; a file goes never before an older one, so that a mail needs to know only the first that tells of it.
- */
+#include "results.h"
 #include "queue.h"
 
 #include "clock.h"

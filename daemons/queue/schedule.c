@@ -1,10 +1,4 @@
-/*
- * When mail for other hosts is tried, held, given up; RFC 5321 §4.5.4.1.
- *
- * After an attempt that may pass: the first time to wait, then twice as long each time up to the longest one. Given up is what is older
- * than its lifetime and was tried, or its destination, at least three times since this process began: neither a clock that jumps nor a
- * host that was switched off for a week makes mail go back untried.
- */
+#include "schedule.h"
 #include "queue.h"
 
 #include "clock.h"

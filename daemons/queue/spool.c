@@ -1,4 +1,4 @@
-/* Files of their own: for what an account does not take in time, and for what waits for other hosts. */
+#include "spool.h"
 #include "queue.h"
 
 #include "clock.h"
@@ -13,6 +13,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum {
+	LAG_MS = 5000,           /* not applied after this: it moves to a file of its own */
+	LAG_HALF_FULL_MS = 500,
+};
 enum { MOVES_MAX = 64, LOG_RETRY_MS = 5000, REMOVED_AT_ONCE = 1000 };
 
 /* By its checksum, which the message's own file has. */
@@ -28,7 +32,7 @@ static int open_unchecked(struct mail *mail, struct fail **fail)
 int spool_open_body(struct mail *mail, struct fail **fail)
 {
 	char name[32];
-	if (mail->body_unchecked && mail->in_file)
+	if (mail->body_unchecked && mail->in_file && !mail->damaged)
 		return open_unchecked(mail, fail);
 	snprintf(name, sizeof name, "%016" PRIx64 ".body", mail->id);
 	int file = openat(mail->queue->spool, name, O_RDONLY | O_CLOEXEC);

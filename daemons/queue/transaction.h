@@ -13,6 +13,7 @@
 #ifndef POSTHORN_QUEUE_TRANSACTION_H
 #define POSTHORN_QUEUE_TRANSACTION_H
 
+#include "queue.h"
 #include "sign.h"
 
 enum intake_state {
@@ -75,6 +76,9 @@ struct intake {
 
 /* ---- transaction.c ---- */
 
+/* A peer comes; owns the descriptor. */
+bool transaction_wire(struct queue *q, const struct msg_wire *wire, int descriptor);
+
 /* No controls: it may stand in a log and in a header. */
 bool intake_is_clean(struct str s);
 void intake_enter(struct intake *in, unsigned state);
@@ -95,6 +99,12 @@ void intake_say_done(struct intake *in, enum verdict_kind kind, struct str kinds
 enum verdict_kind intake_kind_of_failure(enum fail_kind kind);
 
 /* ---- transaction_begin.c ---- */
+
+/* A token came in: who waits for it goes on. */
+void transaction_token_known(struct queue *q);
+
+/* Who has waited too long for a token goes on without it. */
+void transaction_tick(struct queue *q);
 bool intake_begin(struct ipc_peer *peer, struct ipc_frame *frame);
 
 /* ---- transaction_recipient.c ---- */

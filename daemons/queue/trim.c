@@ -9,6 +9,7 @@
  * every PROBE_MS. One that does not return for HANG_MS is not waited for when the ring is half full: what it was to make durable goes to files
  * of its own, and the marks follow.
  */
+#include "trim.h"
 #include "queue.h"
 
 #include "clock.h"

@@ -83,14 +83,24 @@ static void note_problem(struct attempt *a, enum relay_outcome outcome, unsigned
 	};
 }
 
+/* What is known for good of this mail says nothing against the destination, whose other mail goes on. */
+static enum relay_reach reach_of(const struct attempt *a)
+{
+	if (a->reached)
+		return RELAY_REACHED;
+	if (a->refused)
+		return RELAY_REFUSED;
+	return a->problem.result.outcome == RELAY_FAILED ? RELAY_REACHED : RELAY_UNREACHABLE;
+}
+
 /* The job is done; nothing may touch the attempt after it. */
 static void finish(struct attempt *a)
 {
 	struct job *job = a->job;
 	struct relay *r = job->relay;
-	enum relay_reach reach = a->reached ? RELAY_REACHED : a->refused ? RELAY_REFUSED : RELAY_UNREACHABLE;
 	if (!a->problem.set)
 		note_problem(a, RELAY_DEFERRED, 0, STR("4.3.0"), STR("no host could be asked"));
+	enum relay_reach reach = reach_of(a);
 	job_settle_rest(job, &a->problem.result);
 	must(job->open == 0 && !a->connection);
 	ask_stop(&a->mx);
@@ -195,6 +205,8 @@ void attempt_result(struct attempt *a, const struct smtp_sender_event *event)
 	struct str status = str_of(event->status);
 	if (event->by_server && event->code != 421)
 		a->reached = a->answered = true;
+	else if (event->outcome == SMTP_SENDER_FAILED) /* it is there, and what it offers does not do for this mail */
+		a->reached = true;
 	for (size_t i = 0; i < event->recipient_count; i++) {
 		which[i] = a->named[event->recipients[i]];
 		a->here[which[i]] = event->outcome == SMTP_SENDER_AGAIN;
@@ -437,9 +449,7 @@ static bool leads_back(const struct attempt *a)
 /* RFC 5321 §5.1: this host, known by its address, and all that are not better are dropped. The better ones were tried. */
 static void drop_own(struct attempt *a)
 {
-	bool is_best = a->route.hosts[0].preference == a->route.hosts[a->host].preference;
-	a->reached = a->reached || is_best;
-	if (is_best)
+	if (a->route.hosts[0].preference == a->route.hosts[a->host].preference)
 		note_problem(a, RELAY_FAILED, 0, STR("5.4.6"), STR("mail for the domain loops back to this host"));
 	finish(a);
 }
@@ -535,8 +545,6 @@ static void follow_route(struct attempt *a)
 		begin_host(a);
 		return;
 	}
-	/* what is known for good says nothing of how the destination can be reached */
-	a->reached = route->outcome == RELAY_FAILED;
 	note_problem(a, route->outcome, route->code, route->status, route->text);
 	finish(a);
 }

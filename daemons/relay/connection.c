@@ -336,6 +336,7 @@ static bool receive_plain(struct connection *c, char *room, size_t *got)
 	return false;
 }
 
+/* False: no more now. A socket that gave less than it might have is empty; asking it again would cost a system call for each reply. */
 static bool receive(struct connection *c)
 {
 	size_t got = 0;
@@ -346,7 +347,7 @@ static bool receive(struct connection *c)
 		return false;
 	buf_claim(&c->in, got);
 	c->heard = true;
-	return true;
+	return c->tls || got == READ_SIZE;
 }
 
 /* False: none was taken. */
@@ -419,8 +420,8 @@ static void watch_for(struct connection *c, bool more)
 		loop_change(c->relay->daemon.loop, &c->watch, events);
 }
 
-/* All that can be done now. The connection may be gone after it. */
-static void work(struct connection *c)
+/* All that can be done now; heard: there may be something to receive. The connection may be gone after it. */
+static void work(struct connection *c, bool heard)
 {
 	bool more = true;
 	if (c->at_work)
@@ -431,7 +432,7 @@ static void work(struct connection *c)
 			more = false;
 			break;
 		}
-		more = receive(c);
+		more = (heard || c->tls) && receive(c);
 		if (!c->over)
 			take_steps(c);
 		more = (!c->over && transmit(c)) || more || (c->state == CONNECTION_IN_HANDSHAKE && !c->over);
@@ -467,7 +468,7 @@ static void on_time(void *owner)
 	if (c->over)
 		connection_free(c);
 	else
-		work(c);
+		work(c, true);
 }
 
 /* ---- the beginning ---- */
@@ -490,13 +491,12 @@ static void on_connected(struct connection *c)
 static void on_event_of_socket(void *owner, uint32_t events)
 {
 	struct connection *c = owner;
-	(void)events;
 	if (c->state == CONNECTION_BEGINS)
 		on_connected(c);
 	if (c->over)
 		connection_free(c);
 	else
-		work(c);
+		work(c, events & ~(uint32_t)EPOLLOUT);
 }
 
 /* relay has sockets of the Internet only: master connects to a path, by its place in the configuration. */
@@ -574,7 +574,7 @@ void connection_mail(struct connection *c, const struct smtp_sender_mail *mail)
 {
 	c->mails++;
 	smtp_sender_mail(c->sender, mail);
-	work(c);
+	work(c, false);
 }
 
 void connection_leave(struct connection *c)
@@ -590,7 +590,7 @@ void connection_leave(struct connection *c)
 	} else {
 		c->ends = true;
 		smtp_sender_quit(c->sender);
-		work(c);
+		work(c, false);
 	}
 }
 
@@ -603,7 +603,7 @@ void connection_break(struct connection *c, const char *status, const char *text
 	}
 	smtp_sender_lost(c->sender, status, text);
 	c->input_ended = true;
-	work(c);
+	work(c, false);
 }
 
 bool connection_end_oldest(struct relay *r)

@@ -13,7 +13,8 @@ enum { PIECE_MAX = SMTP_SENDER_PIECE, GROWTH_MAX = 3, FIELDS_MAX = 1 << 20 };
 void content_init(struct content *c, struct job *job)
 {
 	*c = (struct content){ .job = job };
-	c->piece = arena_alloc(job->arena, job->ask.size < PIECE_MAX ? job->ask.size + 1 : PIECE_MAX);
+	if (!job->text)
+		c->piece = arena_alloc(job->arena, job->ask.size < PIECE_MAX ? job->ask.size + 1 : PIECE_MAX);
 }
 
 void content_release(struct content *c)
@@ -27,6 +28,8 @@ static struct str read_original(void *context, uint64_t offset)
 	struct content *c = context;
 	const struct msg_relay_job *ask = &c->job->ask;
 	uint64_t left = ask->size - offset;
+	if (c->job->text)
+		return str_from(c->job->text + offset, left < PIECE_MAX ? (size_t)left : PIECE_MAX);
 	ssize_t got = pread(c->job->content, c->piece, left < PIECE_MAX ? left : PIECE_MAX, (off_t)(ask->offset + offset));
 	return str_from(c->piece, got > 0 ? (size_t)got : 0);
 }

@@ -1,4 +1,9 @@
-/* A job from its message to its results. */
+/*
+ * A job from its message to its results.
+ *
+ * A result goes to queue at the end of the loop's round, so that the last one can say that the job is done: mostly the one message is all that
+ * there is to say.
+ */
 #include "relay.h"
 
 #include "mem.h"
@@ -47,11 +52,14 @@ static void close_content(struct job *job)
 	if (job->content >= 0)
 		close(job->content);
 	job->content = -1;
+	free(job->text);
+	job->text = NULL;
 }
 
 void job_free(struct job *job)
 {
 	unlink_job(job);
+	loop_stop_timer(job->relay->daemon.loop, &job->timer);
 	close_content(job);
 	for (size_t i = 0; i < job->results.count; i++)
 		buf_release(&job->results.items[i].places);
@@ -79,6 +87,9 @@ static void copy_ask(struct job *job, const struct msg_relay_job *ask)
 	job->ask.sender = arena_copy(a, ask->sender);
 	job->ask.envelope_id = arena_copy(a, ask->envelope_id);
 	job->ask.recipients = arena_copy(a, ask->recipients);
+	job->ask.content = STR("");
+	if (job->content < 0)
+		job->text = str_copy(ask->content);
 }
 
 bool job_begin(struct relay *r, uint64_t number, const struct msg_relay_job *ask, int content)
@@ -128,8 +139,23 @@ static struct result *add_result(struct job *job, const struct job_result *r)
 	return result;
 }
 
+static void tell_new(void *owner)
+{
+	struct job *job = owner;
+	for (; job->told < job->results.count; job->told++)
+		queue_link_result(job->relay, job, &job->results.items[job->told], job->done && job->told + 1 == job->results.count);
+}
+
+void job_tell(struct job *job)
+{
+	loop_stop_timer(job->relay->daemon.loop, &job->timer);
+	job->told = 0;
+	tell_new(job);
+}
+
 void job_settle(struct job *job, const size_t *which, size_t count, const struct job_result *given)
 {
+	struct loop *loop = job->relay->daemon.loop;
 	struct result *result = add_result(job, given);
 	for (size_t i = 0; i < count; i++) {
 		struct recipient *recipient = &job->recipients[which[i]];
@@ -138,7 +164,8 @@ void job_settle(struct job *job, const size_t *which, size_t count, const struct
 		job->open--;
 		relay_place_add(&result->places, recipient->as_given.place);
 	}
-	queue_link_result(job->relay, job, result);
+	if (!job->timer.place)
+		loop_start_timer(loop, &job->timer, 0, tell_new, job);
 }
 
 void job_settle_rest(struct job *job, const struct job_result *result)
@@ -158,5 +185,9 @@ void job_end(struct job *job, enum relay_reach reach)
 	job->done = true;
 	job->reach = reach;
 	close_content(job);
-	queue_link_done(job->relay, job);
+	loop_stop_timer(job->relay->daemon.loop, &job->timer);
+	if (job->told < job->results.count)
+		tell_new(job);
+	else
+		queue_link_done(job->relay, job);
 }

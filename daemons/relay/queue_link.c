@@ -14,7 +14,9 @@ static bool on_job(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct queue_link *link = peer->owner;
 	struct msg_relay_job ask;
-	if (!msg_relay_job_read(frame, &ask) || frame->descriptor_count != 1 || frame->request & OWN_NUMBER)
+	if (!msg_relay_job_read(frame, &ask) || frame->request & OWN_NUMBER)
+		return false;
+	if (frame->descriptor_count ? ask.content.length > 0 : ask.content.length != ask.size || ask.offset > 0)
 		return false;
 	return job_begin(link->relay, frame->request, &ask, ipc_take_descriptor(frame));
 }
@@ -22,12 +24,18 @@ static bool on_job(struct ipc_peer *peer, struct ipc_frame *frame)
 static bool on_noted(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct queue_link *link = peer->owner;
-	struct job *job = job_find(link->relay, frame->request);
-	if (!job || !job->done)
+	struct msg_relay_noted noted;
+	uint64_t number;
+	if (!msg_relay_noted_read(frame, &noted))
 		return false;
-	job_free(job);
+	while (relay_number_next(&noted.jobs, &number)) {
+		struct job *job = job_find(link->relay, number);
+		if (!job || !job->done)
+			return false;
+		job_free(job);
+	}
 	relay_end_if_drained(link->relay);
-	return true;
+	return noted.jobs.length == 0;
 }
 
 static bool on_sts_policy(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -97,10 +105,7 @@ static void tell_all(struct queue_link *link)
 	}
 	say_up(link);
 	for (struct job *job = r->jobs; job; job = job->next) {
-		for (size_t i = 0; i < job->results.count; i++)
-			queue_link_result(r, job, &job->results.items[i]);
-		if (job->done)
-			queue_link_done(r, job);
+		job_tell(job);
 	}
 }
 
@@ -116,12 +121,13 @@ void queue_link_wire(struct relay *r, int descriptor)
 	tell_all(link);
 }
 
-void queue_link_result(struct relay *r, const struct job *job, const struct result *result)
+void queue_link_result(struct relay *r, const struct job *job, const struct result *result, bool is_last)
 {
 	if (!r->queue)
 		return;
 	const struct msg_relay_result message = {
-		.mail = job->ask.mail, .outcome = (uint32_t)result->outcome, .recipients = buf_str(&result->places), .code = result->code,
+		.mail = job->ask.mail, .outcome = (uint32_t)result->outcome, .reach = (uint32_t)(is_last ? job->reach : RELAY_REACH_COUNT),
+		.recipients = buf_str(&result->places), .code = result->code,
 		.status = result->status, .reply = result->reply, .host = result->host, .address = result->address, .tls = result->tls,
 	};
 	msg_relay_result_send(&r->queue->peer.channel, job->number, &message, -1);

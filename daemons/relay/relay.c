@@ -26,11 +26,16 @@ int64_t relay_scale_ms(const struct relay *r, int64_t seconds)
 	return ms > 0 ? ms : 1;
 }
 
+/* Many lots at a time: one for each would be two system calls for each mail. */
 uint32_t relay_random(void)
 {
-	uint32_t number = 0;
-	must(getrandom(&number, sizeof number, 0) == sizeof number);
-	return number;
+	static uint32_t lots[64];
+	static size_t left;
+	if (left == 0) {
+		must(getrandom(lots, sizeof lots, 0) == sizeof lots);
+		left = COUNT_OF(lots);
+	}
+	return lots[--left];
 }
 
 void relay_end_if_drained(struct relay *r)
@@ -113,6 +118,20 @@ static char *read_password(const char *path)
 	return password;
 }
 
+/* A host that trusts nobody still sends mail: DANE and TLS without a name to verify ask no authority. */
+static void read_authorities(const struct config *config, struct buf *authorities)
+{
+	struct fail *fail = NULL;
+	bool is_named = config->relay_ca_file[0];
+	if (tls_read_authorities(is_named ? config->relay_ca_file : NULL, authorities, &fail))
+		return;
+	if (is_named)
+		daemon_die("cannot-start", fail);
+	log_event(LOG_WARNING, 0, "no-authorities", LOG_TEXT("why", str_of(fail_text(fail))));
+	buf_clear(authorities);
+	fail_free(&fail);
+}
+
 static void preload(const struct config *config)
 {
 	struct fail *fail = NULL;
@@ -120,8 +139,7 @@ static void preload(const struct config *config)
 	CLEANUP(buf_release) struct buf authorities = BUF_WITH_LIMIT(TLS_AUTHORITIES_MAX);
 	tls_preload();
 	loaded_own = own_new(config);
-	if (!tls_read_authorities(config->relay_ca_file[0] ? config->relay_ca_file : NULL, &authorities, &fail))
-		daemon_die("cannot-start", fail);
+	read_authorities(config, &authorities);
 	loaded_tls = tls_client_new_from(minimum, buf_str(&authorities), &fail);
 	if (!loaded_tls)
 		daemon_die("cannot-start", fail);

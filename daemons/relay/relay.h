@@ -56,11 +56,14 @@ struct job {
 	struct arena *arena;
 	uint64_t number;    /* on the link that it belongs to now */
 	struct msg_relay_job ask; /* texts in the arena */
-	int content;        /* -1 when it is not needed any more */
+	int content;        /* -1 when the message is in memory, or not needed any more */
+	char *text;         /* the message, or NULL */
 	struct attempt *attempt; /* in the arena; NULL when it is done */
 	struct recipient *recipients;
 	size_t count, open; /* open: without a result */
 	ARRAY(struct result) results;
+	size_t told;        /* results that queue was sent */
+	struct timer timer; /* runs while some are not */
 	bool done;
 	enum relay_reach reach;
 };
@@ -96,8 +99,8 @@ struct relay {
 /* Takes the descriptor; tells the queue at the other end of all jobs that are held. */
 void queue_link_wire(struct relay *r, int descriptor);
 
-/* Nothing when there is no queue now: the next one gets it. */
-void queue_link_result(struct relay *r, const struct job *job, const struct result *result);
+/* Nothing when there is no queue now: the next one gets it. is_last: the job is done, and no queue_link_done follows. */
+void queue_link_result(struct relay *r, const struct job *job, const struct result *result, bool is_last);
 void queue_link_done(struct relay *r, const struct job *job);
 
 /* relay takes no more jobs. */
@@ -105,12 +108,15 @@ void queue_link_say_no_more(struct relay *r);
 
 /* ---- job.c ---- */
 
-/* False when the message makes no sense; takes the descriptor in any case. */
+/* False when the message makes no sense; takes the descriptor, if there is one, in any case. */
 bool job_begin(struct relay *r, uint64_t number, const struct msg_relay_job *ask, int content);
 struct job *job_find(struct relay *r, uint64_t number);
 void job_renumber(struct job *job, uint64_t number);
 
-/* A result for these recipients, of which none has one yet; the texts are copied. */
+/* All its results, and whether it is done, to a queue that has heard nothing of them. */
+void job_tell(struct job *job);
+
+/* A result for these recipients, of which none has one yet; the texts are copied. Queue hears it when this round ends, or the job. */
 struct job_result {
 	enum relay_outcome outcome;
 	unsigned code;

@@ -12,7 +12,7 @@
 #include "dns_cache.h"
 #include "dns_unbound.h"
 
-enum { QUESTIONS_MAX = 1000, PATIENCE_MS = 15000, CACHE_ANSWERS_MAX = 20000, CACHE_OCTETS_MAX = 8 << 20 }; /* of each generation */
+enum { QUESTIONS_MAX = 5000, PATIENCE_MS = 15000, CACHE_ANSWERS_MAX = 20000, CACHE_OCTETS_MAX = 8 << 20 }; /* of each generation */
 
 struct asker;
 

@@ -40,7 +40,6 @@
 #define LIMIT_SMTP_ORCPT_MAX 500         /* RFC 3461 §4.2 */
 #define LIMIT_SMTP_AUTH_PARAMETER_MAX 500 /* AUTH= of MAIL, RFC 4954 §3 */
 #define LIMIT_MESSAGE_SIZE 52428800      /* default of SIZE and APPENDLIMIT; RFC 5321 §4.5.3.1.7 */
-#define LIMIT_RECEIVED_MAX 100           /* Received fields: more is a loop, RFC 5321 §6.3 */
 #define LIMIT_INLINE_BODY_MAX 1048576    /* larger bodies travel as files of their own */
 
 /* POP3 */
@@ -145,6 +144,9 @@
 
 /* Relay */
 #define LIMIT_RELAY_RECIPIENTS_MAX 100   /* of one job; RFC 5321 §4.5.3.1.8 lets a server take no more */
+#define LIMIT_RELAY_RECIPIENTS_OCTETS_MAX 50000 /* of one job, packed */
+#define LIMIT_RELAY_CONTENT_MAX 65536    /* octets of a message that comes to relay within its job, not as a file */
+#define LIMIT_RELAY_NOTED_MAX 64         /* jobs whose results are said to be written down at once */
 #define LIMIT_RELAY_REPLY_MAX 1000       /* octets of a remote reply that are kept */
 #define LIMIT_STS_POLICY_MAX 65536       /* octets, RFC 8461 §3.3 */
 
@@ -154,6 +156,8 @@
 #define LIMIT_REFERENCES_MAX 100         /* of a message, kept for threads: the first and the last ones */
 #define LIMIT_MAILBOX_NAME_MAX 1000
 #define LIMIT_MAILBOX_DEPTH_MAX 100
+#define LIMIT_MAILBOXES_MAX 100000       /* of an account, with the levels above them */
+#define LIMIT_SUBSCRIPTIONS_MAX 100000
 #define LIMIT_KEYWORD_MAX 100
 #define LIMIT_KEYWORDS_PER_MAILBOX 1000
 #define LIMIT_ANNOTATIONS_MAX 1000       /* of an account and its mailboxes, RFC 5464 */
@@ -162,7 +166,6 @@
 #define LIMIT_UID_GAP 65536              /* added to UIDNEXT and HIGHESTMODSEQ after an unclean stop */
 #define LIMIT_SEARCH_MAIL_MAX 67108864    /* of a mail that is searched: what lies beyond is not looked at */
 #define LIMIT_IMPORT_MAIL_MAX 1073741824  /* a mail that is imported or exported */
-#define LIMIT_JOURNAL_SIZE 268435456
 #define LIMIT_JOURNAL_RECORD_MAX 4194304 /* envelope and inline body */
 #define LIMIT_ENVELOPE_SIZE_MAX 3145728
 #define LIMIT_ENVELOPE_RECIPIENTS_MAX (LIMIT_SMTP_RECIPIENTS_MAX + LIMIT_ALIAS_TARGETS_MAX)

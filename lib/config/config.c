@@ -1,4 +1,4 @@
-#include "config_internal.h"
+#include "config_type.h"
 
 #include "array.h"
 #include "mem.h"

@@ -1,6 +1,6 @@
 /*
- * Inside lib/config: the syntax of the file (syntax.c), the table of keys and the types of their
- * values (key.c). Nothing here knows another module.
+ * Inside lib/config: the syntax of the file (syntax.c), the table of keys (key.c); the types of
+ * their values are config_type.h's. Nothing here knows another module.
  */
 #ifndef POSTHORN_CONFIG_CONFIG_INTERNAL_H
 #define POSTHORN_CONFIG_CONFIG_INTERNAL_H
@@ -33,18 +33,7 @@ bool config_syntax_read(struct str text, config_handler *handler, void *context,
 /* A word as it is, anything else in double quotes, so that config_syntax_read gives it back. */
 void config_syntax_print(struct buf *out, struct str value, bool quoted);
 
-struct config_key;
-
-/* How values of one type are read and shown. */
-struct config_type {
-	bool list;
-	enum { CONFIG_SHOW_QUOTED, CONFIG_SHOW_NUMBER, CONFIG_SHOW_FLAG } show;
-	/* Sets the field, or adds one value to a list; *field is zeroed or holds what was added so far. */
-	bool (*add)(const struct config_key *key, struct str text, void *field, struct fail **fail);
-	void (*clear)(void *field);
-	/* The value, or the i-th one of a list; false past the end. */
-	bool (*text)(const struct config_key *key, const void *field, size_t i, struct buf *out);
-};
+struct config_type;
 
 struct config_key {
 	const char *name;

@@ -297,12 +297,6 @@ bool directory_setting_find(struct str name, enum directory_setting *setting)
 	return false;
 }
 
-const char *directory_setting_name(enum directory_setting setting)
-{
-	must((unsigned)setting < DIRECTORY_SETTING_COUNT);
-	return settings[setting].name;
-}
-
 const char *directory_setting(const struct directory *d, enum directory_setting setting)
 {
 	must((unsigned)setting < DIRECTORY_SETTING_COUNT);

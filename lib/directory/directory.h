@@ -61,7 +61,6 @@ enum directory_setting {
 
 /* NULL when there is no such setting ("subaddress-separators" and so on) for name. */
 bool directory_setting_find(struct str name, enum directory_setting *setting);
-const char *directory_setting_name(enum directory_setting setting);
 
 /* Valid until the setting changes. */
 const char *directory_setting(const struct directory *d, enum directory_setting setting);

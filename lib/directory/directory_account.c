@@ -293,13 +293,6 @@ bool directory_account_undelete(struct directory *d, int64_t id, struct fail **f
 	       change_commit(&change);
 }
 
-bool directory_account_due(struct directory *d, int64_t now, struct directory_account *account, struct fail **fail)
-{
-	CLEANUP(query_end) struct query q = query_begin(d, SQL_ACCOUNT_DUE, fail);
-	query_number(&q, 1, now);
-	return take_account(&q, account);
-}
-
 bool directory_account_purge(struct directory *d, int64_t id, struct fail **fail)
 {
 	static const enum directory_sql steps[] = { SQL_CREDENTIAL_REMOVE, SQL_APP_PASSWORDS_REMOVE, SQL_SENDERS_REMOVE,

@@ -3,8 +3,8 @@
  *
  * An account is named by its number, which is never used again. Deleting only marks it: the
  * address is free at once, nobody can log in and nothing is delivered, but number, directory and
- * credentials stay until the grace time is over; then directory_account_due names it, the caller
- * removes its files, and directory_account_purge forgets it.
+ * credentials stay until the grace time is over (purge_at); then the caller removes its files, and
+ * directory_account_purge forgets it.
  */
 #ifndef POSTHORN_DIRECTORY_ACCOUNT_H
 #define POSTHORN_DIRECTORY_ACCOUNT_H
@@ -60,8 +60,7 @@ bool directory_account_delete(struct directory *d, int64_t id, int64_t grace_sec
 /* Takes a deletion back; FAIL_EXISTS if the address has a new owner. */
 bool directory_account_undelete(struct directory *d, int64_t id, struct fail **fail);
 
-/* A deleted account whose grace time is over; false if there is none, and on failure. */
-bool directory_account_due(struct directory *d, int64_t now, struct directory_account *account, struct fail **fail);
+/* Forgets a deleted account, whatever is left of its grace time; FAIL_DENIED if it is not deleted. */
 bool directory_account_purge(struct directory *d, int64_t id, struct fail **fail);
 
 /* What a log-in name stands for. */

@@ -82,13 +82,6 @@ bool directory_credential_get(struct directory *d, int64_t account_id, struct di
 	return fail_set(fail, FAIL_NOT_FOUND, "account number %lld has no password", (long long)account_id);
 }
 
-bool directory_credential_remove(struct directory *d, int64_t account_id, struct fail **fail)
-{
-	CLEANUP(change_end) struct change change = change_begin(d, fail);
-	return query_numbers(d, SQL_CREDENTIAL_REMOVE, account_id, 0, fail) &&
-	       query_numbers(d, SQL_APP_PASSWORDS_REMOVE, account_id, 0, fail) && change_commit(&change);
-}
-
 bool directory_credential_parts(struct directory *d, unsigned *parts, struct fail **fail)
 {
 	*parts = 0;

@@ -18,9 +18,6 @@ bool directory_credential_set(struct directory *d, int64_t account_id, const str
 bool directory_credential_get(struct directory *d, int64_t account_id, struct directory_credential *credential,
                               struct fail **fail);
 
-/* The account can no longer log in by password; app passwords go too. */
-bool directory_credential_remove(struct directory *d, int64_t account_id, struct fail **fail);
-
 /* Parts that at least one account has: the mechanisms that are worth offering. */
 bool directory_credential_parts(struct directory *d, unsigned *parts, struct fail **fail);
 

@@ -25,8 +25,6 @@ static void credentials_come_back_as_they_were(void **state)
 	assert_memory_equal(&got.scram_sha1, &set.scram_sha1, sizeof got.scram_sha1);
 	assert_string_equal(got.secret.text, "p\u00e9ss");
 	assert_int_equal(directory_credential_check(&got, &cheap, 3, STR("p\u00e9ss")), DIRECTORY_RIGHT);
-	good(directory_credential_remove(f->d, f->alice, fail));
-	bad(FAIL_NOT_FOUND, "has no password", directory_credential_get(f->d, f->alice, &got, fail));
 }
 
 static void only_what_was_opted_in_to_is_stored(void **state)

@@ -51,7 +51,6 @@
 	X(ACCOUNT_NEXT_OF_DOMAIN, ACCOUNT_COLUMNS "WHERE c.domain_id=?2 AND c.id>?1 ORDER BY c.id LIMIT 1")              \
 	X(ACCOUNT_FIRST_OF_DOMAIN,                                                                                       \
 	  "SELECT id FROM account WHERE domain_id=?1 AND enabled AND purge_at=0 ORDER BY id LIMIT 1")                    \
-	X(ACCOUNT_DUE, ACCOUNT_COLUMNS "WHERE c.purge_at!=0 AND c.purge_at<=?1 ORDER BY c.purge_at LIMIT 1")             \
 	X(ACCOUNT_ENABLED, "UPDATE account SET enabled=?2 WHERE id=?1")                                                  \
 	X(ACCOUNT_MECHANISMS, "UPDATE account SET mechanisms=?2 WHERE id=?1")                                            \
 	X(ACCOUNT_QUOTA, "UPDATE account SET quota_bytes=?2,quota_messages=?3 WHERE id=?1")                              \

@@ -1,5 +1,6 @@
 /*
- * Key records (RFC 6376 §3.6.1, RFC 8463 §4.2) and the keys in them.
+ * Key records (RFC 6376 §3.6.1, RFC 8463 §4.2) and the keys in them. A record is what a stranger published: it gives a
+ * key, or a reason in words for Authentication-Results. The caller releases the key.
  */
 #ifndef POSTHORN_DKIM_DKIM_KEY_H
 #define POSTHORN_DKIM_DKIM_KEY_H

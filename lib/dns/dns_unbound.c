@@ -1,10 +1,12 @@
 #include "dns_unbound.h"
 
+#include <sys/resource.h>
+
 enum { TTL_MAX_SECONDS = 86400 };
 
 /* Each question that is under way has one. libunbound's own 16 are all taken as soon as so many name servers are silent: then nobody else is
  * asked. */
-#define SOCKETS_MAX "900"
+enum { SOCKETS_MAX = 4000 };
 
 /* A server that questions are forwarded to is not slow itself when nobody answers it for some names; libunbound would leave it alone for
  * minutes. */
@@ -29,6 +31,16 @@ static bool forward_to(struct ub_ctx *unbound, const struct endpoint *server, st
 	return check(ub_ctx_set_fwd(unbound, buf_text(&text)), "dns_forward", fail);
 }
 
+/* Half of what this process may have. */
+static bool set_sockets(struct ub_ctx *unbound, struct fail **fail)
+{
+	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(20);
+	struct rlimit limit = { .rlim_cur = SOCKETS_MAX };
+	getrlimit(RLIMIT_NOFILE, &limit);
+	buf_add_u64(&text, limit.rlim_cur / 2 < SOCKETS_MAX ? limit.rlim_cur / 2 : SOCKETS_MAX);
+	return set(unbound, "outgoing-range:", buf_text(&text), fail);
+}
+
 static bool configure(struct ub_ctx *unbound, const struct dns_unbound_options *options, struct fail **fail)
 {
 	bool validates = options->trust_anchor;
@@ -38,7 +50,7 @@ static bool configure(struct ub_ctx *unbound, const struct dns_unbound_options *
 	          set(unbound, "harden-below-nxdomain:", "yes", fail) && set(unbound, "aggressive-nsec:", "yes", fail) &&
 	          set(unbound, "qname-minimisation:", "yes", fail) && set(unbound, "edns-buffer-size:", "1232", fail) &&
 	          set(unbound, "use-syslog:", "no", fail) && set(unbound, "chroot:", "", fail) &&
-	          set(unbound, "outgoing-range:", SOCKETS_MAX, fail);
+	          set_sockets(unbound, fail);
 	ok = ok && set(unbound, "unblock-lan-zones:", options->forward_count ? "yes" : "no", fail);
 	ok = ok && (options->forward_count == 0 || set(unbound, "infra-host-ttl:", FORWARDER_BLAMED_SECONDS, fail));
 	for (size_t i = 0; ok && i < options->forward_count; i++)

@@ -23,12 +23,6 @@ void imap_parse_words(struct imap_parser *p, struct imap_words *words)
 	*words = (struct imap_words){ kept, count };
 }
 
-struct str imap_collation_name(enum imap_collation collation)
-{
-	must((unsigned)collation < IMAP_COLLATION_COUNT);
-	return str_of(names[collation]);
-}
-
 /* RFC 4790 §3.2: "*" stands for any octets. Greedy, with one place to go back to: names are short and patterns too. */
 static bool pattern_matches(struct str pattern, struct str name)
 {

@@ -17,8 +17,6 @@ void imap_parse_words(struct imap_parser *p, struct imap_words *words);
 /* In the order of preference: the first one that a pattern matches wins; the first is the default. */
 enum imap_collation { IMAP_UNICODE_CASEMAP, IMAP_ASCII_CASEMAP, IMAP_COLLATION_COUNT };
 
-struct str imap_collation_name(enum imap_collation collation);
-
 /* The first argument that names something decides. matching: a bit for each collation that any argument matches.
  * False: none does. */
 bool imap_collation_choose(const struct imap_words *order, enum imap_collation *active, unsigned *matching);

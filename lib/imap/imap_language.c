@@ -152,24 +152,12 @@ static const char *const texts[IMAP_TEXT_COUNT][IMAP_LANGUAGE_COUNT] = {
 	[IMAP_SAY_SHUTTING_DOWN] = TEXT("server is shutting down", "il server si sta spegnendo", "server sa vypína"),
 };
 
-static const struct {
-	const char *tag, *name;
-} languages[IMAP_LANGUAGE_COUNT] = {
-	[IMAP_ENGLISH] = { "en", "English" },
-	[IMAP_ITALIAN] = { "it", "Italiano" },
-	[IMAP_SLOVAK] = { "sk", "Slovenčina" },
-};
+static const char *const tags[IMAP_LANGUAGE_COUNT] = { [IMAP_ENGLISH] = "en", [IMAP_ITALIAN] = "it", [IMAP_SLOVAK] = "sk" };
 
 struct str imap_language_tag(enum imap_language language)
 {
 	must((unsigned)language < IMAP_LANGUAGE_COUNT);
-	return str_of(languages[language].tag);
-}
-
-struct str imap_language_name(enum imap_language language)
-{
-	must((unsigned)language < IMAP_LANGUAGE_COUNT);
-	return str_of(languages[language].name);
+	return str_of(tags[language]);
 }
 
 bool imap_language_find(struct str range, enum imap_language preferred, enum imap_language *language)
@@ -184,7 +172,7 @@ bool imap_language_find(struct str range, enum imap_language preferred, enum ima
 	}
 	struct str primary = str_first(range, str_find_char(range, '-'));
 	for (unsigned i = 0; i < IMAP_LANGUAGE_COUNT; i++)
-		if (str_equal_nocase(primary, str_of(languages[i].tag))) {
+		if (str_equal_nocase(primary, str_of(tags[i]))) {
 			*language = (enum imap_language)i;
 			return true;
 		}
@@ -195,7 +183,7 @@ void imap_language_write_all(struct buf *out)
 {
 	buf_add_str(out, STR("* LANGUAGE ("));
 	for (unsigned i = 0; i < IMAP_LANGUAGE_COUNT; i++) {
-		buf_add_str(out, str_of(languages[i].tag));
+		buf_add_str(out, str_of(tags[i]));
 		buf_add_char(out, ' ');
 	}
 	buf_add_str(out, STR("i-default)\r\n"));

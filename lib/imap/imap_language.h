@@ -107,7 +107,6 @@ struct imap_values {
 };
 
 struct str imap_language_tag(enum imap_language language);
-struct str imap_language_name(enum imap_language language);
 
 /* RFC 4647 §3.4 look-up. "default" and "*" are the preferred one, "i-default" is English (RFC 5255 §3.2). */
 bool imap_language_find(struct str range, enum imap_language preferred, enum imap_language *language);

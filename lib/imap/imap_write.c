@@ -150,12 +150,3 @@ void imap_write_date_time(struct buf *out, int64_t seconds, int zone_minutes)
 	put_two(put_two(text + 23, zone / 60), zone % 60);
 	buf_append(out, text, sizeof text);
 }
-
-void imap_write_text(struct buf *out, struct str text)
-{
-	bool utf8 = text_is_utf8(text);
-	for (size_t i = 0; i < text.length; i++) {
-		unsigned char c = (unsigned char)text.data[i];
-		buf_add_char(out, c < 0x20 || c == 0x7f || (c >= 0x80 && !utf8) ? ' ' : (char)c);
-	}
-}

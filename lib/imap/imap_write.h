@@ -23,9 +23,6 @@ void imap_write_mailbox(struct buf *out, struct str name, bool utf8);
 /* "17-Jul-1996 02:44:25 -0700" with its quotes: seconds since 1970 UTC, told in the zone so many minutes east of it. */
 void imap_write_date_time(struct buf *out, int64_t seconds, int zone_minutes);
 
-/* resp-text behind a response code: a line's end, NUL and what is no text becomes a blank. */
-void imap_write_text(struct buf *out, struct str text);
-
 /* Modified UTF-7 (RFC 3501 §5.1.3). Decoding is strict: one form for each name; false for all else. */
 void imap_mutf7_encode(struct buf *out, struct str utf8);
 bool imap_mutf7_decode(struct buf *out, struct str text);

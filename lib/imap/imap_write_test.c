@@ -230,33 +230,12 @@ static void dates(void **state)
 	}
 }
 
-static void texts_stay_on_their_line(void **state)
-{
-	(void)state;
-	static const struct {
-		struct str text;
-		const char *expected;
-	} cases[] = {
-		{ STR("all right"), "all right" },
-		{ STR("a\r\nb OK forged"), "a  b OK forged" },
-		{ STR("a\0b\x7f\t"), "a b  " },
-		{ STR("žltý"), "žltý" },
-		{ STR("\xff!"), " !" },
-	};
-	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		struct buf out = BUF_WITH_LIMIT(100);
-		imap_write_text(&out, cases[i].text);
-		assert_string_equal(buf_text(&out), cases[i].expected);
-		buf_release(&out);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(strings), cmocka_unit_test(strings_come_back), cmocka_unit_test(a_full_buffer_takes_nothing_by_halves),
 		cmocka_unit_test(mutf7), cmocka_unit_test(mutf7_has_one_form_only), cmocka_unit_test(patterns),
-		cmocka_unit_test(the_worst_pattern_is_matched_too), cmocka_unit_test(dates), cmocka_unit_test(texts_stay_on_their_line),
+		cmocka_unit_test(the_worst_pattern_is_matched_too), cmocka_unit_test(dates),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,6 +134,20 @@ bool relay_place_next(struct str *rest, uint32_t *place)
 	return take_number(rest, place);
 }
 
+void relay_number_add(struct buf *numbers, uint64_t number)
+{
+	buf_append(numbers, &number, sizeof number);
+}
+
+bool relay_number_next(struct str *rest, uint64_t *number)
+{
+	if (rest->length < sizeof *number)
+		return false;
+	memcpy(number, rest->data, sizeof *number);
+	*rest = str_from_index(*rest, sizeof *number);
+	return true;
+}
+
 static const struct {
 	unsigned bit;
 	struct str name;

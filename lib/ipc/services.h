@@ -40,8 +40,7 @@ enum session_flags {
 	SESSION_LOGGED_IN = 1 << 3,
 	SESSION_TRUSTED = 1 << 4,   /* from a trusted network: may submit without log-in */
 	SESSION_POOL_WAIT = 1 << 5, /* returned only to wait for the client's next command */
-	SESSION_AUTH = 1 << 6,      /* AUTH ended with data that the success line carries: none for POP3 */
-	SESSION_EXEMPT = 1 << 7,    /* from a network that nothing is held against */
+	SESSION_EXEMPT = 1 << 6,    /* from a network that nothing is held against */
 };
 
 /* msg_auth_offer.mechanisms: SASL mechanisms, strongest first. */
@@ -130,9 +129,9 @@ enum relay_outcome {
 	RELAY_OUTCOME_COUNT
 };
 
-/* msg_relay_done.reach: what the job says of its destination. */
+/* msg_relay_done.reach, msg_relay_result.reach: what the job says of its destination. */
 enum relay_reach {
-	RELAY_REACHED,     /* a host took part in a whole dialogue, whatever it answered */
+	RELAY_REACHED,     /* a host took part in a whole dialogue, whatever it answered, or the mail failed for a reason of its own */
 	RELAY_REFUSED,     /* hosts were there and refused the session for now: fewer connections would be wise */
 	RELAY_UNREACHABLE, /* no host, or none that could be used */
 	RELAY_REACH_COUNT
@@ -152,6 +151,10 @@ bool relay_recipient_next(struct str *rest, struct relay_recipient *recipient);
 /* msg_relay_result.recipients, msg_relay_held.recipients. */
 void relay_place_add(struct buf *places, uint32_t place);
 bool relay_place_next(struct str *rest, uint32_t *place);
+
+/* msg_relay_noted.jobs: their numbers. */
+void relay_number_add(struct buf *numbers, uint64_t number);
+bool relay_number_next(struct str *rest, uint64_t *number);
 
 /* msg_resolved.targets: one after another, each as target_add wrote it. */
 struct target {

@@ -1,6 +1,6 @@
 /*
- * Dates of mail: RFC 5322 §3.3 with the obsolete forms of §4.3 and the sloppy ones of real mail, and the
- * date-time of IMAP (RFC 9051 §9). No locale, no time zone of the machine.
+ * Dates of mail: RFC 5322 §3.3 with the obsolete forms of §4.3 and the sloppy ones of real mail. No locale, no time
+ * zone of the machine. (The date-time of IMAP is imap_parse.h's and imap_write.h's.)
  */
 #ifndef POSTHORN_MAIL_DATE_H
 #define POSTHORN_MAIL_DATE_H
@@ -18,12 +18,6 @@ bool date_parse(struct str text, struct date *date);
 
 /* "Sat, 5 Jan 2002 10:11:12 +0100" */
 void date_format(struct buf *out, struct date date);
-
-/* IMAP date-time without its quotes: " 5-Jan-2002 10:11:12 +0100" */
-void date_format_imap(struct buf *out, struct date date);
-
-/* Strict: the inverse of date_format_imap, a day of one digit allowed. */
-bool date_parse_imap(struct str text, struct date *date);
 
 /* Days since 1970-01-01 of a date of the Gregorian calendar; month 1 to 12, day may lie outside the month. */
 int64_t date_days(int64_t year, int month, int day);

@@ -36,12 +36,6 @@ bool socket_set_user_timeout(int fd, unsigned timeout_ms)
 	return set_tcp_option(fd, TCP_USER_TIMEOUT, (int)timeout_ms);
 }
 
-bool socket_set_keepalive(int fd, int idle_s, int interval_s, int count)
-{
-	return set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) && set_tcp_option(fd, TCP_KEEPIDLE, idle_s) &&
-	       set_tcp_option(fd, TCP_KEEPINTVL, interval_s) && set_tcp_option(fd, TCP_KEEPCNT, count);
-}
-
 bool socket_is_listener(int fd, struct endpoint *a)
 {
 	int type = 0, accepting = 0;

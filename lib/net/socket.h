@@ -37,7 +37,4 @@ bool socket_set_nodelay(int fd);
  * out of reach must not hold its maildrop for a quarter of an hour. */
 bool socket_set_user_timeout(int fd, unsigned timeout_ms);
 
-/* Asks a silent peer after idle_s, then every interval_s; dead after count unanswered questions. */
-bool socket_set_keepalive(int fd, int idle_s, int interval_s, int count);
-
 #endif

@@ -120,12 +120,3 @@ void pop3_capa_parse(struct pop3_capabilities *c, struct str line, struct arena 
 		c->implementation = arena_copy(arena, arguments);
 	}
 }
-
-bool pop3_capa_has_mechanism(const struct pop3_capabilities *c, struct str mechanism)
-{
-	struct str rest = c->mechanisms, name;
-	while (str_take_until(&rest, ' ', &name))
-		if (str_equal_nocase(name, mechanism) && name.length)
-			return true;
-	return false;
-}

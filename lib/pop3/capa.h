@@ -38,7 +38,4 @@ void pop3_capa_answer(struct buf *out, const struct pop3_capabilities *capabilit
  * over, as RFC 2449 §5 wants of clients. */
 void pop3_capa_parse(struct pop3_capabilities *capabilities, struct str line, struct arena *arena);
 
-/* True when the mechanism is in the list. */
-bool pop3_capa_has_mechanism(const struct pop3_capabilities *capabilities, struct str mechanism);
-
 #endif

@@ -4,6 +4,7 @@
 #include "mem.h"
 #include "sasl_internal.h"
 #include "text.h"
+#include "translate.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -36,17 +37,6 @@ static bool is_offered(const struct mechanism *m, const struct sasl_facts *facts
 	return !((m->traits & CLEARTEXT) && !facts->tls && !facts->cleartext_allowed) &&
 	       !((m->traits & BINDS) && !binding) && !((m->traits & SHA_1) && !facts->scram_sha1) &&
 	       !((m->traits & MD5) && !facts->cram_md5);
-}
-
-void sasl_list(const struct sasl_facts *facts, struct buf *names)
-{
-	const char *space = "";
-	for (size_t i = 0; i < COUNT_OF(mechanisms); i++) {
-		if (!is_offered(&mechanisms[i], facts))
-			continue;
-		buf_printf(names, "%s%s", space, mechanisms[i].name);
-		space = " ";
-	}
 }
 
 /* --- GNU SASL --- */
@@ -177,17 +167,17 @@ bool sasl_step_begin(struct sasl_exchange *x, struct str input, struct buf *outp
 {
 	buf_clear(output);
 	if (x->over)
-		sasl_fail(x, "the exchange is over");
+		sasl_fail(x, N_("the exchange is over"));
 	else if (++x->steps > SASL_STEPS_MAX)
-		sasl_fail(x, "too many steps");
+		sasl_fail(x, N_("too many steps"));
 	else if (input.length > SASL_MESSAGE_MAX)
-		sasl_fail(x, "the message is too long");
+		sasl_fail(x, N_("the message is too long"));
 	return !x->over;
 }
 
 const char *sasl_why(const struct sasl_exchange *x)
 {
-	return x->why ? x->why : "no reason given";
+	return x->why ? x->why : N_("no reason given");
 }
 
 struct str sasl_identity(const struct sasl_exchange *x)

@@ -45,9 +45,6 @@ struct sasl_facts {
 	struct str tls_unique;    /* TLS 1.2 only */
 };
 
-/* Appends the names of what may be offered, strongest first, with spaces between. */
-void sasl_list(const struct sasl_facts *facts, struct buf *names);
-
 struct sasl;
 
 struct sasl *sasl_new(void);

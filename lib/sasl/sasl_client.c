@@ -1,4 +1,5 @@
 #include "sasl_internal.h"
+#include "translate.h"
 
 /* A server may ask for too few rounds to learn the password, or for so many that we hang:
  * RFC 5802 §5.1 sets the lower bound, patience the upper. */
@@ -15,7 +16,7 @@ static enum sasl_result sent_all(struct sasl_exchange *x)
 enum sasl_result sasl_client_plain(struct sasl_exchange *x, struct str input, struct buf *output)
 {
 	if (!str_is_empty(input))
-		return sasl_fail(x, "the challenge is not empty");
+		return sasl_fail(x, N_("the challenge is not empty"));
 	buf_add_char(output, 0);
 	buf_add_str(output, sasl_identity(x));
 	buf_add_char(output, 0);
@@ -45,9 +46,9 @@ static bool iterations_are_sane(struct str server_first)
 enum sasl_result sasl_client_scram(struct sasl_exchange *x, struct str input, struct buf *output)
 {
 	if (input.length > 0 && memchr(input.data, 0, input.length))
-		return sasl_fail(x, "the server's message is malformed");
+		return sasl_fail(x, N_("the server's message is malformed"));
 	if (x->steps == 2 && !iterations_are_sane(input))
-		return sasl_fail(x, "the server asks for too few or too many iterations");
+		return sasl_fail(x, N_("the server asks for too few or too many iterations"));
 	int code = sasl_session_step(x, input, output);
 	if (code == GSASL_NEEDS_MORE)
 		return SASL_MORE;
@@ -58,7 +59,7 @@ enum sasl_result sasl_client_scram(struct sasl_exchange *x, struct str input, st
 enum sasl_result sasl_client_cram(struct sasl_exchange *x, struct str input, struct buf *output)
 {
 	if (str_is_empty(input) || memchr(input.data, 0, input.length))
-		return sasl_fail(x, "the challenge is malformed");
+		return sasl_fail(x, N_("the challenge is malformed"));
 	int code = sasl_session_step(x, input, output);
 	return code == GSASL_OK ? sent_all(x) : sasl_fail(x, gsasl_strerror(code));
 }

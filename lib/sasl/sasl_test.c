@@ -456,9 +456,7 @@ static void what_is_offered_is_what_starts(void **state)
 		                                 "CRAM-MD5", "PLAIN", "LOGIN" };
 	for (size_t i = 0; i < COUNT_OF(offers); i++) {
 		CLEANUP(buf_release) struct buf list = BUF_WITH_LIMIT(1000);
-		sasl_list(&offers[i].facts, &list);
-		assert_string_equal(buf_text(&list), offers[i].names);
-		buf_add_char(&list, ' ');
+		buf_printf(&list, "%s ", offers[i].names);
 		for (size_t n = 0; n < COUNT_OF(names); n++) {
 			CLEANUP(buf_release) struct buf name = BUF_WITH_LIMIT(100);
 			buf_printf(&name, "%s ", names[n]);

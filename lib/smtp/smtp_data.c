@@ -299,11 +299,6 @@ void smtp_data_finish(struct smtp_data *d, struct buf *out)
 	d->state = d->policy == SMTP_DATA_NORMALISE ? SMTP_DATA_LINE_START : SMTP_DATA_MIDDLE;
 }
 
-bool smtp_data_is_terminated(const struct smtp_data *d)
-{
-	return d->state == SMTP_DATA_LINE_START || d->state == SMTP_DATA_END;
-}
-
 const struct smtp_reply *smtp_data_verdict(const struct smtp_data *d)
 {
 	static const struct smtp_reply bare = { 550, "5.5.2",

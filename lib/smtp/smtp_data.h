@@ -51,9 +51,6 @@ void smtp_data_begin(struct smtp_data *d, enum smtp_data_form form, enum smtp_da
 bool smtp_data_read(struct smtp_data *d, struct str input, size_t *used, struct buf *out);
 void smtp_data_finish(struct smtp_data *d, struct buf *out);
 
-/* True when the content is empty or ends with CRLF. */
-bool smtp_data_is_terminated(const struct smtp_data *d);
-
 /* NULL when the content may be accepted, else the refusal: 550 5.5.2 for a bare CR or LF, 552 5.3.4 for too big. */
 const struct smtp_reply *smtp_data_verdict(const struct smtp_data *d);
 

@@ -224,11 +224,3 @@ void smtp_ehlo_read(struct str text, struct smtp_ehlo *e)
 	while (str_take_until(&rest, '\n', &line))
 		read_line(str_trim(line), e);
 }
-
-const char *smtp_extension_name(enum smtp_extension extension)
-{
-	for (size_t i = 0; i < COUNT_OF(extensions); i++)
-		if (extensions[i].bit == extension)
-			return extensions[i].keyword;
-	return NULL;
-}

@@ -48,7 +48,4 @@ void smtp_ehlo_read(struct str text, struct smtp_ehlo *e);
 
 bool smtp_ehlo_has_mechanism(const struct smtp_ehlo *e, struct str mechanism);
 
-/* The EHLO keyword, for logs and replies; NULL for what is none. */
-const char *smtp_extension_name(enum smtp_extension extension);
-
 #endif

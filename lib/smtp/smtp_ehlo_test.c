@@ -116,19 +116,10 @@ static void mechanisms(void **state)
 	assert_false(smtp_ehlo_has_mechanism(&e, STR("PLAI")));
 }
 
-static void names(void **state)
-{
-	(void)state;
-	assert_string_equal(smtp_extension_name(SMTP_ENHANCED), "ENHANCEDSTATUSCODES");
-	assert_string_equal(smtp_extension_name(SMTP_HELP), "HELP");
-	assert_null(smtp_extension_name((enum smtp_extension)(SMTP_HELP << 1)));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(written), cmocka_unit_test(round_trips), cmocka_unit_test(read), cmocka_unit_test(mechanisms),
-		cmocka_unit_test(names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /*
- * Macros of SPF records (RFC 7208 §7).
+ * Macros of SPF records (RFC 7208 §7). What they stand for comes from strangers; what does not fit into out, whose limit
+ * the caller chooses, fails. The DNS is asked only for what a macro needs.
  */
 #ifndef POSTHORN_SPF_SPF_MACRO_H
 #define POSTHORN_SPF_SPF_MACRO_H

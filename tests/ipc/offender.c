@@ -108,7 +108,7 @@ static void replay(struct ipc_channel *to)
 			msg_relay_held_send(to, 1, &(struct msg_relay_held){ .mail = 1 }, -1);
 			msg_relay_up_send(to, 0, &(struct msg_relay_up){ .jobs_max = 1 }, -1);
 			break;
-		case ROLE_QUEUE: msg_relay_noted_send(to, 1, &(struct msg_relay_noted){}, -1); break;
+		case ROLE_QUEUE: msg_relay_noted_send(to, 0, &(struct msg_relay_noted){ .jobs = STR("no job's") }, -1); break;
 		default: must(false);
 		}
 }

@@ -316,8 +316,8 @@ struct ipc_id token_of(uint64_t account)
 
 void give_token(struct scene *s, uint64_t account)
 {
-	struct msg_token token = { .token = token_of(account), .account = account, .address = STR("u@example.test") };
-	msg_token_send(&s->auth, 0, &token, -1);
+	struct msg_token token = { .token = token_of(account), .porter = 71, .account = account, .address = STR("u@example.test") };
+	msg_token_send(&s->auth, 3, &token, -1);
 }
 
 void mail_begin(struct ipc_channel *smtpd, uint64_t request, const char *sender, uint64_t token_account,

@@ -126,6 +126,35 @@ static void an_ended_token_is_worth_nothing(void **state)
 	scene_close(&s);
 }
 
+/* What a trusted network may is no account's to lose, so no auth asks for it. */
+static void a_new_auth_hears_of_log_ins(void **state)
+{
+	struct scene s;
+	struct ipc_frame frame;
+	struct msg_token told, network = { .token = token_of(77) };
+	const struct ipc_id given = token_of(5);
+	(void)state;
+	scene_open(&s);
+	msg_token_send(&s.auth, 3, &network, -1);
+	give_token(&s, 5);
+	assert_int_equal(begin(&s, &s.users, 1, "u5@example.test", 5), VERDICT_OK);
+	msg_mail_abort_send(&s.users, 1, &(struct msg_mail_abort){}, -1);
+	ipc_channel_release(&s.auth);
+	wire(&s, ROLE_AUTH, KIND_WORLD, 1, &s.auth);
+	assert_int_equal(ipc_receive_wait(&s.auth, &frame, ANSWER_MS), IPC_FRAME);
+	assert_int_equal(frame.request, 3);
+	assert_true(msg_token_read(&frame, &told));
+	assert_int_equal(told.account, 5);
+	assert_int_equal(told.porter, 71);
+	assert_memory_equal(&told.token, &given, sizeof given);
+	msg_token_ended_send(&s.auth, 0, &(struct msg_token_ended){ .token = told.token }, -1);
+	give_token(&s, 6); /* as above */
+	assert_int_equal(begin(&s, &s.users, 2, "u6@example.test", 6), VERDICT_OK);
+	msg_mail_abort_send(&s.users, 2, &(struct msg_mail_abort){}, -1);
+	assert_int_equal(begin(&s, &s.users, 3, "u5@example.test", 5), VERDICT_TEMPORARY);
+	scene_close(&s);
+}
+
 /* ---- what ends a peer ------------------------------------------------------------------------ */
 
 static void send_token_from_the_world(struct ipc_channel *c)
@@ -322,6 +351,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_sender_must_be_the_accounts),
 		cmocka_unit_test(a_token_may_come_after_its_use),
 		cmocka_unit_test(an_ended_token_is_worth_nothing),
+		cmocka_unit_test(a_new_auth_hears_of_log_ins),
 		cmocka_unit_test(a_wrong_message_ends_that_peer_only),
 		cmocka_unit_test(a_size_that_is_wrong_ends_the_peer),
 		cmocka_unit_test(a_mailbox_cannot_answer_for_others),

@@ -70,6 +70,13 @@ static void print_places(struct str places)
 		printf("%s%u", between, place);
 }
 
+static void print_done(uint64_t number, uint32_t reach)
+{
+	static const char *const reaches[RELAY_REACH_COUNT] = { "reached", "refused", "unreachable" };
+	must(reach < RELAY_REACH_COUNT);
+	printf("done %ju %s\n", (uintmax_t)number, reaches[reach]);
+}
+
 static bool on_result(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	static const char *const outcomes[RELAY_OUTCOME_COUNT] = { "delivered", "relayed", "deferred", "failed" };
@@ -79,17 +86,18 @@ static bool on_result(struct ipc_peer *peer, struct ipc_frame *frame)
 	printf("result %ju\t%s\t", (uintmax_t)frame->request, outcomes[r.outcome]);
 	print_places(r.recipients);
 	printf("\t%u\t%.*s\t%.*s\t%.*s\t%.*s\t%.*s\n", r.code, STR_ARG(r.status), STR_ARG(r.host), STR_ARG(r.address), STR_ARG(r.tls), STR_ARG(r.reply));
+	if (r.reach != RELAY_REACH_COUNT)
+		print_done(frame->request, r.reach);
 	fflush(stdout);
 	return true;
 }
 
 static bool on_done(struct ipc_peer *peer, struct ipc_frame *frame)
 {
-	static const char *const reaches[RELAY_REACH_COUNT] = { "reached", "refused", "unreachable" };
 	struct msg_relay_done done;
 	(void)peer;
-	must(msg_relay_done_read(frame, &done) && done.reach < RELAY_REACH_COUNT);
-	printf("done %ju %s\n", (uintmax_t)frame->request, reaches[done.reach]);
+	must(msg_relay_done_read(frame, &done));
+	print_done(frame->request, done.reach);
 	fflush(stdout);
 	return true;
 }
@@ -159,19 +167,32 @@ static void wire(struct ipc_peer *peer, enum ipc_role role, const struct ipc_per
 
 /* ---- what queue says ---- */
 
+static struct str read_all(int content, struct buf *text, uint64_t size)
+{
+	char *room = buf_reserve(text, size);
+	must(room && file_read_at(content, room, size, 0, NULL));
+	buf_claim(text, size);
+	return buf_str(text);
+}
+
+/* As queue does: short mail within the job, longer one as a file. */
 static void give_job(char **words, size_t count)
 {
-	CLEANUP(buf_release) struct buf recipients = BUF_WITH_LIMIT(100000);
+	CLEANUP(buf_release) struct buf recipients = BUF_WITH_LIMIT(LIMIT_RELAY_RECIPIENTS_OCTETS_MAX), text = BUF_WITH_LIMIT(LIMIT_RELAY_CONTENT_MAX);
 	int content = open(words[3], O_RDONLY | O_CLOEXEC);
 	must(content >= 0 && count > 6);
+	uint64_t size = (uint64_t)lseek(content, 0, SEEK_END);
+	bool inside = size <= LIMIT_RELAY_CONTENT_MAX;
 	for (size_t i = 6; i < count; i++)
 		relay_recipient_add(&recipients, &(struct relay_recipient){ .place = (uint32_t)(i - 6), .address = str_of(words[i]) });
 	const struct msg_relay_job job = {
 		.mail = 1000 + strtoull(words[1], NULL, 10), .destination = str_of(words[2]), .flags = (uint32_t)strtoul(words[4], NULL, 10),
-		.sender = strcmp(words[5], "-") == 0 ? STR("") : str_of(words[5]), .size = (uint64_t)lseek(content, 0, SEEK_END),
-		.recipients = buf_str(&recipients),
+		.sender = strcmp(words[5], "-") == 0 ? STR("") : str_of(words[5]), .size = size,
+		.recipients = buf_str(&recipients), .content = inside ? read_all(content, &text, size) : STR(""),
 	};
-	msg_relay_job_send(&queue.channel, strtoull(words[1], NULL, 10), &job, content);
+	msg_relay_job_send(&queue.channel, strtoull(words[1], NULL, 10), &job, inside ? -1 : content);
+	if (inside)
+		close(content);
 }
 
 static void obey(char *line)
@@ -183,7 +204,9 @@ static void obey(char *line)
 	if (strcmp(words[0], "job") == 0) {
 		give_job(words, count);
 	} else if (strcmp(words[0], "noted") == 0) {
-		msg_relay_noted_send(&queue.channel, strtoull(words[1], NULL, 10), &(struct msg_relay_noted){}, -1);
+		CLEANUP(buf_release) struct buf number = BUF_WITH_LIMIT(100);
+		relay_number_add(&number, strtoull(words[1], NULL, 10));
+		msg_relay_noted_send(&queue.channel, 0, &(struct msg_relay_noted){ .jobs = buf_str(&number) }, -1);
 	} else if (strcmp(words[0], "requeue") == 0) {
 		ipc_peer_release(&queue);
 		wire(&queue, ROLE_QUEUE, queue_permits, COUNT_OF(queue_permits));

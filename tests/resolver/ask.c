@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 30000, QUESTIONS_MAX = 2000 };
+enum { PATIENCE_MS = 30000, QUESTIONS_MAX = 6000 };
 
 struct asked {
 	char name[300];
