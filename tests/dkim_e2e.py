@@ -9,17 +9,21 @@ import re
 import subprocess
 import xml.etree.ElementTree as ElementTree
 
+import dmarc_report
 import dns_server
 import e2e
 from e2e import check, equal
 
 HOST = f"mail.{e2e.DOMAIN}"
-NAMESPACE = "{urn:ietf:params:xml:ns:dmarc-2.0}"
-REPORTED, UNWANTED = "user78", "user79"
+NAMESPACE = dmarc_report.NAMESPACE
+REPORTED, CALM, UNWANTED = "user77", "user78", "user79"
 ZONE = f"""
 told.test TXT "v=spf1 ip4:127.0.0.0/8 ip6:::1 -all"
 _dmarc.told.test TXT "v=DMARC1; p=reject; sp=quarantine; rua=mailto:{REPORTED}@{e2e.DOMAIN}!10m"
 told.test._report._dmarc.{e2e.DOMAIN} TXT "v=DMARC1"
+_dmarc.calm.told.test TXT "v=DMARC1; p=none; t=y; aspf=s; fo=1:s; ruf=mailto:x@calm.told.test; rua=mailto:{CALM}@{e2e.DOMAIN}"
+calm.told.test TXT "v=spf1 ip4:127.0.0.0/8 ip6:::1 -all"
+calm.told.test._report._dmarc.{e2e.DOMAIN} TXT "v=DMARC1"
 _dmarc.untold.test TXT "v=DMARC1; p=none; rua=mailto:{UNWANTED}@{e2e.DOMAIN}"
 """
 
@@ -204,16 +208,19 @@ class Tests:
     def counted(self):
         return {row["domain"]: row for row in self.ctl("dmarc", "list")}
 
-    def from_stranger(self, sender, author):
+    def from_stranger(self, sender, author, more=b""):
         with self.instance.smtp("smtp") as client:
             client.envelope(sender, [self.instance.fresh_user()])
-            return client.data(b"From: %s\r\nSubject: <&>\r\n\r\nhello\r\n" % author, 1)[0]
+            return client.data(b"%sFrom: %s\r\nSubject: <&>\r\n\r\nhello\r\n" % (more, author), 1)[0]
 
     def counts(self):
         for _ in range(3):
             check(self.from_stranger("a@told.test", b"a@told.test").startswith("250"), "a good mail")
         check(self.from_stranger("b@elsewhere.test", b"a@told.test").startswith("550"), "a forged mail")
         check(self.from_stranger("b@elsewhere.test", b"a@untold.test").startswith("250"), "a mail that is only looked at")
+        check(self.from_stranger("b@calm.told.test", b"a@calm.told.test").startswith("250"), "a good mail of a domain without policy")
+        long = b"DKIM-Signature: v=1; d=%s;\r\n s=%s; h=from; b=x\r\n" % (b".".join([b"d" * 60] * 4), b".".join([b"s" * 60] * 3))
+        check(self.from_stranger("b@calm.told.test", b"a@calm.told.test", long * 10).startswith("250"), "signatures with long names")
         e2e.until(lambda: self.counted().get("told.test", {}).get("messages") == "4", "four messages are counted")
         equal(self.counted()["told.test"]["rows"], "2", "rows")
 
@@ -234,6 +241,50 @@ class Tests:
         equal(self.instance.mails(f"{UNWANTED}@{e2e.DOMAIN}"), [], "mail to who did not consent")
         self.good(as_signed(mail))
         self.look_at_mail(mail)
+        e2e.until(lambda: self.instance.mails(f"{CALM}@{e2e.DOMAIN}"), "the other report is delivered")
+        root = self.content(self.instance.mails(f"{CALM}@{e2e.DOMAIN}")[0])
+        equal(sorted(len(record.findall(f".//{NAMESPACE}selector")) for record in root.findall(NAMESPACE + "record")), [0, 4], "signatures of each row: those of which there is room")
+        texts = {e.tag.removeprefix(NAMESPACE): e.text for e in root.iter()}
+        equal([texts[name] for name in ("domain", "disposition", "p", "testing", "aspf", "fo")], ["calm.told.test", "none", "none", "y", "s", "1:s"], "what is told")
+
+    def content(self, mail):
+        """The report, which has the form that the schema asks for."""
+        message = email.message_from_bytes(mail, policy=email.policy.default)
+        root = ElementTree.fromstring(gzip.decompress(next(p for p in message.walk() if p.get_content_type() == "application/gzip").get_content()))
+        equal(dmarc_report.misfits(root), [], "what the schema forbids")
+        check(dmarc_report.misfits(root[1]), "the schema takes anything")
+        return root
+
+    def sent_by_itself(self):
+        """The report of a day that is over goes out when its time has come; that of today waits."""
+        reports = len(self.instance.mails(f"{REPORTED}@{e2e.DOMAIN}"))
+        check(self.from_stranger("a@told.test", b"a@told.test").startswith("250"), "a good mail")
+        e2e.until(lambda: "told.test" in self.counted(), "it is counted")
+        self.instance.count_earlier("dmarc", 2)
+        check(self.from_stranger("b@elsewhere.test", b"a@untold.test").startswith("250"), "a mail of today")
+        e2e.until(lambda: len(self.instance.mails(f"{REPORTED}@{e2e.DOMAIN}")) == reports + 1, "the report of that day")
+        e2e.until(lambda: sorted(self.counted()) == ["untold.test"], "what was sent is forgotten, and today's is kept")
+
+    def passes(self):
+        user = self.instance.fresh_user()
+        with self.instance.smtp("smtp") as client:
+            client.transact("a@told.test", [user], b"From: a@told.test\r\n\r\nhello\r\n")
+        e2e.until(lambda: self.instance.mails(user), "a good mail")
+        return b"dmarc=pass" in self.instance.mails(user)[0]
+
+    def is_passed_uncounted(self):
+        before = self.counted()
+        return self.passes() and self.counted() == before
+
+    def switched_off(self):
+        """Without dmarc_reports nothing is counted."""
+        path = os.path.join(self.instance.directory, "posthorn.conf")
+        with open(path, encoding="utf-8") as config:
+            text = config.read()
+        with open(path, "w", encoding="utf-8") as config:
+            config.write(re.sub(r"(?m)^dmarc_reports = \w+$", "dmarc_reports = no", text))
+        self.ctl("reload")
+        e2e.until(self.is_passed_uncounted, "a mail that would be told of; a program of before the reload may still count one")
 
     def look_at_mail(self, mail):
         message = email.message_from_bytes(mail, policy=email.policy.default)
@@ -241,7 +292,7 @@ class Tests:
         check(subject and subject[1] == HOST, message["Subject"])
         part = next(p for p in message.walk() if p.get_content_type() == "application/gzip")
         check(re.fullmatch(re.escape(HOST) + r"!told\.test!\d+!\d+\.xml\.gz", part.get_filename()), part.get_filename())
-        root = ElementTree.fromstring(gzip.decompress(part.get_content()))
+        root = self.content(mail)
         equal(root.tag, NAMESPACE + "feedback", "root")
         equal(root.findtext(f"{NAMESPACE}report_metadata/{NAMESPACE}report_id"), subject[2], "report id")
         published = {e.tag.removeprefix(NAMESPACE): e.text for e in root.find(NAMESPACE + "policy_published")}
@@ -277,7 +328,8 @@ def main():
                  ("mail from strangers", tests.not_ours), ("a trusted network", tests.trusted_network),
                  ("kill -9 of queue", tests.kill_queue), ("rotation", tests.rotation),
                  ("one key by itself", tests.one_by_one), ("DMARC rows", tests.counts), ("DMARC rows and kill -9", tests.counts_survive),
-                 ("DMARC report", tests.sent)])
+                 ("DMARC report", tests.sent), ("DMARC report of a day that is over", tests.sent_by_itself),
+                 ("DMARC reports switched off", tests.switched_off)])
 
 
 if __name__ == "__main__":

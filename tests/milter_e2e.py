@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -165,6 +166,20 @@ class Tests:
             client.transact("b@elsewhere.test", [user], MAIL)
         commands = b"".join(c for c, _ in self.milter.seen if c not in b"DLQ")
         equal(commands, b"OCHMAHMRTNBE", "commands")
+
+    def unknown_commands(self):
+        """Shown as they came, once there is a connection; the filter may have another answer, and the mail goes on."""
+        self.milter.set(U=lambda data: packet(b"y", b"504 5.5.9 not that\0") if b"NO" in data else packet(b"c"))
+        user = self.instance.fresh_user()
+        with self.instance.smtp() as client:
+            client.say("FIRST", "500")
+            client.say("MAIL FROM:<a@elsewhere.test>", "250")
+            client.say("XYZ  a b", "500 5.5.1")
+            client.say("NOSUCH", "504 5.5.9 not that")
+            client.say(f"RCPT TO:<{user}>", "250")
+            client.say("RCPT nonsense", "501")
+            check(client.data(MAIL)[0].startswith("250"), "the mail")
+        equal(self.milter.got(b"U"), [b"XYZ  a b\0", b"NOSUCH\0"], "unknown commands")
 
     def wishes(self):
         """What was agreed to be left out, or not to be answered."""
@@ -451,16 +466,64 @@ def unix_socket():
         shutil.rmtree(folder)
 
 
+PLAIN = b"From: a@elsewhere.test\r\nTo: b@example.test\r\nSubject: hello\r\nMessage-ID: <1@elsewhere.test>\r\n" \
+        b"Date: Mon, 02 Nov 2026 10:00:00 +0000\r\n\r\nGood morning\r\n"
+
+
+@contextlib.contextmanager
+def folder_for(*programs):
+    """For the files of filters that are programs of others."""
+    for program in programs:
+        if not shutil.which(program):
+            e2e.skip(f"{program} is not installed")
+    folder = tempfile.mkdtemp(prefix="posthorn-filter-")
+    os.chmod(folder, 0o777)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running(command, address, end=signal.SIGTERM):
+    """A filter, from when it can be reached at the address (a path, or a port of loopback)."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def answers():
+        if process.poll() is not None:
+            raise AssertionError(f"{command[0]} ended: {process.stdout.read().decode(errors='replace')[-800:]}")
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET) as probe:
+            probe.connect(address if isinstance(address, str) else ("127.0.0.1", address))
+            return True
+        return False
+    try:
+        e2e.until(answers, command[0], 60)
+        yield
+    finally:
+        process.send_signal(end)
+        process.wait(30)
+        process.stdout.close()
+
+
 def rspamd():
     """Debian's rspamd: a plain mail passes with its field, GTUBE is refused."""
-    program = shutil.which("rspamd")
-    if not program:
-        e2e.skip("rspamd is not installed")
-    folder = tempfile.mkdtemp(prefix="posthorn-rspamd-")
-    os.chmod(folder, 0o777)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with folder_for("rspamd") as folder:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        write_rspamd(folder, port)
+        user = ["-u", "_rspamd", "-g", "_rspamd"] if os.getuid() == 0 else ["-i"]
+        with running(["rspamd", "-f", *user, "-c", f"{folder}/rspamd.conf"], port), \
+                e2e.Instance("--set", f"milters=inet:127.0.0.1:{port}", accounts=("user%d:4",)) as instance:
+            tests = Tests(instance, None)
+            reply, stored = tests.send(PLAIN)
+            check(stored and stored.endswith(b"\r\n\r\nGood morning\r\n"), reply)
+            spam = PLAIN.replace(b"Good morning", b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X")
+            reply, stored = tests.send(spam)
+            check(reply.startswith(("5", "4")) and stored is None, f"GTUBE: {reply}")
+
+
+def write_rspamd(folder, port):
     with open(f"{folder}/rspamd.conf", "w", encoding="ascii") as file:
         file.write(f"""
 options {{ pidfile = "{folder}/pid"; rundir = "{folder}"; dns {{ nameserver = ["127.0.0.1:1"]; timeout = 0.1s; retransmits = 1; }} filters = ""; }}
@@ -472,37 +535,45 @@ worker "normal" {{ enabled = false; }}
 worker "controller" {{ enabled = false; }}
 worker "fuzzy" {{ enabled = false; }}
 """)
-    user = ["-u", "_rspamd", "-g", "_rspamd"] if os.getuid() == 0 else ["-i"]
-    process = subprocess.Popen([program, "-f", *user, "-c", f"{folder}/rspamd.conf"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        def answers():
-            if process.poll() is not None:
-                raise AssertionError(f"rspamd ended: {process.stdout.read().decode(errors='replace')[-800:]}")
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                return True
-            return False
-        e2e.until(answers, "rspamd", 60)
-        with e2e.Instance("--set", f"milters=inet:127.0.0.1:{port}", accounts=("user%d:4",)) as instance:
-            tests = Tests(instance, None)
-            plain = b"From: a@elsewhere.test\r\nTo: b@example.test\r\nSubject: hello\r\nMessage-ID: <1@elsewhere.test>\r\n" \
-                    b"Date: Mon, 02 Nov 2026 10:00:00 +0000\r\n\r\nGood morning\r\n"
-            reply, stored = tests.send(plain)
-            check(stored and stored.endswith(b"\r\n\r\nGood morning\r\n"), reply)
-            spam = plain.replace(b"Good morning", b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X")
-            reply, stored = tests.send(spam)
-            check(reply.startswith(("5", "4")) and stored is None, f"GTUBE: {reply}")
-    finally:
-        process.terminate()
-        process.wait(30)
-        process.stdout.close()
-        shutil.rmtree(folder, ignore_errors=True)
+
+def clamav():
+    """Debian's ClamAV with one signature of our own: what it finds is refused, or put into Junk, as clamav-milter is told; all else passes with its field."""
+    with folder_for("clamd", "clamav-milter") as folder:
+        os.mkdir(f"{folder}/signatures")
+        with open(f"{folder}/signatures/test.ndb", "w", encoding="ascii") as file:
+            file.write(f"Test.Horn:0:*:{b'THE-HORN-IS-INFECTED'.hex()}\n")
+        user = "User clamav\n" if os.getuid() == 0 else ""
+        with open(f"{folder}/clamd.conf", "w", encoding="ascii") as file:
+            file.write(f"Foreground yes\nLocalSocket {folder}/clamd\nDatabaseDirectory {folder}/signatures\nTemporaryDirectory {folder}\n{user}")
+        for action in ("Reject", "Quarantine"):
+            with open(f"{folder}/{action}.conf", "w", encoding="ascii") as file:
+                file.write(f"Foreground yes\nMilterSocket unix:{folder}/{action}\nMilterSocketMode 666\nClamdSocket unix:{folder}/clamd\n"
+                           f"TemporaryDirectory {folder}\nOnInfected {action}\nRejectMsg Found %v\nAddHeader Add\n{user}")
+        with running(["clamd", "-c", f"{folder}/clamd.conf"], f"{folder}/clamd"), \
+                running(["clamav-milter", "-c", f"{folder}/Reject.conf"], f"{folder}/Reject", signal.SIGKILL), \
+                running(["clamav-milter", "-c", f"{folder}/Quarantine.conf"], f"{folder}/Quarantine", signal.SIGKILL), \
+                e2e.Instance("--set", f"milters=unix:{folder}/Reject for=smtp,unix:{folder}/Quarantine for=submission", accounts=("user%d:5",)) as instance:
+            look_for_infection(Tests(instance, None))
+
+
+def look_for_infection(tests):
+    for size in (1, 100_000):
+        reply, stored = tests.send(PLAIN + b"a line of text\r\n" * size)
+        check(stored and b"\r\nX-Virus-Status: Clean\r\n" in stored and stored.endswith(b"a line of text\r\n"), reply)
+    sender, user = tests.instance.fresh_user(), tests.instance.fresh_user()
+    infected = PLAIN.replace(b"Good morning", b"THE-HORN-IS-INFECTED")
+    equal(tests.transact([user], infected), (["550 5.7.1 Found Test.Horn.UNOFFICIAL"], None), "the infected mail")
+    _, name = tests.transact([user], infected.replace(b"a@elsewhere.test", sender.encode()), service="submission", sender=sender, user=sender)
+    tests.instance.wait_all_delivered({name: 1})
+    equal(tests.instance.mails(user), [], "mails in INBOX")
 
 
 def main():
     with Milter() as milter, e2e.Instance("--set", f"milters={milter.address}", "--set", "milter_timeout_seconds=2",
                                           accounts=("user%d:150",)) as instance:
         tests = Tests(instance, milter)
-        e2e.run([("the dialogue", tests.dialogue), ("two transactions", tests.two_transactions), ("wishes", tests.wishes), ("macros of its choice", tests.macros_chosen),
+        e2e.run([("the dialogue", tests.dialogue), ("two transactions", tests.two_transactions), ("unknown commands", tests.unknown_commands),
+                 ("wishes", tests.wishes), ("macros of its choice", tests.macros_chosen),
                  ("refusals", tests.refusals), ("a refused connection", tests.refused_connection_stays), ("one recipient", tests.one_recipient),
                  ("ACCEPT", tests.accepted), ("DISCARD", tests.discarded), ("QUARANTINE", tests.quarantined), ("SKIP", tests.skipped),
                  ("changes of the header", tests.headers), ("one value, one field", tests.no_smuggling), ("replaced bodies", tests.bodies),
@@ -511,7 +582,7 @@ def main():
                  ("no recipient left", tests.nobody_left), ("changed recipients of LMTP", tests.recipients_of_lmtp),
                  ("changed sender", tests.sender_changed), ("submission and LMTP", tests.submission),
                  ("broken protocol", tests.broken), ("half of the changes", tests.half_changed), ("progress", tests.progress),
-                 ("a filter that is away", defaults), ("a Unix socket", unix_socket), ("rspamd", rspamd)])
+                 ("a filter that is away", defaults), ("a Unix socket", unix_socket), ("rspamd", rspamd), ("ClamAV", clamav)])
 
 
 if __name__ == "__main__":

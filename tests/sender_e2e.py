@@ -29,6 +29,9 @@ why.sole.test TXT "%%{i} is none of %%{d}"
 slow.test FAIL
 _dmarc.slow.test FAIL
 signed.test TXT "v=spf1 -all"
+slow._domainkey.signed.test FAIL
+half.test TXT "v=spf1 include:slow.test -all"
+_dmarc.half.test TXT "v=DMARC1; p=reject"
 _dmarc.signed.test TXT "v=DMARC1; p=reject"
 %s
 """
@@ -180,6 +183,14 @@ class Tests:
     def tested_key(self):
         header = self.sign(b"hello\r\n", selector="tested") + b"\r\n"
         check("dkim=pass (the key is being tested) header.d=signed.test header.s=tested" in self.results("a@signed.test", header + b"hello\r\n")[0], "a key with t=y")
+
+    def unanswered(self):
+        """RFC 9989 §5.3.6: what could not be asked for may yet pass, and is not refused."""
+        for domain, header, found in (("signed.test", self.sign(b"hello\r\n", selector="slow"), "dkim=temperror"), ("half.test", b"From: a@half.test\r\n", "spf=temperror")):
+            text, _ = self.results(f"a@{domain}", header + b"\r\nhello\r\n")
+            check(found in text and f"dmarc=temperror (the DNS did not answer) header.from={domain}" in text, text)
+        reply, _ = self.send("a@slow.test", self.sign(b"hello\r\n") + b"\r\nother\r\n")
+        check(reply.startswith("550 5.7.26"), reply)
 
     def sealed(self):
         """What is said of ARC: of a chain of one host, of the same with another body, and of a seal alone."""
@@ -350,7 +361,7 @@ def main():
                  ("quarantine", tests.quarantined),
                  ("a domain without policy", tests.without_policy), ("a DNS that fails", tests.silent_dns),
                  ("null sender", tests.null_sender), ("several authors", tests.several_authors),
-                 ("forged results", tests.forged_results), ("forged results of users", tests.forged_by_users), ("signatures", tests.signed), ("a part of the body", tests.signed_in_part), ("a key that is tested", tests.tested_key), ("ARC", tests.sealed), ("authors", tests.authors), ("LMTP", tests.not_strangers),
+                 ("forged results", tests.forged_results), ("forged results of users", tests.forged_by_users), ("signatures", tests.signed), ("a part of the body", tests.signed_in_part), ("a key that is tested", tests.tested_key), ("a DNS that fails in part", tests.unanswered), ("ARC", tests.sealed), ("authors", tests.authors), ("LMTP", tests.not_strangers),
                  ("kill -9 of the resolver", tests.resolver_dies), *hosts()])
 
 

@@ -15,6 +15,7 @@ mx.good.test A 127.68.0.1
 _dmarc.good.test TXT "v=DMARC1; p=reject"
 bad.test TXT "v=spf1 -all"
 _dmarc.bad.test TXT "v=DMARC1; p=reject"
+_dmarc.junk.test TXT "v=DMARC1; p=quarantine"
 null.test MX 0 .
 silent.test MX 10 mx.silent.test
 mx.silent.test A 127.68.0.2
@@ -74,6 +75,26 @@ class Tests:
         refused = self.one(events, "refused", **{"from": "a@bad.test"})
         check("bad.test" in refused["why"] and refused["peer"] == "127.0.0.1" and refused["helo"] == "client.test", refused)
 
+    def refused_before(self):
+        """What was refused at RCPT has no content, and no Message-ID: the log is told of by sender and recipient, which trace says."""
+        nobody = f"nobody@{e2e.DOMAIN}"
+        with self.instance.smtp() as client:
+            client.say("MAIL FROM:<early@good.test>", "250")
+            client.say(f"RCPT TO:<{nobody}>", "550")
+        lines = lambda: json.loads(self.instance.ctl("--json", "log", f"to={nobody}", check=False).stdout or "[]")
+        until(lines, "the log's line")
+        line, = lines()
+        equal([line[key] for key in ("event", "from", "peer", "why")], ["recipient-refused", "early@good.test", "127.0.0.1", "No such user here"], "the refusal")
+        result = self.instance.ctl("--json", "trace", "nothing@like.this", check=False)
+        equal((result.returncode, json.loads(result.stdout)), (3, []), "what the log does not know")
+        check("posthornctl log to=" in result.stderr, result.stderr)
+
+    def quarantined(self):
+        name, reply = self.receive(self.instance.fresh_user(), "a@junk.test")
+        check(reply.startswith("250"), reply)
+        checked = self.one(self.trace(name, "checked", "delivered"), "checked")
+        equal((checked["dmarc"], checked["author"], checked["quarantine"]), ("fail", "junk.test", "1"), "the checks")
+
     def aliased(self):
         """Whom an alias led to, in this post office and elsewhere."""
         user = self.instance.fresh_user()
@@ -85,6 +106,8 @@ class Tests:
         self.one(events, "recipient", to="b@good.test", asked=f"list@{e2e.DOMAIN}")
         attempt = self.one(events, "attempt", recipient="b@good.test", outcome="delivered")
         equal((attempt["host"], attempt["address"]), ("mx.good.test", "127.68.0.1"), "the host")
+        rewritten = self.one(events, "sender-rewritten", **{"from": "a@good.test"})["to"]
+        check(rewritten.startswith("SRS0=") and rewritten.endswith(f"=good.test=a@{e2e.DOMAIN}"), rewritten)
 
     def bounced(self):
         """The report is a mail of its own, whose way is shown with it."""
@@ -119,7 +142,7 @@ def main():
         settings = [word for setting in (*SETTINGS, f"relay_port={good.port}") for word in ("--set", setting)]
         with e2e.Instance("--dns", server.address, *settings, accounts=("user%d:10",)) as instance:
             tests = Tests(instance)
-            functions = [tests.refused, tests.aliased, tests.bounced, tests.held, tests.expired]
+            functions = [tests.refused, tests.refused_before, tests.quarantined, tests.aliased, tests.bounced, tests.held, tests.expired]
             e2e.run([(f"trace: {function.__name__}", function) for function in functions if not sys.argv[1:] or function.__name__ in sys.argv[1:]])
 
 

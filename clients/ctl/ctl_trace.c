@@ -271,7 +271,8 @@ bool ctl_trace_run(const struct ctl_call *call, FILE *out, struct fail **fail)
 		return false;
 	keep_ends(&t);
 	if (t.events.count == 0)
-		return fail_set(fail, FAIL_NOT_FOUND, "the log knows no mail %.*s", STR_ARG(t.wanted));
+		return fail_set(fail, FAIL_NOT_FOUND, "the log knows no mail %.*s; what was refused before its content came stands under posthornctl log "
+		                "to=ADDRESS or from=ADDRESS", STR_ARG(t.wanted));
 	if (call->json)
 		ctl_table_begin(&t.table, CTL_FORM_JSON, out);
 	show_events(&t);

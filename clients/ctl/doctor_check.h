@@ -95,8 +95,11 @@ bool doctor_dns_validates(const struct doctor_dns *dns);
 /* False when there was no answer, which it reports. */
 bool doctor_ask(struct doctor *d, struct str name, enum dns_type type, struct dns_answer *answer);
 
-/* The TXT records at name that begin as is_wanted says: how many, and the first one. False when there was no answer. */
+/* The TXT records at name that begin as is_wanted says (NULL: all): how many, and the first one. False when there was no answer. */
 bool doctor_ask_text(struct doctor *d, struct str name, bool (*is_wanted)(struct str text), size_t *count, struct str *text);
+
+/* What stands in a TXT record at a name that has only one use, where what belongs there was not found; empty: nothing. */
+struct str doctor_stray_text(struct doctor *d, struct str name);
 
 /* A and AAAA of a name. */
 struct doctor_addresses {

@@ -145,10 +145,17 @@ bool doctor_ask_text(struct doctor *d, struct str name, bool (*is_wanted)(struct
 		return false;
 	for (size_t i = 0; i < answer.count; i++) {
 		struct str one;
-		if (dns_read_txt(d->arena, answer.records[i], &one) && is_wanted(one) && ++*count == 1)
+		if (dns_read_txt(d->arena, answer.records[i], &one) && (!is_wanted || is_wanted(one)) && ++*count == 1)
 			*text = one;
 	}
 	return true;
+}
+
+struct str doctor_stray_text(struct doctor *d, struct str name)
+{
+	size_t count;
+	struct str text;
+	return doctor_ask_text(d, name, NULL, &count, &text) ? text : STR("");
 }
 
 void doctor_ask_addresses(struct doctor *d, struct str name, struct doctor_addresses *addresses)

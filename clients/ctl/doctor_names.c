@@ -4,7 +4,7 @@
 
 #include <arpa/inet.h>
 
-enum { MX_SHOWN_MAX = 20 };
+enum { MX_LOOKED_AT_MAX = 20 };
 
 void doctor_check_dns(struct doctor *d, struct str host)
 {
@@ -65,11 +65,25 @@ static void check_one_address(struct doctor *d, struct str host, const struct en
 	struct str text = doctor_address(d, address);
 	doctor_zone_add(d, host, address_type(address), text);
 	if (doctor_is_among(d->local.items, d->local.count, address))
-		doctor_ok(d, "%.*s has the address %.*s, which is this host's", STR_ARG(host), STR_ARG(text));
+		doctor_ok(d, "%.*s has the address %.*s, which is this host's%s", STR_ARG(host), STR_ARG(text),
+		          is_private(address) ? ", and which nobody beyond its own network reaches" : "");
+	else if (is_private(address))
+		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
+			.text = arena_printf(d->arena, "%.*s has the address %.*s, which nobody beyond its own network reaches (RFC 6890)", STR_ARG(host), STR_ARG(text)),
+			.advice = STR("Publish the address that the world sees") });
 	else
 		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
 			.text = arena_printf(d->arena, "the DNS says that %.*s is at %.*s, which this host does not have", STR_ARG(host), STR_ARG(text)),
 			.advice = STR("Right if a router translates that address to this host; else correct the record") });
+}
+
+static struct str records_of(struct doctor *d, struct str host, const struct doctor_addresses *found)
+{
+	struct str lines = STR("");
+	for (size_t i = 0; i < found->list.count; i++)
+		lines = arena_printf(d->arena, "%.*s%s%.*s", STR_ARG(lines), lines.length ? "\n" : "",
+		                     STR_ARG(doctor_record(d, host, address_type(&found->list.items[i]), doctor_address(d, &found->list.items[i]))));
+	return lines;
 }
 
 void doctor_check_address(struct doctor *d, struct str host)
@@ -85,7 +99,7 @@ void doctor_check_address(struct doctor *d, struct str host)
 	if (found.is_alias)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
 			.text = arena_printf(d->arena, "%.*s is a CNAME, which the name of a mail server must not be (RFC 2181 §10.3)", STR_ARG(host)),
-			.advice = STR("Give it address records of its own") });
+			.advice = STR("Give it address records of its own instead"), .record = records_of(d, host, &found) });
 	if (found.list.count == 0)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
 			.text = arena_printf(d->arena, "%.*s has no address in the DNS", STR_ARG(host)),
@@ -122,7 +136,7 @@ static void check_one_reverse(struct doctor *d, struct str host, const struct en
 		doctor_ok(d, "%.*s leads back to %.*s", STR_ARG(text), STR_ARG(host));
 		return;
 	}
-	struct str wrong = answer.count ? arena_printf(d->arena, "leads to %.*s instead of %.*s", STR_ARG(other), STR_ARG(host))
+	struct str wrong = answer.count ? arena_printf(d->arena, "leads to %.*s instead of %.*s", STR_ARG(other.length ? other : STR(".")), STR_ARG(host))
 	                                : STR("has no name: most servers refuse mail from such an address");
 	doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR, .text = arena_printf(d->arena, "%.*s %.*s", STR_ARG(text), STR_ARG(wrong)),
 		.advice = STR("The provider of the address keeps this record; ask there, or set it in its web pages"),
@@ -198,7 +212,39 @@ void doctor_check_lists(struct doctor *d, struct str host UNUSED)
 struct mx_facts {
 	unsigned ours, others;
 	bool is_null;
+	struct dns_mx *good; /* those that may stand */
+	size_t good_count;
+	bool ours_is_good;
+	struct str record;   /* what is to stand */
 };
+
+/* By its name, or by an address that this host has and that others can reach. */
+static bool is_this_host(const struct doctor *d, const struct dns_mx *mx, const struct doctor_addresses *found)
+{
+	bool is_ours = str_equal_nocase(mx->host, d->host);
+	for (size_t i = 0; i < found->list.count && !is_ours; i++) {
+		const struct endpoint *address = &found->list.items[i];
+		is_ours = doctor_is_among(d->addresses.items, d->addresses.count, address) ||
+		          (!is_private(address) && doctor_is_among(d->local.items, d->local.count, address));
+	}
+	return is_ours;
+}
+
+static bool is_literal(struct str host)
+{
+	struct endpoint address;
+	return endpoint_parse_ip(host, 0, &address, NULL);
+}
+
+/* NULL: nothing is wrong with it. */
+static const char *fault_of(const struct dns_mx *mx, const struct doctor_addresses *found)
+{
+	if (is_literal(mx->host))
+		return "is an address, where a name has to stand (RFC 5321 §5.1)";
+	if (found->answered && found->list.count == 0)
+		return "has no address";
+	return found->is_alias ? "is a CNAME, which it must not be (RFC 2181 §10.3)" : NULL;
+}
 
 static void check_one_mx(struct doctor *d, struct str domain, const struct dns_mx *mx, struct mx_facts *facts)
 {
@@ -206,26 +252,25 @@ static void check_one_mx(struct doctor *d, struct str domain, const struct dns_m
 	facts->is_null |= mx->host.length == 0;
 	if (mx->host.length == 0)
 		return;
-	bool is_ours = str_equal_nocase(mx->host, d->host);
-	doctor_ask_addresses(d, mx->host, &found);
-	for (size_t i = 0; i < found.list.count && !is_ours; i++)
-		is_ours = doctor_is_among(d->local.items, d->local.count, &found.list.items[i]);
+	if (!is_literal(mx->host))
+		doctor_ask_addresses(d, mx->host, &found);
+	bool is_ours = is_this_host(d, mx, &found);
+	const char *fault = fault_of(mx, &found);
 	facts->ours += is_ours;
 	facts->others += !is_ours;
-	if (found.answered && found.list.count == 0)
+	facts->ours_is_good |= is_ours && !fault;
+	if (!fault)
+		facts->good[facts->good_count++] = *mx;
+	else
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = arena_printf(d->arena, "the MX %.*s of %.*s has no address", STR_ARG(mx->host), STR_ARG(domain)),
-			.advice = STR("Publish its address, or remove it from the MX records") });
-	else if (found.is_alias)
-		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = arena_printf(d->arena, "the MX %.*s is a CNAME, which it must not be (RFC 2181 §10.3)", STR_ARG(mx->host)),
-			.advice = STR("Name the host itself in the MX record") });
+			.text = arena_printf(d->arena, "the MX %.*s of %.*s %s", STR_ARG(mx->host), STR_ARG(domain), fault),
+			.advice = STR("Name the host itself there, and publish its address; or remove it"), .record = is_ours ? facts->record : STR("") });
 }
 
 /* False when it should be another one. */
-static bool judge_mx(struct doctor *d, struct str domain, const struct mx_facts *facts, size_t count, struct str data)
+static bool judge_mx(struct doctor *d, struct str domain, const struct mx_facts *facts, size_t count)
 {
-	struct doctor_finding finding = { DOCTOR_ERROR, .record = doctor_record(d, domain, "MX", data) };
+	struct doctor_finding finding = { DOCTOR_ERROR, .record = facts->record };
 	if (facts->is_null && count > 1) {
 		finding.text = STR("a null MX (\".\", no mail at all) stands beside others");
 		finding.advice = STR("Remove it (RFC 7505 §3)");
@@ -239,7 +284,8 @@ static bool judge_mx(struct doctor *d, struct str domain, const struct mx_facts 
 		finding.text = STR("no MX is this host: mail for the domain goes elsewhere");
 		finding.advice = STR("If its mail is to come here, publish the record");
 	} else {
-		doctor_ok(d, "mail for %.*s comes to this host%s", STR_ARG(domain), facts->others ? "; other hosts take it too" : "");
+		if (facts->ours_is_good)
+			doctor_ok(d, "mail for %.*s comes to this host%s", STR_ARG(domain), facts->others ? "; other hosts take it too" : "");
 		return true;
 	}
 	doctor_report(d, finding);
@@ -249,19 +295,19 @@ static bool judge_mx(struct doctor *d, struct str domain, const struct mx_facts 
 void doctor_check_mx(struct doctor *d, struct str domain)
 {
 	struct dns_answer answer;
-	struct mx_facts facts = {};
-	struct dns_mx list[MX_SHOWN_MAX];
+	struct dns_mx mx;
 	size_t count = 0;
 	struct str data = arena_printf(d->arena, "10 %.*s.", STR_ARG(d->host));
+	struct mx_facts facts = { .record = doctor_record(d, domain, "MX", data) };
 	if (!doctor_ask(d, domain, DNS_MX, &answer))
 		return;
-	for (size_t i = 0; i < answer.count && count < MX_SHOWN_MAX; i++)
-		count += dns_read_mx(d->arena, answer.records[i], &list[count]);
-	for (size_t i = 0; i < count; i++)
-		check_one_mx(d, domain, &list[i], &facts);
-	if (!judge_mx(d, domain, &facts, count, data))
+	facts.good = arena_alloc_array(d->arena, answer.count, sizeof *facts.good);
+	for (size_t i = 0; i < answer.count; i++)
+		if (dns_read_mx(d->arena, answer.records[i], &mx) && (++count <= MX_LOOKED_AT_MAX || str_equal_nocase(mx.host, d->host)))
+			check_one_mx(d, domain, &mx, &facts);
+	bool stays = judge_mx(d, domain, &facts, count);
+	if (!stays || !facts.ours_is_good)
 		doctor_zone_add(d, domain, "MX", data);
-	else
-		for (size_t i = 0; i < count; i++)
-			doctor_zone_add(d, domain, "MX", arena_printf(d->arena, "%u %.*s.", list[i].preference, STR_ARG(list[i].host)));
+	for (size_t i = 0; i < facts.good_count && stays; i++)
+		doctor_zone_add(d, domain, "MX", arena_printf(d->arena, "%u %.*s.", facts.good[i].preference, STR_ARG(facts.good[i].host)));
 }

@@ -75,9 +75,12 @@ void doctor_check_mta_sts(struct doctor *d, struct str domain)
 	if (!doctor_ask_text(d, owner, is_sts, &count, &text))
 		return;
 	bool good = count == 1 && mtasts_find_id(&text, 1, &id);
-	if (count)
+	struct str stray = count ? STR("") : doctor_stray_text(d, owner);
+	if (count || stray.length)
 		doctor_zone_add(d, owner, "TXT", doctor_text_data(d, good ? text : new_sts_record(d)));
-	if (count == 0)
+	if (stray.length)
+		doctor_report(d, propose_policy(d, domain, DOCTOR_ERROR, arena_printf(d->arena, "what stands there is no MTA-STS record: %.*s", STR_ARG(stray))));
+	else if (count == 0)
 		doctor_report(d, propose_policy(d, domain, DOCTOR_NOTE, STR("there is no MTA-STS policy, which would have other servers insist on TLS")));
 	else if (count > 1)
 		doctor_report(d, propose_policy(d, domain, DOCTOR_ERROR,
@@ -100,9 +103,11 @@ static bool names_receiver(struct str text)
 {
 	struct str field;
 	while (str_take_until(&text, ';', &field)) {
-		field = str_trim(field);
-		struct str value = str_trim(str_from_index(field, str_find_char(field, '=') + 1));
-		if (str_starts(field, STR("rua")) && (str_starts_nocase(value, STR("mailto:")) || str_starts_nocase(value, STR("https:"))))
+		size_t equals = str_find_char(field, '=');
+		struct str value = str_trim(str_from_index(field, equals + 1));
+		size_t scheme = str_find_char(value, ':');
+		if (str_equal(str_trim(str_first(field, equals)), STR("rua")) && scheme + 1 < value.length &&
+		    (str_starts_nocase(value, STR("mailto:")) || str_starts_nocase(value, STR("https:"))))
 			return true;
 	}
 	return false;
@@ -115,14 +120,16 @@ void doctor_check_tls_report(struct doctor *d, struct str domain)
 	if (!doctor_ask_text(d, owner, is_tls_report, &count, &text))
 		return;
 	bool good = count == 1 && names_receiver(text);
+	struct str stray = count ? STR("") : doctor_stray_text(d, owner);
 	struct str proposal = arena_printf(d->arena, "v=TLSRPTv1; rua=mailto:postmaster@%.*s", STR_ARG(domain));
 	doctor_zone_add(d, owner, "TXT", doctor_text_data(d, good ? text : proposal));
 	if (good) {
 		doctor_ok(d, "other servers report how TLS went");
 		return;
 	}
-	doctor_report(d, (struct doctor_finding){ count ? DOCTOR_ERROR : DOCTOR_NOTE,
-		.text = count > 1 ? STR("there are several TLSRPT records, so none of them counts")
+	doctor_report(d, (struct doctor_finding){ count || stray.length ? DOCTOR_ERROR : DOCTOR_NOTE,
+		.text = stray.length ? arena_printf(d->arena, "what stands there is no TLSRPT record: %.*s", STR_ARG(stray))
+		        : count > 1 ? STR("there are several TLSRPT records, so none of them counts")
 		        : count   ? STR("the TLSRPT record names no place for reports (rua=)")
 		                  : STR("there is no TLSRPT record: nobody reports that TLS with this host fails"),
 		.advice = STR("Publish the record"), .record = doctor_record(d, owner, "TXT", doctor_text_data(d, proposal)) });

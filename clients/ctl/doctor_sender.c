@@ -2,7 +2,7 @@
 #include "dkim_key.h"
 #include "dmarc.h"
 #include "doctor_check.h"
-#include "spf.h"
+#include "spf_record.h"
 
 /* ---- SPF, RFC 7208 ---- */
 
@@ -41,17 +41,26 @@ static bool spf_lets_us(struct doctor *d, struct str domain, struct str proposal
 }
 
 /* An address that no record names walks through all terms: so those behind the one that names us are looked at too. */
-static bool spf_refuses_others(struct doctor *d, struct str domain, struct str proposal)
+static struct spf_outcome ask_for_stranger(struct doctor *d, struct str domain)
 {
 	struct endpoint stranger;
 	must(endpoint_parse_ip(STR("192.0.2.255"), 0, &stranger, NULL));
 	if (doctor_is_among(d->addresses.items, d->addresses.count, &stranger))
-		return true;
-	struct spf_outcome outcome = ask_spf(d, domain, &stranger);
+		return (struct spf_outcome){ .result = SPF_FAIL };
+	return ask_spf(d, domain, &stranger);
+}
+
+static bool spf_refuses_others(struct doctor *d, struct str domain, struct str proposal)
+{
+	struct spf_outcome outcome = ask_for_stranger(d, domain);
 	struct doctor_finding finding = { DOCTOR_ERROR, .record = proposal };
-	if (outcome.result == SPF_PERMERROR) {
+	if (outcome.result == SPF_TEMPERROR) {
+		finding.level = DOCTOR_WARNING;
+		finding.text = STR("what the record leads to does not answer");
+	} else if (outcome.result == SPF_PERMERROR) {
 		finding.text = arena_printf(d->arena, "the record is wrong: %s", outcome.why ? outcome.why : "it cannot be read");
-		finding.advice = STR("Receivers pass over such a record as a whole");
+		finding.advice = proposal.length ? STR("Receivers pass over such a record as a whole")
+		                                 : STR("Take the terms out that lead there: no more than ten may ask the DNS, and each name must have what is asked for");
 	} else if (outcome.result == SPF_PASS) {
 		finding.text = arena_printf(d->arena, "everybody may send mail as the domain (%.*s)", STR_ARG(outcome.term));
 		finding.advice = STR("End the record with -all");
@@ -78,18 +87,51 @@ static bool is_all(struct str term)
 	return str_equal_nocase(term, STR("all"));
 }
 
-/* The terms that are there, with this host before them if it is not named, and a strict end. */
+static bool can_be_read(struct doctor *d, struct str text)
+{
+	struct spf_record record;
+	const char *why;
+	return spf_record_parse(d->arena, text, &record, &why);
+}
+
+/* The good ones of the terms that are there, with this host before them if it is not named, and a strict end. */
 static struct str propose_spf(struct doctor *d, struct str present, bool names_us)
 {
-	struct str proposal = names_us ? STR("v=spf1") : arena_printf(d->arena, "v=spf1 a:%.*s", STR_ARG(d->host));
+	struct str alone = arena_printf(d->arena, "v=spf1 a:%.*s", STR_ARG(d->host));
+	struct str proposal = names_us ? STR("v=spf1") : alone;
 	struct str rest = str_from_index(present, sizeof "v=spf1" - 1), term;
 	bool goes_on = false;
 	while (str_take_until(&rest, ' ', &term)) {
+		if (!term.length || is_all(term) || !can_be_read(d, arena_printf(d->arena, "v=spf1 %.*s", STR_ARG(term))))
+			continue;
 		goes_on |= str_starts_nocase(term, STR("redirect="));
-		if (term.length && !is_all(term))
-			proposal = arena_printf(d->arena, "%.*s %.*s", STR_ARG(proposal), STR_ARG(term));
+		proposal = arena_printf(d->arena, "%.*s %.*s", STR_ARG(proposal), STR_ARG(term));
 	}
-	return goes_on ? proposal : arena_printf(d->arena, "%.*s -all", STR_ARG(proposal));
+	if (!goes_on)
+		proposal = arena_printf(d->arena, "%.*s -all", STR_ARG(proposal));
+	return can_be_read(d, proposal) ? proposal : arena_printf(d->arena, "%.*s -all", STR_ARG(alone));
+}
+
+/* Its terms are right, and where they lead is wrong: which of them to leave out nobody knows but who wrote them. */
+static bool leads_astray(struct doctor *d, struct str domain, struct str text)
+{
+	enum spf_result result = can_be_read(d, text) ? ask_for_stranger(d, domain).result : SPF_NONE;
+	return result == SPF_PERMERROR || result == SPF_TEMPERROR;
+}
+
+static bool looks_like_spf(struct str text)
+{
+	return str_starts_nocase(text, STR("v=spf"));
+}
+
+/* Anything that was meant to be one is shown. */
+static struct str lack_of_spf(struct doctor *d, struct str domain)
+{
+	size_t count;
+	struct str text;
+	if (!doctor_ask_text(d, domain, looks_like_spf, &count, &text) || !count)
+		return STR("there is no SPF record: nobody knows that this host may send for the domain");
+	return arena_printf(d->arena, "there is no SPF record: this one does not begin with \"v=spf1 \": %.*s", STR_ARG(text));
 }
 
 void doctor_check_spf(struct doctor *d, struct str domain)
@@ -98,17 +140,18 @@ void doctor_check_spf(struct doctor *d, struct str domain)
 	struct str text;
 	if (!doctor_ask_text(d, domain, is_spf, &count, &text))
 		return;
-	bool names_us = count == 1 && spf_lets_us(d, domain, text_record(d, domain, propose_spf(d, text, false)));
-	struct str proposal = propose_spf(d, text, names_us), record = text_record(d, domain, proposal);
+	bool is_astray = count == 1 && leads_astray(d, domain, text);
+	bool names_us = count == 1 && spf_lets_us(d, domain, is_astray ? STR("") : text_record(d, domain, propose_spf(d, text, false)));
+	struct str proposal = propose_spf(d, text, names_us), record = is_astray ? STR("") : text_record(d, domain, proposal);
 	bool good = count == 1 && spf_refuses_others(d, domain, record) && names_us;
 	if (count != 1)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
 			.text = count ? arena_printf(d->arena, "there are %zu SPF records, so none of them counts (RFC 7208 §4.5)", count)
-			              : STR("there is no SPF record: nobody knows that this host may send for the domain"),
+			              : lack_of_spf(d, domain),
 			.advice = count ? STR("Make one of them") : STR("Publish one"), .record = record });
 	if (good && d->addresses.count)
 		doctor_ok(d, "this host may send for %.*s: %.*s", STR_ARG(domain), STR_ARG(text));
-	doctor_zone_add(d, domain, "TXT", doctor_text_data(d, good ? text : proposal));
+	doctor_zone_add(d, domain, "TXT", doctor_text_data(d, good || is_astray ? text : proposal));
 }
 
 /* ---- DKIM, RFC 6376: the keys that queue signs with ---- */
@@ -149,19 +192,15 @@ static bool ask_keys(struct doctor *d, struct str domain, struct key_rows *rows,
 	       ctl_ask(&channel, &(struct ctl_request){ .words = buf_str(&words), .descriptor = -1 }, take_key, rows, fail);
 }
 
-static bool is_any(struct str text UNUSED)
-{
-	return true;
-}
-
 /* Are they the same key? What else a record says may differ. */
-static bool is_same_key(struct doctor *d, struct str published, struct str ours, const char **why)
+static bool is_same_key(struct doctor *d, struct str published, struct str ours, bool *is_tested, const char **why)
 {
 	struct dkim_key a = {}, b = {};
 	const char *own = NULL;
 	bool same = dkim_key_parse(d->arena, published, &a, why) && dkim_key_parse(d->arena, ours, &b, &own) && EVP_PKEY_eq(a.key, b.key) == 1;
 	if (a.key && !same)
 		*why = "it is another key";
+	*is_tested = a.testing;
 	dkim_key_release(&a);
 	dkim_key_release(&b);
 	return same;
@@ -172,13 +211,20 @@ static void check_key(struct doctor *d, const struct key_row *key)
 	size_t count;
 	struct str text;
 	const char *why = NULL;
-	bool signs = str_equal(key->state, STR("active"));
+	bool signs = str_equal(key->state, STR("active")), is_tested = false;
 	if (str_equal(key->state, STR("retired")))
 		return;
 	doctor_zone_add(d, key->name, "TXT", doctor_text_data(d, key->record));
-	if (!doctor_ask_text(d, key->name, is_any, &count, &text))
+	if (!doctor_ask_text(d, key->name, NULL, &count, &text))
 		return;
-	if (count == 1 && is_same_key(d, text, key->record, &why)) {
+	bool good = count == 1 && is_same_key(d, text, key->record, &is_tested, &why);
+	if (good && is_tested) { /* RFC 6376 §3.6.1 */
+		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
+			.text = arena_printf(d->arena, "%.*s is published as a test (t=y): receivers may take its signatures for none", STR_ARG(key->name)),
+			.advice = STR("When the signatures pass, publish the key without it"), .record = text_record(d, key->name, key->record) });
+		return;
+	}
+	if (good) {
 		doctor_ok(d, "%.*s is published%s", STR_ARG(key->name), signs ? "" : "; it may be made active");
 		return;
 	}
@@ -242,19 +288,28 @@ static void judge_dmarc(struct doctor *d, struct str domain, struct str text)
 	bool named = false;
 	for (unsigned i = 0; i < 10 && dmarc_address_next(d->arena, &reports, &address); i++, named = true)
 		check_report_address(d, domain, address);
-	if (record.testing || record.policy == DMARC_POLICY_NONE || record.policy == DMARC_POLICY_ABSENT)
+	if (record.testing || record.policy == DMARC_POLICY_NONE)
 		doctor_note(d, "the policy is %s%s: it only watches. When the reports show no mail of yours that fails, make it reject",
 		            dmarc_policy_name(record.policy), record.testing ? " and t=y" : "");
 	else
 		doctor_ok(d, "forged mail is to be met with %s", dmarc_policy_name(record.policy));
-	if (!named)
+	if (record.psd == DMARC_PSD_YES)
+		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
+			.text = STR("psd=y says that others register names below the domain, as below org: mail from there no longer passes in its name"),
+			.advice = STR("Leave it out") });
+	if (!named && record.aggregate.length)
+		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
+			.text = arena_printf(d->arena, "no reports come: rua=%.*s names no address", STR_ARG(record.aggregate)),
+			.advice = arena_printf(d->arena, "Write rua=mailto:postmaster@%.*s", STR_ARG(domain)) });
+	else if (!named)
 		doctor_note(d, "no reports are asked for (rua=)");
 }
 
+/* Without p= it asks for nothing, and who knows RFC 7489 only passes over it. */
 static bool dmarc_is_malformed(struct str text)
 {
 	struct dmarc_record record;
-	return dmarc_record_parse(text, &record) && record.malformed;
+	return dmarc_record_parse(text, &record) && (record.malformed || record.policy == DMARC_POLICY_ABSENT);
 }
 
 /* A domain below one that has a policy needs none of its own. */
@@ -277,13 +332,15 @@ void doctor_check_dmarc(struct doctor *d, struct str domain)
 	if (!doctor_ask_text(d, owner, is_dmarc, &count, &text) || (count == 0 && has_policy_above(d, domain)))
 		return;
 	bool good = count == 1 && !dmarc_is_malformed(text);
+	struct str stray = count ? STR("") : doctor_stray_text(d, owner);
 	doctor_zone_add(d, owner, "TXT", doctor_text_data(d, good ? text : proposal));
 	if (good) {
 		judge_dmarc(d, domain, text);
 		return;
 	}
 	doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-		.text = count == 0 ? STR("there is no DMARC record: large receivers take the domain's mail for spam, and anybody can forge it")
+		.text = count == 0 && stray.length ? arena_printf(d->arena, "what stands there is no DMARC record: %.*s", STR_ARG(stray))
+		        : count == 0 ? STR("there is no DMARC record: large receivers take the domain's mail for spam, and anybody can forge it")
 		        : count > 1 ? arena_printf(d->arena, "there are %zu DMARC records, so none of them counts", count)
 		                    : arena_printf(d->arena, "the DMARC record makes no sense: %.*s", STR_ARG(text)),
 		.advice = count ? STR("Replace it") : STR("Publish one"), .record = text_record(d, owner, proposal) });

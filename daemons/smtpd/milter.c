@@ -206,7 +206,7 @@ static enum milter_outcome negotiate(struct session *s, struct milter_link *link
 		                 MILTER_MAY_CHOOSE_MACROS,
 		             MILTER_NO_CONNECT | MILTER_NO_HELO | MILTER_NO_MAIL | MILTER_NO_RCPT | MILTER_NO_BODY | MILTER_NO_HEADERS |
 		                 MILTER_NO_END_OF_HEADER | MILTER_SILENT_HEADER | MILTER_NO_UNKNOWN | MILTER_NO_DATA | MILTER_CAN_SKIP |
-		                 MILTER_SILENT_CONNECT | MILTER_SILENT_HELO | MILTER_SILENT_MAIL | MILTER_SILENT_RCPT | MILTER_SILENT_DATA |
+		                 MILTER_SILENT_CONNECT | MILTER_SILENT_HELO | MILTER_SILENT_MAIL | MILTER_SILENT_RCPT | MILTER_SILENT_DATA | MILTER_SILENT_UNKNOWN |
 		                 MILTER_SILENT_END_OF_HEADER | MILTER_SILENT_BODY | MILTER_LEADING_SPACE },
 	};
 	return milter_exchange(s, link, &options, NULL);
@@ -365,6 +365,23 @@ const struct smtp_reply *milter_rcpt(struct session *s, struct str address)
 			refusal = take_outcome(s, link, milter_tell(s, link, &request, NULL));
 	}
 	return refusal;
+}
+
+const struct smtp_reply *milter_unknown(struct session *s, struct str line)
+{
+	const struct milter_request request = { .command = MILTER_UNKNOWN, .arguments = { line }, .argument_count = 1 };
+	struct milters *m = s->milters;
+	const struct smtp_reply *reply = NULL;
+	if (!m)
+		return NULL;
+	give_time(s);
+	for (size_t i = 0; i < m->count && !reply; i++) {
+		struct milter_link *link = &m->links[i];
+		bool listens = link->greeted && !link->has_enough && !(link->in_mail && link->is_done);
+		if (listens && milter_exchange(s, link, &request, NULL) == MILTER_REFUSES)
+			reply = reply_of(s, link, MILTER_REFUSES);
+	}
+	return reply;
 }
 
 const struct smtp_reply *milter_message(struct session *s, struct content *content, bool *discard)

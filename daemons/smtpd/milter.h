@@ -21,6 +21,10 @@ bool milter_is_wanted(const struct session *s);
 const struct smtp_reply *milter_mail(struct session *s);
 const struct smtp_reply *milter_rcpt(struct session *s, struct str address);
 
+/* A command of the client's that nobody knows. The answer that a filter has for it, or NULL: what comes of the message does not change. Filters
+ * that are not connected, as before the first MAIL, do not hear of it. */
+const struct smtp_reply *milter_unknown(struct session *s, struct str line);
+
 /* The whole message, before queue takes it. May change content, and set its verdict when changes could not be kept; *discard: say that it was
  * accepted, and drop it. */
 const struct smtp_reply *milter_message(struct session *s, struct content *content, bool *discard);

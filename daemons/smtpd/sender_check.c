@@ -180,18 +180,27 @@ static void check_dkim(struct sender_check *c)
 	dkim_verifier_arc(c->verifier, &c->dns, now, &c->arc);
 }
 
+/* The domains of the signatures that came to that. */
+static size_t domains_of(const struct sender_check *c, enum dkim_result result, struct str domains[DKIM_SIGNATURES_MAX])
+{
+	size_t count = 0;
+	for (size_t i = 0; i < c->dkim.count; i++)
+		if (c->dkim.list[i].result == result)
+			domains[count++] = c->dkim.list[i].domain;
+	return count;
+}
+
 static void check_dmarc(struct sender_check *c)
 {
-	struct str passed[DKIM_SIGNATURES_MAX];
-	struct dmarc_request request = { .dns = &c->dns, .dkim_domains = passed };
+	struct str passed[DKIM_SIGNATURES_MAX], unanswered[DKIM_SIGNATURES_MAX];
 	if (c->author != DMARC_AUTHOR_FOUND)
 		return;
-	for (size_t i = 0; i < c->dkim.count; i++)
-		if (c->dkim.list[i].result == DKIM_PASS)
-			passed[request.dkim_count++] = c->dkim.list[i].domain;
-	request.author = c->author_domain;
-	if (c->spf.result == SPF_PASS)
-		request.spf_domain = c->spf.domain;
+	const struct dmarc_request request = {
+		.dns = &c->dns, .author = c->author_domain, .spf_domain = c->spf.result == SPF_PASS ? c->spf.domain : (struct str){},
+		.dkim_domains = passed, .dkim_count = domains_of(c, DKIM_PASS, passed),
+		.spf_unanswered = c->spf.result == SPF_TEMPERROR ? c->spf.domain : (struct str){},
+		.dkim_unanswered = unanswered, .dkim_unanswered_count = domains_of(c, DKIM_TEMPERROR, unanswered),
+	};
 	dmarc_check(c->arena, &request, &c->dmarc);
 }
 
@@ -383,7 +392,7 @@ static const struct smtp_reply *judge(struct session *s, struct sender_check *c,
 static enum dmarc_disposition disposition_of(const struct sender_check *c, bool quarantine)
 {
 	if (c->dmarc.result == DMARC_PASS)
-		return DMARC_DISPOSITION_PASS;
+		return c->dmarc.published > DMARC_POLICY_NONE ? DMARC_DISPOSITION_PASS : DMARC_DISPOSITION_NONE;
 	return c->refused ? DMARC_DISPOSITION_REJECT : quarantine ? DMARC_DISPOSITION_QUARANTINE : DMARC_DISPOSITION_NONE;
 }
 
@@ -397,13 +406,26 @@ static enum dmarc_override override_of(const struct sender_check *c, enum dmarc_
 	return disposition == asked[c->dmarc.policy] ? DMARC_OVERRIDE_TEST_MODE : DMARC_OVERRIDE_LOCAL_POLICY;
 }
 
+enum { RANKS = 4 };
+
+/* RFC 9990 §3.1.3: which signature is told of first. */
+static int rank_of(const struct sender_check *c, const struct dkim_outcome *one)
+{
+	if (one->result != DKIM_PASS)
+		return 3;
+	return str_equal_nocase(one->domain, c->author_domain) ? 0 : dns_name_is_within(one->domain, c->dmarc.policy_domain) ? 1 : 2;
+}
+
+/* Those that say whose they are. */
 static void add_signatures(const struct sender_check *c, struct dmarc_row *row)
 {
-	for (size_t i = 0; i < c->dkim.count && i < DMARC_ROW_SIGNATURES_MAX; i++) {
-		const struct dkim_outcome *one = &c->dkim.list[i];
-		row->signatures[row->signature_count++] =
-			(struct dmarc_row_signature){ one->domain, one->selector, str_of(dkim_result_name(one->result)) };
-	}
+	for (int rank = 0; rank < RANKS; rank++)
+		for (size_t i = 0; i < c->dkim.count && row->signature_count < DMARC_ROW_SIGNATURES_MAX; i++) {
+			const struct dkim_outcome *one = &c->dkim.list[i];
+			if (rank_of(c, one) == rank && one->domain.length && one->selector.length)
+				row->signatures[row->signature_count++] =
+					(struct dmarc_row_signature){ one->domain, one->selector, str_of(dkim_result_name(one->result)) };
+		}
 }
 
 /* Of mail whose domain wants reports. */
@@ -426,8 +448,8 @@ static void write_report(const struct session *s, struct sender_check *c, bool q
 	};
 	row.override = override_of(c, row.disposition);
 	add_signatures(c, &row);
-	if (!dmarc_row_pack(&c->report, &policy, &row))
-		buf_clear(&c->report);
+	while (!dmarc_row_pack(&c->report, &policy, &row) && row.signature_count > 0)
+		row.signature_count--; /* long names are no way out of the report */
 }
 
 struct str sender_check_report(const struct sender_check *c, bool refused)

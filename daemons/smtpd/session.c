@@ -151,8 +151,9 @@ static void take_line(struct session *s, struct str line)
 	/* The line dies with the next read, which DATA does at once: only its handler needs it, and copies what it keeps. */
 	struct smtp_request request = {};
 	const struct smtp_reply *refusal = smtp_command_check(s->protocol, phase_of(s), facts_of(s), line, &request);
+	const struct smtp_reply *filtered = refusal && !request.command ? milter_unknown(s, line) : NULL;
 	if (refusal)
-		refuse(s, refusal, &request);
+		refuse(s, filtered ? filtered : refusal, &request);
 	else
 		carry_out(s, &request);
 }

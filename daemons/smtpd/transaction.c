@@ -92,21 +92,48 @@ static void accept_sender(struct session *s, bool lowered)
 	session_say(s, &(struct smtp_reply){ 250, lowered ? "2.3.6" : "2.1.0", text.data });
 }
 
-static enum verdict_kind ask_queue(struct session *s)
+static uint32_t begin_flags(const struct session *s)
 {
 	const struct smtp_mail *mail = &s->txn->mail;
-	struct msg_mail_begin *begin = &s->txn->begin;
-	*begin = (struct msg_mail_begin){
+	return (mail->utf8 ? MAIL_SMTPUTF8 : 0u) | (mail->require_tls ? MAIL_REQUIRETLS : 0u) |
+	       (s->protocol == SMTP_ON_LMTP ? MAIL_LMTP : 0u) | (mail->hold_seconds ? MAIL_HOLD_FOR : 0u) |
+	       (mail->by_return ? MAIL_BY_RETURN : 0u) | (mail->by_trace ? MAIL_BY_TRACE : 0u);
+}
+
+/* NULL: queue takes the transaction, or will hear of it with the first recipient. */
+static const struct smtp_reply *begin_at_queue(struct session *s)
+{
+	struct transaction *txn = s->txn;
+	const struct smtp_mail *mail = &txn->mail;
+	txn->begin = (struct msg_mail_begin){
 		.token = s->token, .sender = mail->from.mailbox, .size = mail->size, .body = (uint32_t)mail->body,
 		.envelope_id = str_first(mail->envid, 100), .return_full = (uint32_t)mail->ret, .peer = str_of(s->peer), .helo = str_of(s->helo),
 		.protocol = str_of(with_protocol(s)), .session = s->connection, .hold_until = mail->hold_until,
-		.deliver_by = mail->has_by ? deliver_by(mail) : 0, .priority = mail->priority,
+		.deliver_by = mail->has_by ? deliver_by(mail) : 0, .priority = mail->priority, .flags = begin_flags(s),
 	};
-	begin->flags = (mail->utf8 ? MAIL_SMTPUTF8 : 0u) | (mail->require_tls ? MAIL_REQUIRETLS : 0u) | (s->protocol == SMTP_ON_LMTP ? MAIL_LMTP : 0u) |
-	               (mail->hold_seconds ? MAIL_HOLD_FOR : 0u) | (mail->by_return ? MAIL_BY_RETURN : 0u) | (mail->by_trace ? MAIL_BY_TRACE : 0u);
 	/* A stranger's sender address is not looked at: it spares each message a wait. */
-	s->txn->begin_waits = s->smtpd->kind != KIND_USERS;
-	return s->txn->begin_waits ? VERDICT_OK : link_begin(s);
+	txn->begin_waits = s->smtpd->kind != KIND_USERS;
+	enum verdict_kind kind = txn->begin_waits ? VERDICT_OK : link_begin(s);
+	txn->begun = kind == VERDICT_OK;
+	return kind == VERDICT_OK ? NULL : verdict_reply(kind);
+}
+
+/* What is against the sender and his parameters before queue is asked: NULL, nothing. */
+static const struct smtp_reply *check_mail(struct session *s, struct str argument)
+{
+	struct smtp_mail *mail = &s->txn->mail;
+	const struct smtp_reply *refusal = smtp_mail_parse(s->txn->arena, argument, session_extensions(s), path_flags(s), mail);
+	if (refusal)
+		return refusal;
+	if (mail->size > session_config(s)->message_size_max)
+		return verdict_reply(VERDICT_TOO_BIG); /* RFC 1870 §6.1 */
+	refusal = check_hold(s, mail);
+	if (!refusal)
+		refusal = check_by(s, mail);
+	if (refusal)
+		return refusal;
+	host_begin(s);
+	return milter_mail(s);
 }
 
 /* MAIL, RFC 5321 §4.1.1.2. */
@@ -118,24 +145,10 @@ void smtp_mail(struct session *s, const struct smtp_request *request)
 		return;
 	}
 	s->txn = transaction_new(s->smtpd);
-	struct smtp_mail *mail = &s->txn->mail;
-	const struct smtp_reply *refusal = smtp_mail_parse(s->txn->arena, request->argument, session_extensions(s), path_flags(s), mail);
-	if (!refusal && mail->size > session_config(s)->message_size_max)
-		refusal = verdict_reply(VERDICT_TOO_BIG); /* RFC 1870 §6.1 */
+	const struct smtp_reply *refusal = check_mail(s, request->argument);
+	bool lowered = !refusal && lower_priority(s, &s->txn->mail);
 	if (!refusal)
-		refusal = check_hold(s, mail);
-	if (!refusal)
-		refusal = check_by(s, mail);
-	if (!refusal) {
-		host_begin(s);
-		refusal = milter_mail(s);
-	}
-	bool lowered = !refusal && lower_priority(s, mail);
-	if (!refusal) {
-		enum verdict_kind kind = ask_queue(s);
-		s->txn->begun = kind == VERDICT_OK;
-		refusal = kind == VERDICT_OK ? NULL : verdict_reply(kind);
-	}
+		refusal = begin_at_queue(s);
 	if (refusal) {
 		transaction_drop(s);
 		session_say(s, refusal);
@@ -163,6 +176,20 @@ static void say_recipient_refused(struct session *s, struct str recipient, const
 	session_say(s, reply);
 }
 
+/* What the client's host, the filters and queue, in this order, have against the recipient: NULL, nothing. */
+static const struct smtp_reply *check_recipient(struct session *s, const struct recipient *recipient)
+{
+	const struct smtp_reply *refusal = host_refusal(s, recipient->address);
+	if (!refusal)
+		refusal = milter_rcpt(s, recipient->address);
+	if (refusal)
+		return refusal;
+	if (host_is_known(s))
+		s->txn->begin.flags |= MAIL_KNOWN_HOST;
+	enum verdict_kind kind = link_recipient(s, recipient);
+	return kind == VERDICT_OK ? NULL : verdict_reply(kind);
+}
+
 /* RCPT, RFC 5321 §4.1.1.3. */
 void smtp_rcpt(struct session *s, const struct smtp_request *request)
 {
@@ -179,18 +206,9 @@ void smtp_rcpt(struct session *s, const struct smtp_request *request)
 		return;
 	}
 	struct recipient recipient = recipient_of(s, &rcpt);
-	refusal = host_refusal(s, rcpt.to.mailbox);
-	if (!refusal)
-		refusal = milter_rcpt(s, rcpt.to.mailbox);
+	refusal = check_recipient(s, &recipient);
 	if (refusal) {
-		say_recipient_refused(s, rcpt.to.mailbox, refusal);
-		return;
-	}
-	if (host_is_known(s))
-		txn->begin.flags |= MAIL_KNOWN_HOST;
-	enum verdict_kind kind = link_recipient(s, &recipient);
-	if (kind != VERDICT_OK) {
-		say_recipient_refused(s, rcpt.to.mailbox, verdict_reply(kind));
+		say_recipient_refused(s, recipient.address, refusal);
 		return;
 	}
 	*array_add(&txn->recipients) = recipient;

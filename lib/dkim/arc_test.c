@@ -178,6 +178,12 @@ static void chains(void **state)
 		{ "no seal", { { .instance = 1, .left_out = "ARC-Seal" } }, DKIM_FAIL },
 		{ "no seal below", { { .instance = 1, .left_out = "ARC-Seal" }, { .instance = 2 } }, DKIM_FAIL },
 		{ "of tomorrow", { { .instance = 1, .message_more = " t=1700100000;" } }, DKIM_FAIL },
+		{ "expired", { { .instance = 1, .message_more = " x=1600000000;" } }, DKIM_FAIL },
+		{ "expired below the last", { { .instance = 1, .message_more = " x=1600000000;" }, { .instance = 2 } }, DKIM_PASS },
+		{ "x= in a seal", { { .instance = 1, .seal_more = " x=1600000000;" } }, DKIM_PASS },
+		{ "a key to be asked for in another way", { { .instance = 1, .message_more = " q=x;" } }, DKIM_FAIL },
+		{ "the usual way and another", { { .instance = 1, .message_more = " q=x:dns/txt;" } }, DKIM_PASS },
+		{ "more of the body than there is", { { .instance = 1, .message_more = " l=1000;" } }, DKIM_FAIL },
 		{ "a tag twice", { { .instance = 1, .seal_more = " cv=none;" } }, DKIM_FAIL },
 	};
 	CLEANUP(buf_release) struct buf zone = BUF_WITH_LIMIT(FIELDS_MAX);
@@ -219,6 +225,8 @@ static void changes(void **state)
 		{ "d=seal1.test; s=k; b=", "d=seal1.test; s=k; b=A", NULL, DKIM_FAIL },
 		{ "Subject: a", "Subject: a", "x.test A 192.0.2.1", DKIM_FAIL },
 		{ "Subject: a", "Subject: a", "k._domainkey.seal.test FAIL", DKIM_FAIL },
+		{ "Subject: a", "Subject: a", "k._domainkey.seal.test TXT \"v=DKIM1; p=\"", DKIM_FAIL },
+		{ "ARC-Seal: i=2", "arc-seal:i=2", NULL, DKIM_PASS },
 	};
 	CLEANUP(buf_release) struct buf mail = BUF_WITH_LIMIT(FIELDS_MAX);
 	struct chain c;

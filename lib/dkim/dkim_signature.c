@@ -96,10 +96,7 @@ static bool read_kind(struct arena *a, const struct dkim_tags *tags, enum dkim_s
 	}
 	if (!str_equal(dkim_tag_value(tags, STR("v")), STR("1")))
 		return fail(why, "it has no v=1");
-	if (!read_identity(a, i, s))
-		return fail(why, "i= does not lie within d=");
-	struct str query = dkim_tag_packed(a, tags, STR("q"));
-	return !query.data || dkim_list_has(query, STR("dns/txt")) || fail(why, "q= has no dns/txt");
+	return read_identity(a, i, s) || fail(why, "i= does not lie within d=");
 }
 
 bool dkim_signature_parse(struct arena *a, struct str value, enum dkim_signature_kind kind, struct dkim_signature *s,
@@ -119,6 +116,9 @@ bool dkim_signature_parse(struct arena *a, struct str value, enum dkim_signature
 		return fail(why, "the algorithm is unknown");
 	if (!read_forms(dkim_tag_packed(a, &tags, STR("c")), s))
 		return fail(why, "c= is unknown");
+	struct str query = dkim_tag_packed(a, &tags, STR("q"));
+	if (query.data && !dkim_list_has(query, STR("dns/txt")))
+		return fail(why, "q= has no dns/txt");
 	if (!s->signature.length || !s->headers.length)
 		return fail(why, "it has no b= or h=");
 	if (kind == DKIM_OF_MESSAGE && !dkim_list_has(s->headers, STR("from")))

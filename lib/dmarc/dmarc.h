@@ -50,6 +50,10 @@ struct dmarc_request {
 	struct str spf_domain;        /* that SPF passed for; empty: it did not pass */
 	const struct str *dkim_domains; /* d= of the signatures that passed */
 	size_t dkim_count;
+	/* the same of what could not be asked for now, and may yet pass */
+	struct str spf_unanswered;
+	const struct str *dkim_unanswered;
+	size_t dkim_unanswered_count;
 };
 
 struct dmarc_outcome {

@@ -141,29 +141,38 @@ static bool is_aligned(struct aligning *al, struct str domain, bool strict)
 	return !al->failed && str_equal(organizational, author_organization(al));
 }
 
+static bool one_is_aligned(struct aligning *al, const struct str *domains, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (is_aligned(al, domains[i], al->outcome->record.dkim_strict))
+			return true;
+	return false;
+}
+
 static void align(struct aligning *al)
 {
 	const struct dmarc_request *request = al->request;
-	const struct dmarc_record *record = &al->outcome->record;
-	for (size_t i = 0; i < request->dkim_count && !al->outcome->dkim_aligned; i++)
-		al->outcome->dkim_aligned = is_aligned(al, request->dkim_domains[i], record->dkim_strict);
+	al->outcome->dkim_aligned = one_is_aligned(al, request->dkim_domains, request->dkim_count);
 	if (request->spf_domain.length)
-		al->outcome->spf_aligned = is_aligned(al, request->spf_domain, record->spf_strict);
+		al->outcome->spf_aligned = is_aligned(al, request->spf_domain, al->outcome->record.spf_strict);
+}
+
+/* Would it have passed, had the DNS answered SPF or DKIM? */
+static bool may_be_aligned(struct aligning *al)
+{
+	const struct dmarc_request *request = al->request;
+	return (request->spf_unanswered.length && is_aligned(al, request->spf_unanswered, al->outcome->record.spf_strict)) ||
+	       one_is_aligned(al, request->dkim_unanswered, request->dkim_unanswered_count);
 }
 
 /* ---- the policy ---- */
 
-/* §3.2.13: no address and no mail exchanger. What could not be asked counts as there. */
+/* §3.2.13: any record there, and any name below it, makes it exist. What could not be asked counts as there. */
 static bool exists(struct arena *a, const struct dns_source *dns, struct str domain)
 {
-	static const enum dns_type types[] = { DNS_A, DNS_AAAA, DNS_MX };
-	for (size_t i = 0; i < COUNT_OF(types); i++) {
-		struct dns_answer answer;
-		dns_ask(dns, a, domain, types[i], &answer);
-		if (answer.status != DNS_NO_NAME && answer.status != DNS_NO_DATA)
-			return true;
-	}
-	return false;
+	struct dns_answer answer;
+	dns_ask(dns, a, domain, DNS_A, &answer);
+	return answer.status != DNS_NO_NAME;
 }
 
 /* §4.10.1: of the author itself, else of the organizational domain, else of the public suffix above it. */
@@ -214,7 +223,7 @@ static void judge(struct aligning *al)
 	align(al);
 	if (outcome->spf_aligned || outcome->dkim_aligned)
 		outcome->result = DMARC_PASS;
-	else if (al->failed)
+	else if (may_be_aligned(al) || al->failed) /* §5.3.6 */
 		outcome->result = DMARC_TEMPERROR;
 	else
 		outcome->result = DMARC_FAIL;

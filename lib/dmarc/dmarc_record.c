@@ -61,15 +61,14 @@ static void set_tag(struct dmarc_record *record, struct str name, struct str val
 		record->forensic = value;
 }
 
-bool dmarc_record_parse(struct str text, struct dmarc_record *record)
+static bool parse_tags(struct str text, struct dmarc_record *record)
 {
-	*record = (struct dmarc_record){ .failure = DMARC_FAILURE_ALL };
 	struct str part;
 	for (bool first = true; str_take_until(&text, ';', &part); first = false) {
 		size_t equals = str_find_char(part, '=');
 		struct str name = str_trim(str_first(part, equals));
 		struct str value = str_trim(str_from_index(part, equals + 1));
-		if (first && (!str_equal(name, STR("v")) || !str_equal(value, STR("DMARC1"))))
+		if (first && (!str_equal_nocase(name, STR("v")) || !str_equal(value, STR("DMARC1"))))
 			return false;
 		if (!first && equals < part.length)
 			set_tag(record, name, value);
@@ -77,6 +76,15 @@ bool dmarc_record_parse(struct str text, struct dmarc_record *record)
 			return true;
 	}
 	return false;
+}
+
+bool dmarc_record_parse(struct str text, struct dmarc_record *record)
+{
+	*record = (struct dmarc_record){ .failure = DMARC_FAILURE_ALL };
+	bool good = parse_tags(text, record);
+	if (!record->forensic.length)
+		record->failure = DMARC_FAILURE_ALL; /* §4.7: fo without ruf is passed over */
+	return good;
 }
 
 /* ---- addresses of reports ---- */

@@ -66,14 +66,15 @@ static void put_row(struct buf *out, const struct dmarc_row *row)
 bool dmarc_row_pack(struct buf *out, const struct dmarc_row_policy *policy, const struct dmarc_row *row)
 {
 	CLEANUP(buf_release) struct buf all = BUF_WITH_LIMIT(DMARC_ROW_MAX);
-	CLEANUP(buf_release) struct buf first = BUF_WITH_LIMIT(DMARC_ROW_MAX);
+	CLEANUP(buf_release) struct buf first = BUF_WITH_LIMIT(DMARC_ROW_MAX), second = BUF_WITH_LIMIT(DMARC_ROW_PART_MAX);
 	must(row->signature_count <= DMARC_ROW_SIGNATURES_MAX);
 	put_policy(&first, policy);
 	put_number(&all, first.length & 0xff);
 	put_number(&all, (unsigned)(first.length >> 8));
 	buf_add_str(&all, buf_str(&first));
-	put_row(&all, row);
-	return !first.overflowed && !all.overflowed && buf_add_str(out, buf_str(&all));
+	put_row(&second, row);
+	buf_add_str(&all, buf_str(&second));
+	return !first.overflowed && !second.overflowed && !all.overflowed && buf_add_str(out, buf_str(&all));
 }
 
 static bool take_text(struct str *rest, size_t max, struct str *text)

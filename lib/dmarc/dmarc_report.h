@@ -11,7 +11,7 @@
 #include "dmarc.h"
 #include "fail.h"
 
-enum { DMARC_ROW_MAX = 4000, DMARC_ROW_SIGNATURES_MAX = 10, DMARC_DESTINATIONS_MAX = 5 };
+enum { DMARC_ROW_MAX = 4000, DMARC_ROW_PART_MAX = 2000, DMARC_ROW_SIGNATURES_MAX = 10, DMARC_DESTINATIONS_MAX = 5 };
 
 enum dmarc_disposition {
 	DMARC_DISPOSITION_NONE,
@@ -50,7 +50,8 @@ struct dmarc_row {
 	size_t signature_count;
 };
 
-/* At most DMARC_ROW_MAX octets are added; false when it would be more. */
+/* At most DMARC_ROW_MAX octets are added, of which DMARC_ROW_PART_MAX tell of the message; false when it would be more. A row without
+ * signatures always fits. */
 bool dmarc_row_pack(struct buf *out, const struct dmarc_row_policy *policy, const struct dmarc_row *row);
 
 /* The two parts; and each read. Views. */

@@ -113,6 +113,37 @@ static void test_report_is_read(void **state)
 	dmarc_feedback_release(&f);
 }
 
+#define REPORT_WITH(namespace, extension, of_row)                                                                                          \
+	"<feedback" namespace "><version>1.0</version><report_metadata><org_name>them</org_name><email>x@them.test</email>"                   \
+	"<extra_contact_info lang='de'>hier</extra_contact_info><report_id>1</report_id><date_range><end>2</end><begin>1</begin></date_range>" \
+	"</report_metadata><policy_published><p>none</p><domain>us.test</domain><testing>y</testing></policy_published>" extension             \
+	"<record><row><count>9</count><source_ip>::1</source_ip><policy_evaluated><disposition>none</disposition><dkim>fail</dkim>"           \
+	"<spf>pass</spf></policy_evaluated></row><identifiers><envelope_from>b.test</envelope_from><header_from>us.test</header_from>"        \
+	"</identifiers><auth_results><dkim><result>fail</result><selector>s</selector><domain>d.test</domain></dkim><spf><domain>b.test"      \
+	"</domain><result>pass</result></spf></auth_results>" of_row "</record></feedback>"
+
+/* RFC 9990 §5: extensions are passed over; the older form of RFC 7489 had no namespace; where no order is asked for, any will do. */
+static void test_reports_of_others(void **state)
+{
+	static const char *const texts[] = {
+		REPORT_WITH("", "", ""),
+		REPORT_WITH(" xmlns='urn:ietf:params:xml:ns:dmarc-2.0'", "", ""),
+		REPORT_WITH(" xmlns='urn:ietf:params:xml:ns:dmarc-2.0' xmlns:e='urn:e'", "<extension><e:domain>x.test</e:domain></extension>",
+		            "<e:row><count>1</count></e:row><e:spf><result>fail</result></e:spf>"),
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(texts); i++) {
+		CLEANUP(arena_cleanup) struct arena *a = arena_new(1 << 24);
+		CLEANUP(dmarc_feedback_release) struct dmarc_feedback f;
+		assert_true(dmarc_feedback_read(a, str_of(texts[i]), &f, NULL));
+		assert_true(str_equal(f.domain, STR("us.test")) && str_equal(f.begin, STR("1")) && str_equal(f.testing, STR("y")));
+		assert_int_equal(f.rows.count, 1);
+		const struct dmarc_feedback_row *row = &f.rows.items[0];
+		assert_true(str_equal(row->source, STR("::1")) && str_equal(row->count, STR("9")) && str_equal(row->envelope_from, STR("b.test")));
+		assert_true(str_equal(row->results, STR("dkim=fail (d.test, s) spf=pass (b.test)")));
+	}
+}
+
 static void test_report_name(void **state)
 {
 	CLEANUP(buf_release) struct buf name = BUF_WITH_LIMIT(1000);
@@ -270,7 +301,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_row_round_trip), cmocka_unit_test(test_row_cut), cmocka_unit_test(test_row_cleans),
 		cmocka_unit_test(test_report_is_read), cmocka_unit_test(test_report_name), cmocka_unit_test(test_destinations),
-		cmocka_unit_test(test_hostile_reports), cmocka_unit_test(test_long_text_is_cut), cmocka_unit_test(test_unpack_bounds),
+		cmocka_unit_test(test_reports_of_others), cmocka_unit_test(test_hostile_reports), cmocka_unit_test(test_long_text_is_cut), cmocka_unit_test(test_unpack_bounds),
 		cmocka_unit_test(test_zip),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

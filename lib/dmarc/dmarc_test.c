@@ -10,7 +10,7 @@
 
 static const char zone_text[] =
 	"_dmarc.example.com TXT \"v=DMARC1; p=reject; sp=quarantine; np=none; rua=mailto:r@example.com\"\n"
-	"example.com A 192.0.2.1\nsub.example.com A 192.0.2.2\n"
+	"example.com A 192.0.2.1\nsub.example.com A 192.0.2.2\ntext.example.com TXT \"hello\"\nbelow.empty.example.com A 192.0.2.3\n"
 	"_dmarc.strict.test TXT \"v=DMARC1; p=quarantine; adkim=s; aspf=s\"\n"
 	"_dmarc.trying.test TXT \"v=DMARC1; p=reject; t=y\"\n"
 	"_dmarc.trying2.test TXT \"v=DMARC1; p=quarantine; t=y\"\n"
@@ -71,6 +71,9 @@ static void checks(void **state)
 		{ "sub.example.com", "", "", DMARC_FAIL, DMARC_POLICY_QUARANTINE },
 		{ "sub.example.com", "example.com", "", DMARC_PASS, DMARC_POLICY_QUARANTINE },
 		{ "nowhere.example.com", "", "", DMARC_FAIL, DMARC_POLICY_NONE },
+		/* RFC 9989 §3.2.13: these exist, although they take no mail */
+		{ "text.example.com", "", "", DMARC_FAIL, DMARC_POLICY_QUARANTINE },
+		{ "empty.example.com", "", "", DMARC_FAIL, DMARC_POLICY_QUARANTINE },
 		{ "a.b.c.d.e.f.g.h.i.j.sub.example.com", "", "example.com", DMARC_PASS, DMARC_POLICY_NONE },
 		{ "strict.test", "", "strict.test", DMARC_PASS, DMARC_POLICY_QUARANTINE },
 		{ "strict.test", "a.strict.test", "b.strict.test", DMARC_FAIL, DMARC_POLICY_QUARANTINE },
@@ -103,14 +106,47 @@ static void checks(void **state)
 	struct fixture *f = *state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		const struct str dkim[] = { STR("unrelated.test"), str_of(cases[i].dkim) };
-		const struct dmarc_request request = { &f->source, str_of(cases[i].author), str_of(cases[i].spf), dkim,
-			                                   dkim[1].length ? 2 : 0 };
+		const struct dmarc_request request = {
+			.dns = &f->source, .author = str_of(cases[i].author), .spf_domain = str_of(cases[i].spf), .dkim_domains = dkim,
+			.dkim_count = dkim[1].length ? 2 : 0,
+		};
 		struct dmarc_outcome outcome;
 		dmarc_check(f->arena, &request, &outcome);
 		if (outcome.result != cases[i].result || outcome.policy != cases[i].policy)
 			fail_msg("%s, SPF %s, DKIM %s: %s, policy %s", cases[i].author, cases[i].spf, cases[i].dkim,
 			         dmarc_result_name(outcome.result), dmarc_policy_name(outcome.policy));
 		assert_int_equal(outcome.why != NULL, outcome.result >= DMARC_TEMPERROR);
+	}
+}
+
+/* RFC 9989 §5.3.6: what may yet pass has not failed, if it is aligned; what has passed needs no more. */
+static void unanswered(void **state)
+{
+	static const struct {
+		const char *author, *passed, *spf, *dkim;
+		enum dmarc_result result;
+	} cases[] = {
+		{ "example.com", "", "example.com", "", DMARC_TEMPERROR },
+		{ "example.com", "", "mail.example.com", "", DMARC_TEMPERROR },
+		{ "example.com", "", "", "example.com", DMARC_TEMPERROR },
+		{ "example.com", "", "other.test", "sub.example.com", DMARC_TEMPERROR },
+		{ "example.com", "", "other.test", "other.test", DMARC_FAIL },
+		{ "strict.test", "", "a.strict.test", "b.strict.test", DMARC_FAIL },
+		{ "strict.test", "", "a.strict.test", "strict.test", DMARC_TEMPERROR },
+		{ "example.com", "example.com", "example.com", "example.com", DMARC_PASS },
+		{ "nowhere.test", "", "nowhere.test", "nowhere.test", DMARC_NONE },
+	};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		const struct str dkim = str_of(cases[i].dkim);
+		const struct dmarc_request request = {
+			.dns = &f->source, .author = str_of(cases[i].author), .spf_domain = str_of(cases[i].passed), .spf_unanswered = str_of(cases[i].spf),
+			.dkim_unanswered = &dkim, .dkim_unanswered_count = dkim.length > 0,
+		};
+		struct dmarc_outcome outcome;
+		dmarc_check(f->arena, &request, &outcome);
+		if (outcome.result != cases[i].result)
+			fail_msg("%s, SPF %s, DKIM %s: %s", cases[i].author, cases[i].spf, cases[i].dkim, dmarc_result_name(outcome.result));
 	}
 }
 
@@ -138,14 +174,15 @@ static void records(void **state)
 	assert_false(dmarc_record_parse(STR("v=dmarc1; p=none"), &r));
 	assert_false(dmarc_record_parse(STR("p=none; v=DMARC1"), &r));
 	assert_false(dmarc_record_parse(STR("v=DMARC1 p=none"), &r));
-	assert_true(dmarc_record_parse(STR(" v = DMARC1 ;P=Reject ; unknown=1;garbage;sp=none;adkim=S;fo=1:d:s;psd=N;t=Y;"), &r));
+	assert_true(dmarc_record_parse(STR(" v = DMARC1 ;P=Reject ; unknown=1;garbage;sp=none;adkim=S;fo=1:d:s;psd=N;t=Y;ruf=mailto:a@b.test"), &r));
 	assert_int_equal(r.policy, DMARC_POLICY_REJECT);
 	assert_int_equal(r.subdomain_policy, DMARC_POLICY_NONE);
 	assert_int_equal(r.nonexistent_policy, DMARC_POLICY_ABSENT);
 	assert_int_equal(r.psd, DMARC_PSD_NO);
 	assert_int_equal(r.failure, DMARC_FAILURE_ANY | DMARC_FAILURE_DKIM | DMARC_FAILURE_SPF);
 	assert_true(r.dkim_strict && !r.spf_strict && r.testing && !r.malformed);
-	assert_true(dmarc_record_parse(STR("v=DMARC1"), &r) && !r.malformed);
+	assert_true(dmarc_record_parse(STR("V=DMARC1; fo=1:d; pct=10"), &r) && !r.malformed);
+	assert_int_equal(r.failure, DMARC_FAILURE_ALL); /* without ruf it says nothing */
 	assert_true(dmarc_record_parse(STR("v=DMARC1;p=none;np=x"), &r) && r.malformed);
 }
 
@@ -195,6 +232,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(checks, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(unanswered, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(questions_are_bounded, set_up, tear_down),
 		cmocka_unit_test(records),
 		cmocka_unit_test_setup_teardown(addresses, set_up, tear_down),

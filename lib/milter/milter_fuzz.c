@@ -45,7 +45,7 @@ static void try_request(struct str input)
 /* A whole conversation with a filter that answers what it likes. */
 static void try_client(struct str input)
 {
-	static const enum milter_command order[] = { MILTER_OPTIONS, MILTER_CONNECT, MILTER_HELO, MILTER_MAIL, MILTER_RCPT, MILTER_DATA, MILTER_HEADER,
+	static const enum milter_command order[] = { MILTER_OPTIONS, MILTER_CONNECT, MILTER_HELO, MILTER_MAIL, MILTER_RCPT, MILTER_UNKNOWN, MILTER_DATA, MILTER_HEADER,
 		                                         MILTER_END_OF_HEADER, MILTER_BODY, MILTER_END };
 	struct milter_client c;
 	milter_client_init(&c);

@@ -48,7 +48,8 @@ static bool take_fields(struct milter_reading *r, struct milter_request *request
 		request->macros_for = (enum milter_command)milter_take_number(r, 1);
 		wanted = PAIRS;
 		break;
-	case MILTER_HELO: wanted = 1; break;
+	case MILTER_HELO:
+	case MILTER_UNKNOWN: wanted = 1; break;
 	case MILTER_MAIL:
 	case MILTER_RCPT: wanted = MANY; break;
 	case MILTER_HEADER: wanted = 2; break;

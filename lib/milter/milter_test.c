@@ -51,6 +51,7 @@ static void requests_are_read_as_written(void **state)
 		{ .command = MILTER_MAIL, .arguments = { STR("<>"), STR("SIZE=10") }, .argument_count = 2 },
 		{ .command = MILTER_RCPT, .arguments = { STR("<a@b.test>") }, .argument_count = 1 },
 		{ .command = MILTER_DATA },
+		{ .command = MILTER_UNKNOWN, .arguments = { STR("XYZ a b") }, .argument_count = 1 },
 		{ .command = MILTER_HEADER, .arguments = { STR("Subject"), STR("a\n\tb") }, .argument_count = 2 },
 		{ .command = MILTER_END_OF_HEADER },
 		{ .command = MILTER_BODY, .body = STR("a\0b\r\n") },
@@ -90,7 +91,7 @@ static void bad_requests(void **state)
 	} cases[] = {
 		{ 'X', "", 0 }, { 'O', "\0\0\0\6", 4 }, { 'H', "name", 4 }, { 'H', "a\0b\0", 4 }, { 'H', "", 0 }, { 'C', "host\0", 5 },
 		{ 'C', "host\0" "9\0\0x\0", 10 }, { 'C', "host\0" "4\0\0x", 9 }, { 'C', "host\0Ux", 7 }, { 'L', "name\0", 5 }, { 'D', "", 0 },
-		{ 'D', "Ma\0", 3 }, { 'M', "", 0 }, { 'N', "x", 1 }, { 'T', "x", 1 }, { 'Q', "x", 1 },
+		{ 'D', "Ma\0", 3 }, { 'M', "", 0 }, { 'N', "x", 1 }, { 'T', "x", 1 }, { 'U', "x", 1 }, { 'Q', "x", 1 },
 	};
 	struct milter_request read;
 	size_t used;

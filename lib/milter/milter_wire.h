@@ -28,6 +28,7 @@ enum milter_command {
 	MILTER_QUIT = 'Q',
 	MILTER_RCPT = 'R',
 	MILTER_DATA = 'T',
+	MILTER_UNKNOWN = 'U', /* a command that nobody knows */
 };
 
 /* What the filter answers. */
@@ -85,6 +86,7 @@ enum milter_protocol {
 	MILTER_SILENT_MAIL = 0x4000,
 	MILTER_SILENT_RCPT = 0x8000,
 	MILTER_SILENT_DATA = 0x10000,
+	MILTER_SILENT_UNKNOWN = 0x20000,
 	MILTER_SILENT_END_OF_HEADER = 0x40000,
 	MILTER_SILENT_BODY = 0x80000,
 	MILTER_LEADING_SPACE = 0x100000, /* a header's value comes with the blank behind its colon */
@@ -111,7 +113,8 @@ struct milter_request {
 	enum milter_command macros_for;
 	char family;                   /* of CONNECT: '4', '6', 'L', 'U' */
 	uint16_t port;
-	struct str arguments[MILTER_ARGUMENTS_MAX]; /* host and address; HELO name; path and parameters; header's name and value; macros */
+	struct str arguments[MILTER_ARGUMENTS_MAX]; /* host and address; HELO name; path and parameters; header's name and value; macros;
+	                                                    the unknown command's line */
 	size_t argument_count;
 	struct str body;
 };
