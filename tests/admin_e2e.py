@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import e2e
 from e2e import check, equal
@@ -764,11 +765,23 @@ def mistakes_are_told(admin):
     equal(len(admin.uids(user)), 1, "the account")
 
 
+def care_beside_mail(admin):
+    """Mail that never pauses puts account care off for a minute, not for ever; what SEARCH lists is taken up by care only."""
+    e2e.long_only("more than a minute of mail without a pause")
+    user = admin.instance.fresh_user()
+    began = time.monotonic()
+    while not os.path.exists(admin.data(user, "list")):
+        check(time.monotonic() - began < 90, "no care of an account that always gets mail")
+        admin.instance.deliver(user, "Subject: one of many\n\n")
+        time.sleep(0.5)
+    check(time.monotonic() - began > 10, "care that does not wait for a pause")
+
+
 def main():
     tests = [maildrop_of_rfc1939, import_keeps_octets, nul_is_kept_and_not_shown, export_to_maildir, export_to_mbox, foreign_mbox, large_import, backup_and_restore,
              restore_of_folders_and_flags, damaged_backup_changes_nothing, backup_while_mail_comes, killed_work_is_repeated, usage_of_accounts, fsck_finds_damage,
              rebuild_without_index, backup_of_all, everything_from_nothing, sessions_are_listed, one_session_is_dropped, log_of_sessions, log_is_followed, log_of_journald,
-             end_all_sessions, deletion_with_grace, long_addresses, mistakes_are_told]
+             end_all_sessions, deletion_with_grace, care_beside_mail, long_addresses, mistakes_are_told]
     with e2e.Instance() as instance, tempfile.TemporaryDirectory(prefix="posthorn-admin-") as folder:
         admin = Admin(instance, folder)
         named = [(test.__name__.replace("_", " "), lambda test=test: test(admin)) for test in tests]

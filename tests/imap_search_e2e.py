@@ -11,7 +11,10 @@ import os
 import quopri
 import random
 import re
+import signal
+import string
 import sys
+import time
 import unicodedata
 
 import e2e
@@ -151,6 +154,10 @@ def needle_of(chance, seen):
     return chance.choice((str.upper, str.lower, str.swapcase, str))(needle) + ("\u2020" if chance.random() < 0.05 else "")
 
 
+def cpu_ticks(pid):
+    return sum(int(field) for field in e2e.process_facts(pid)[11:13])
+
+
 def search(client, key, needle):
     octets = needle.encode()
     client.send(b"S SEARCH CHARSET UTF-8 %s {%d+}\r\n%s\r\n" % (key.encode(), len(octets), octets))
@@ -194,6 +201,25 @@ class Tests:
                     hits += len(found)
         check(hits > 1000, f"only {hits} hits")
 
+    def a_long_search_tells_how_far_it_is(self):
+        """RFC 9585. The process is stopped in the middle of its work, so that the client waits for more than ten seconds."""
+        e2e.long_only("eleven seconds of silence")
+        rare = [f"{letter}{digit}" for letter in string.ascii_lowercase for digit in string.digits]
+        with imap_transcript.log_in(self.instance, self.user) as client:
+            client.command("SELECT INBOX")
+            pid, = self.instance.pids("mailbox")
+            for tag, told in (("A1", '"A1"'), ("A]2", "NIL")):
+                before = cpu_ticks(pid)
+                client.send(f"{tag} SEARCH RETURN (COUNT) {' '.join(f'NOT BODY {needle}' for needle in rare)}\r\n".encode())
+                e2e.until(lambda: cpu_ticks(pid) > before + 5, "the search has begun", 20)
+                os.kill(pid, signal.SIGSTOP)
+                time.sleep(10.5)  # the silence is what is tested
+                os.kill(pid, signal.SIGCONT)
+                progress = re.fullmatch(r"\* OK \[INPROGRESS \((\S+) (\d+) (\d+)\)\] .+", client.response())
+                check(progress and progress[1] == told and int(progress[2]) < int(progress[3]) == MAILS, f"how far it is: {progress}")
+                check(client.response().startswith("* ESEARCH (TAG "), "the result")
+                check(client.response().startswith(f"{tag} OK "), "the answer")
+
 
 def main():
     if not os.path.isdir(FOLDER):
@@ -202,7 +228,8 @@ def main():
     with e2e.Instance(accounts=("user%d:2",)) as instance:
         tests = Tests(instance, seed)
         e2e.run([(f"{MAILS} mails in {len(CHARSETS)} charsets are stored", tests.fill),
-                 ("hits equal a look at every mail", tests.hits_equal_a_look_at_every_mail)])
+                 ("hits equal a look at every mail", tests.hits_equal_a_look_at_every_mail),
+                 ("a long search tells how far it is", tests.a_long_search_tells_how_far_it_is)])
 
 
 if __name__ == "__main__":

@@ -17,11 +17,13 @@
 
 enum {
 	USAGE_AFTER_MS = 50,        /* queue hears of what sessions added and removed at most so often */
-	CARE_AFTER_MS = 2000,       /* quiet for so long: the store is tended */
+	CARE_AFTER_MS = 2000,       /* quiet for so long: the store is tended, */
+	CARE_AT_LATEST_MS = 60000,  /* and after so long even if it never is quiet */
 	CARE_STEP_MS = 20,
 	CARE_BYTES = 1 << 20,
 	CARE_TEXT = 1 << 19,        /* octets of mail that one step takes up into the search text */
 	CARE_ROWS = 1000,
+	LARGE_BLOCK = 4 << 20,      /* octets that are asked of the system, and given back to it, by themselves */
 	END_PATIENCE_MS = 3000,
 	DAY_SECONDS = 86400,
 };
@@ -35,10 +37,39 @@ static void ask_to_end(void *owner)
 	msg_idle_send(&a->daemon.master.channel, 0, &(struct msg_idle){}, -1);
 }
 
+static void care_for_store(void *owner);
+
+static void care_soon(struct account *a)
+{
+	int64_t now = loop_now_ms(a->daemon.loop);
+	if (!a->care_due_ms)
+		a->care_due_ms = now + CARE_AT_LATEST_MS;
+	int64_t left = a->care_due_ms - now;
+	int64_t wait = left > CARE_AFTER_MS ? CARE_AFTER_MS : left > CARE_STEP_MS ? left : CARE_STEP_MS;
+	a->changes = store_changes(a->store);
+	loop_start_timer(a->daemon.loop, &a->care_timer, wait, care_for_store, a);
+}
+
+/* A session changes much, as STORE of a whole mailbox does: it need not wait for the lock while care has it. */
+static bool is_being_changed(const struct account *a)
+{
+	return a->changes != store_changes(a->store) && loop_now_ms(a->daemon.loop) < a->care_due_ms;
+}
+
+static bool care_for_texts(struct account *a, bool *more, struct fail **fail)
+{
+	return text_store_care(a->texts[TEXT_LISTED], CARE_TEXT, more, fail) &&
+	       (*more || text_store_care(a->texts[TEXT_WHOLE], CARE_TEXT, more, fail));
+}
+
 static void care_for_store(void *owner)
 {
 	struct account *a = owner;
 	CLEANUP(fail_free) struct fail *fail = NULL;
+	if (is_being_changed(a)) {
+		care_soon(a);
+		return;
+	}
 	const struct store_care care = {
 		.now = clock_wall_seconds(), .recompress_age = (int64_t)a->daemon.config.recompress_after_days * DAY_SECONDS,
 		.bytes_max = CARE_BYTES, .rows_max = CARE_ROWS,
@@ -46,18 +77,21 @@ static void care_for_store(void *owner)
 	bool more = false;
 	if (!store_maintain(a->store, &care, &more, &fail))
 		log_event(LOG_WARNING, 0, "care-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
-	else if (!more && !a->replaying && !text_store_care(a->text, CARE_TEXT, &more, &fail))
+	else if (!more && !a->replaying && !care_for_texts(a, &more, &fail))
 		log_event(LOG_WARNING, 0, "search-text-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
-	if (more)
+	a->changes = store_changes(a->store);
+	if (more) {
 		loop_start_timer(a->daemon.loop, &a->care_timer, CARE_STEP_MS, care_for_store, a);
-	else
-		malloc_trim(0); /* SORT of a million messages needs 60 MB that the allocator would keep */
+	} else {
+		a->care_due_ms = 0;
+		malloc_trim(0);
+	}
 }
 
 void account_note_work(struct account *a)
 {
 	loop_start_timer(a->daemon.loop, &a->quiet_timer, (int64_t)a->daemon.config.mailbox_linger_seconds * 1000 + 1, ask_to_end, a);
-	loop_start_timer(a->daemon.loop, &a->care_timer, CARE_AFTER_MS, care_for_store, a);
+	care_soon(a);
 }
 
 static struct account *account_of(struct ipc_peer *master)
@@ -222,7 +256,8 @@ static void open_store(struct account *a)
 	if (!repair_and_open(a, &options, &fail))
 		daemon_die("cannot-open-store", fail);
 	a->replaying = store_needs_recovery(a->store) || store_was_created(a->store);
-	a->text = text_store_new(a->store);
+	for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
+		a->texts[kind] = text_store_new(a->store, kind);
 }
 
 static void close_store(struct account *a)
@@ -236,7 +271,8 @@ static void close_store(struct account *a)
 		_exit(0); /* unclean: the next start replays */
 	}
 	delivery_commit(a); /* what came in the same round as DRAIN */
-	text_store_free(&a->text);
+	for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
+		text_store_free(&a->texts[kind]);
 	if (!store_close(&a->store, &fail))
 		log_event(LOG_ERROR, 0, "close-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
 }
@@ -246,6 +282,8 @@ void account_serve(struct account *a, uint64_t number, int control)
 	struct daemon_spec spec = {
 		.program = "mailbox", .role = ROLE_MAILBOX, .permits = permits, .permit_count = COUNT_OF(permits),
 	};
+	/* What a command took for a million messages goes back when it is freed: the allocator would raise the mark. */
+	mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 	a->number = number;
 	a->daemon.spec = &spec;
 	pthread_mutex_init(&a->sessions_lock, NULL);

@@ -31,7 +31,7 @@ struct account {
 	char *path;
 	int directory;
 	struct store *store;
-	struct text_store *text;     /* what SEARCH looks through */
+	struct text_store *texts[TEXT_KINDS]; /* what SEARCH looks through */
 	bool replaying;              /* no session begins */
 	bool asked_to_end;           /* IDLE was sent: work that comes now is for the next process */
 	struct ipc_peer queue;
@@ -43,6 +43,8 @@ struct account {
 	struct timer batch_timer;
 	struct timer quiet_timer;
 	struct timer care_timer;
+	int64_t care_due_ms;         /* it is put off no longer; 0: there was nothing to do since the last one */
+	uint64_t changes;            /* store_changes, when it was put off last */
 	struct session *waiting;     /* came while replaying */
 	pthread_mutex_t sessions_lock;
 	struct session *sessions;    /* running; under the lock */

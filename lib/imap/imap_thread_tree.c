@@ -22,11 +22,10 @@ struct tree {
 
 /* ---- from a hash to a node ---- */
 
+/* Two arrays, since a slot with both would be a third larger, and a mailbox may have a million messages. */
 struct table {
-	struct slot {
-		uint64_t key; /* 0: free */
-		int32_t node;
-	} *slots;
+	uint64_t *keys; /* 0: free */
+	int32_t *nodes;
 	unsigned shift;
 	uint64_t multiplier; /* odd and secret: whoever chooses the keys does not choose the slots */
 };
@@ -34,21 +33,32 @@ struct table {
 static struct table table_make(size_t keys)
 {
 	struct table t = { .shift = 60 };
-	while (((size_t)1 << (64 - t.shift)) < keys * 2 + 2)
+	while (((size_t)1 << (64 - t.shift)) < keys + keys / 2 + 2)
 		t.shift--;
-	t.slots = mem_alloc(((size_t)1 << (64 - t.shift)) * sizeof *t.slots);
+	t.keys = mem_alloc(((size_t)1 << (64 - t.shift)) * sizeof *t.keys);
+	t.nodes = mem_alloc(((size_t)1 << (64 - t.shift)) * sizeof *t.nodes);
 	must(getrandom(&t.multiplier, sizeof t.multiplier, 0) == sizeof t.multiplier);
 	t.multiplier |= 1;
 	return t;
 }
 
-/* The slot of the key, or the one where it belongs. */
-static struct slot *table_slot(const struct table *t, uint64_t key)
+static void table_free(struct table *t)
+{
+	free(t->keys);
+	free(t->nodes);
+}
+
+/* The node of the key; if it has none yet, this one from now on. */
+static int32_t *table_node(const struct table *t, uint64_t key, int32_t node)
 {
 	size_t mask = ((size_t)1 << (64 - t->shift)) - 1, i = (size_t)(key * t->multiplier >> t->shift);
-	while (t->slots[i].key && t->slots[i].key != key)
+	while (t->keys[i] && t->keys[i] != key)
 		i = (i + 1) & mask;
-	return &t->slots[i];
+	if (!t->keys[i]) {
+		t->keys[i] = key;
+		t->nodes[i] = node;
+	}
+	return &t->nodes[i];
 }
 
 /* ---- nodes ---- */
@@ -137,10 +147,10 @@ static void link_nodes(struct tree *t, int32_t child, int32_t parent)
 
 static int32_t node_of(struct tree *t, const struct table *ids, uint64_t id)
 {
-	struct slot *slot = table_slot(ids, id);
-	if (!slot->key)
-		*slot = (struct slot){ id, add_node(t) };
-	return slot->node;
+	int32_t *node = table_node(ids, id, NONE);
+	if (*node == NONE)
+		*node = add_node(t);
+	return *node;
 }
 
 static void link_message(struct tree *t, const struct table *ids, size_t i)
@@ -162,14 +172,12 @@ static void link_all(struct tree *t)
 {
 	const struct imap_thread_messages *messages = t->messages;
 	struct table ids = table_make(messages->count + messages->reference_count);
-	for (size_t i = 0; i < messages->count; i++) {
-		struct slot *slot = messages->list[i].id ? table_slot(&ids, messages->list[i].id) : NULL;
-		if (slot && !slot->key) /* of several with one Message-ID the first has it */
-			*slot = (struct slot){ messages->list[i].id, (int32_t)i };
-	}
+	for (size_t i = 0; i < messages->count; i++)
+		if (messages->list[i].id) /* of several with one Message-ID the first has it */
+			table_node(&ids, messages->list[i].id, (int32_t)i);
 	for (size_t i = 0; i < messages->count; i++)
 		link_message(t, &ids, i);
-	free(ids.slots);
+	table_free(&ids);
 }
 
 /* ---- steps 2 and 3: the dummies ---- */
@@ -255,30 +263,28 @@ static void enter_subject(const struct tree *t, const struct table *subjects, in
 	uint64_t subject = speaker(t, root)->subject;
 	if (!subject)
 		return;
-	struct slot *slot = table_slot(subjects, subject);
-	if (!slot->key)
-		*slot = (struct slot){ subject, root };
-	else if (!is_dummy(t, slot->node) &&
-	         (is_dummy(t, root) || (message_of(t, slot->node)->is_reply && !message_of(t, root)->is_reply)))
-		slot->node = root;
+	int32_t *node = table_node(subjects, subject, root);
+	if (!is_dummy(t, *node) &&
+	    (is_dummy(t, root) || (message_of(t, *node)->is_reply && !message_of(t, root)->is_reply)))
+		*node = root;
 }
 
 static void join_thread(struct tree *t, const struct table *subjects, int32_t root)
 {
 	uint64_t subject = speaker(t, root)->subject;
-	struct slot *slot = subject ? table_slot(subjects, subject) : NULL;
-	if (!slot || slot->node == root)
+	int32_t *other = subject ? table_node(subjects, subject, root) : NULL;
+	if (!other || *other == root)
 		return;
 	if (is_dummy(t, root)) { /* then the other one is, too: (B)(iv) prefers them */
 		for (int32_t child = t->first[root]; child != NONE; child = t->next[child])
-			t->parent[child] = slot->node;
-	} else if (is_dummy(t, slot->node) || (message_of(t, root)->is_reply && !message_of(t, slot->node)->is_reply)) {
-		t->parent[root] = slot->node;
+			t->parent[child] = *other;
+	} else if (is_dummy(t, *other) || (message_of(t, root)->is_reply && !message_of(t, *other)->is_reply)) {
+		t->parent[root] = *other;
 	} else {
 		int32_t dummy = add_node(t);
 		t->first[dummy] = NONE; /* nobody asks what it says */
-		t->parent[root] = t->parent[slot->node] = dummy;
-		slot->node = dummy;
+		t->parent[root] = t->parent[*other] = dummy;
+		*other = dummy;
 	}
 }
 
@@ -289,7 +295,7 @@ static void join_subjects(struct tree *t)
 		enter_subject(t, &subjects, t->roots.items[i]);
 	for (size_t i = 0; i < t->roots.count; i++)
 		join_thread(t, &subjects, t->roots.items[i]);
-	free(subjects.slots);
+	table_free(&subjects);
 }
 
 /* ---- REFS ---- */
@@ -345,15 +351,12 @@ static void link_subjects(struct tree *t)
 	for (size_t i = 0; i < t->messages->count; i++) {
 		int32_t node = t->order[i];
 		uint64_t subject = message_of(t, node)->subject;
-		struct slot *slot = subject ? table_slot(&subjects, subject) : NULL;
-		int32_t root = !slot ? first_without : slot->key ? slot->node : NONE;
-		t->parent[node] = root;
-		if (root == NONE && slot)
-			*slot = (struct slot){ subject, node };
-		else if (root == NONE)
-			first_without = node;
+		int32_t *first = subject ? table_node(&subjects, subject, node) : &first_without;
+		if (*first == NONE)
+			*first = node;
+		t->parent[node] = *first == node ? NONE : *first;
 	}
-	free(subjects.slots);
+	table_free(&subjects);
 }
 
 /* ---- writing ---- */

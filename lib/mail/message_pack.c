@@ -412,20 +412,33 @@ bool message_unpack_envelope(struct arena *a, struct str blob, struct mail_envel
 	return unpack_end(&section, fail);
 }
 
+static bool unpack_head(struct unpacker *u, struct message *m, struct fail **fail)
+{
+	struct unpacker envelope = unpack_section(u);
+	unpack_envelope(&envelope, &m->envelope);
+	struct unpacker facts = unpack_section(u);
+	unpack_facts(&facts, m);
+	return unpack_end(&envelope, fail) && unpack_end(&facts, fail);
+}
+
+bool message_unpack_head(struct arena *a, struct str blob, struct message *m, struct fail **fail)
+{
+	*m = (struct message){};
+	struct unpacker u = unpack_begin(a, blob);
+	return unpack_head(&u, m, fail);
+}
+
 bool message_unpack(struct arena *a, struct str blob, struct message *m, struct fail **fail)
 {
 	*m = (struct message){};
 	struct unpacker u = unpack_begin(a, blob);
-	struct unpacker envelope = unpack_section(&u);
-	unpack_envelope(&envelope, &m->envelope);
-	struct unpacker facts = unpack_section(&u);
-	unpack_facts(&facts, m);
+	if (!unpack_head(&u, m, fail))
+		return false;
 	if (u.has_subset)
 		m->subset = unpack_bytes(&u, unpack_size(&u, SIZE_MAX));
 	struct unpacker structure = unpack_section(&u);
 	m->root = unpack_part(&structure, NULL, 1);
-	return unpack_end(&u, fail) && unpack_end(&envelope, fail) && unpack_end(&facts, fail) &&
-	       unpack_end(&structure, fail);
+	return unpack_end(&u, fail) && unpack_end(&structure, fail);
 }
 
 struct mime_part *message_unpack_structure(struct arena *a, struct str blob, struct fail **fail)

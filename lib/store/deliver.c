@@ -379,15 +379,6 @@ static bool find_applied(struct store_txn *txn, const struct store_origin *origi
 	return true;
 }
 
-bool store_mark_applied(struct store_txn *txn, const struct store_origin *origin, bool *before)
-{
-	uint64_t message = 0;
-	*before = find_applied(txn, origin, &message);
-	if (!*before)
-		insert_applied(txn, origin, 0);
-	return txn_ok(txn);
-}
-
 bool store_trim(struct store_txn *txn, const uint8_t journal[16], uint64_t mark)
 {
 	uint64_t row = find_journal(txn, journal);

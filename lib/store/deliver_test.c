@@ -123,10 +123,11 @@ static void what_a_gone_journal_applied_is_forgotten(void **state)
 {
 	struct account *account = *state;
 	struct store_origin origin = origin_of(0), other = { .journal = { 1, 2, 3 }, .seq = 5 };
-	bool before;
+	struct store_delivery delivery = { .origin = &other, .body = { .bytes = str_of(mail) }, .mailbox = inbox_of(account) };
+	struct store_placed placed;
 	deliver_text(account, 0, 7, mail);
-	CLEANUP(store_rollback) struct store_txn *txn = store_begin(account->store);
-	assert_true(store_mark_applied(txn, &other, &before));
+	CLEANUP(store_rollback) struct store_txn *txn = store_begin_deferred(account->store);
+	assert_true(store_deliver(txn, &delivery, &placed));
 	commit(&txn);
 	assert_int_equal(number_of(account, "SELECT count(*) FROM applied"), 2);
 	txn = store_begin_deferred(account->store);
@@ -142,19 +143,6 @@ static void what_a_gone_journal_applied_is_forgotten(void **state)
 	/* the number of a row that went may be another journal's now */
 	assert_false(deliver_text(account, 0, 8, mail).replayed);
 	assert_true(deliver_text(account, 0, 8, mail).replayed);
-}
-
-static void a_discarded_record_counts_as_applied(void **state)
-{
-	struct account *account = *state;
-	struct store_origin origin = origin_of(3);
-	bool before = true;
-	CLEANUP(store_rollback) struct store_txn *txn = store_begin_deferred(account->store);
-	assert_true(store_mark_applied(txn, &origin, &before));
-	assert_false(before);
-	commit(&txn);
-	assert_true(deliver_text(account, 0, 3, mail).replayed);
-	assert_int_equal(mailbox_now(account, "INBOX").messages, 0);
 }
 
 /* The WAL survived, the segment's pages did not. */
@@ -409,7 +397,6 @@ int main(void)
 		store_test(an_expunged_mail_does_not_come_back),
 		store_test(a_record_below_the_trim_mark_is_forgotten),
 		store_test(what_a_gone_journal_applied_is_forgotten),
-		store_test(a_discarded_record_counts_as_applied),
 		store_test(replay_writes_lost_octets_again),
 		store_test(replay_writes_a_lost_file_again),
 		store_test(recovery_leaves_a_gap),

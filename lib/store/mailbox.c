@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { MAILBOXES_KEPT = 32, MAILBOXES_MAX = 100000 };
+enum { MAILBOXES_KEPT = 32 };
 
 /* ---- rows in memory ---- */
 
@@ -195,10 +195,13 @@ static uint64_t insert(struct store_txn *txn, struct str name, enum store_specia
 	return (uint64_t)sqlite3_last_insert_rowid(txn->store->writer.handle);
 }
 
+/* With the new ones, their parents among them. Numbers rise: only an account that made so many in all has them counted, which is
+ * a look at each. */
 static bool check_room(struct store_txn *txn)
 {
-	sqlite3_stmt *query = txn_query(txn, "SELECT count(*) FROM mailbox");
-	return txn_number(txn, query) < MAILBOXES_MAX || txn_set_fail(txn, FAIL_LIMIT, "there are too many mailboxes");
+	bool fits = txn_number(txn, txn_query(txn, "SELECT max(id) FROM mailbox")) <= LIMIT_MAILBOXES_MAX ||
+	            txn_number(txn, txn_query(txn, "SELECT count(*) FROM mailbox")) <= LIMIT_MAILBOXES_MAX;
+	return fits ? txn_ok(txn) : txn_set_fail(txn, FAIL_LIMIT, "there are too many mailboxes");
 }
 
 /* Makes the parents that are not there, RFC 9051 §6.3.4. */
@@ -215,7 +218,7 @@ static bool check_new_name(struct store_txn *txn, struct str name)
 		return txn_set_fail(txn, FAIL_INVALID, "not a mailbox name");
 	if (find(txn, name))
 		return txn_set_fail(txn, FAIL_EXISTS, "mailbox %.*s exists", STR_ARG(name));
-	return check_room(txn);
+	return true;
 }
 
 bool store_mailbox_create(struct store_txn *txn, struct str name, enum store_special_use use, uint64_t *id)
@@ -227,7 +230,7 @@ bool store_mailbox_create(struct store_txn *txn, struct str name, enum store_spe
 		return false;
 	insert_parents(txn, name);
 	*id = insert(txn, name, use);
-	return txn_ok(txn);
+	return check_room(txn);
 }
 
 static bool has_children(struct store_txn *txn, struct str name)
@@ -288,6 +291,8 @@ bool store_mailbox_rename(struct store_txn *txn, struct str from, struct str to)
 	if (str_starts(to, from) && to.data[from.length] == '/')
 		return txn_set_fail(txn, FAIL_INVALID, "a mailbox can't move below itself");
 	insert_parents(txn, to);
+	if (!check_room(txn))
+		return false;
 	rename_tree(txn, from, to);
 	/* names in memory are those that record headers get */
 	mailbox_write_back(txn);
@@ -345,7 +350,10 @@ bool store_subscribe(struct store_txn *txn, struct str name, bool subscribed)
 	                                 : txn_query(txn, "DELETE FROM subscription WHERE name = ?");
 	bind_text(query, 1, name);
 	txn->mailboxes_changed = true;
-	return txn_run(txn, query);
+	txn_run(txn, query);
+	if (subscribed && txn_number(txn, txn_query(txn, "SELECT count(*) FROM subscription")) > LIMIT_SUBSCRIPTIONS_MAX)
+		return txn_set_fail(txn, FAIL_LIMIT, "there are too many subscriptions");
+	return txn_ok(txn);
 }
 
 /* ---- keywords ---- */

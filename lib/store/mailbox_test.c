@@ -209,6 +209,66 @@ static void a_new_account_has_its_first_mailboxes(void **state)
 	account_teardown(&owned);
 }
 
+static void fill(struct store_txn *txn, const char *sql, int first, int last)
+{
+	sqlite3_stmt *query = txn_query(txn, sql);
+	sqlite3_bind_int(query, 1, first);
+	sqlite3_bind_int(query, 2, last);
+	assert_true(txn_run(txn, query));
+}
+
+static bool is_created(struct account *account, const char *name)
+{
+	uint64_t id;
+	struct store_txn *txn = store_begin(account->store);
+	bool created = store_mailbox_create(txn, str_of(name), STORE_USE_NONE, &id);
+	if (created)
+		commit(&txn);
+	else
+		assert_int_equal(failure_of(&txn), FAIL_LIMIT);
+	return created;
+}
+
+/* Parents count like the rest. What was refused is not there, and the names stay what they are. */
+static void there_is_an_end_of_mailboxes(void **state)
+{
+	struct account *account = *state;
+	struct store_txn *txn = store_begin(account->store);
+	fill(txn, "WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)"
+	          " INSERT INTO mailbox(name, uidvalidity, uidnext, highestmodseq, special_use, messages, unseen, deleted, bytes)"
+	          " SELECT 'n' || i, i, 1, 1, 0, 0, 0, 0, 0 FROM n", 1000, 1000 + LIMIT_MAILBOXES_MAX);
+	fill(txn, "DELETE FROM mailbox WHERE id > ?1 + ?2", LIMIT_MAILBOXES_MAX, -1);
+	commit(&txn);
+	assert_int_equal(number_of(account, "SELECT count(*) FROM mailbox"), LIMIT_MAILBOXES_MAX - 1);
+	assert_false(is_created(account, "a/b"));
+	assert_int_equal(number_of(account, "SELECT count(*) FROM mailbox WHERE name IN ('a', 'a/b')"), 0);
+	txn = store_begin(account->store);
+	assert_false(store_mailbox_rename(txn, STR("n1000"), STR("a/b/c")));
+	assert_int_equal(failure_of(&txn), FAIL_LIMIT);
+	assert_true(is_created(account, "a"));
+	assert_false(is_created(account, "b"));
+	txn = store_begin(account->store);
+	assert_true(store_mailbox_rename(txn, STR("n1000"), STR("a/b")));
+	commit(&txn);
+}
+
+static void there_is_an_end_of_subscriptions(void **state)
+{
+	struct account *account = *state;
+	int there = (int)number_of(account, "SELECT count(*) FROM subscription");
+	struct store_txn *txn = store_begin(account->store);
+	fill(txn, "WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)"
+	          " INSERT INTO subscription(name) SELECT 'n' || i FROM n", there + 1, LIMIT_SUBSCRIPTIONS_MAX);
+	assert_true(store_subscribe(txn, STR("n100"), true));
+	commit(&txn);
+	txn = store_begin(account->store);
+	assert_false(store_subscribe(txn, STR("more"), true));
+	assert_int_equal(failure_of(&txn), FAIL_LIMIT);
+	txn = store_begin(account->store);
+	assert_true(store_subscribe(txn, STR("n100"), false) && store_subscribe(txn, STR("more"), true));
+	commit(&txn);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +279,8 @@ int main(void)
 		store_test(delete_frees_at_once_and_purges_later),
 		store_test(subscriptions_outlive_mailboxes),
 		store_test(special_use_is_kept),
+		store_test(there_is_an_end_of_mailboxes),
+		store_test(there_is_an_end_of_subscriptions),
 		cmocka_unit_test(a_new_account_has_its_first_mailboxes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

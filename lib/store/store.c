@@ -74,6 +74,7 @@ bool store_load_counters(struct store *store, struct fail **fail)
 		return step == DATABASE_DONE ? fail_set(fail, FAIL_CORRUPT, "meta.db has no account row") : false;
 	store->message_next = store->message_reserved = column_u64(query, 0);
 	store->modseq = column_u64(query, 1);
+	atomic_store(&store->changes, store->modseq);
 	atomic_store(&store->bytes, column_u64(query, 2));
 	atomic_store(&store->messages, column_u64(query, 3));
 	atomic_store(&store->own_bytes, column_u64(query, 4));
@@ -552,8 +553,10 @@ bool txn_commit_locked(struct store_txn *t, struct fail **fail)
 		fail_free(&t->fail);
 		return false;
 	}
-	if (t->modseq)
+	if (t->modseq) {
 		store->modseq = t->modseq;
+		atomic_store(&store->changes, t->modseq);
+	}
 	atomic_fetch_add(&store->bytes, (uint64_t)t->bytes_change);
 	atomic_fetch_add(&store->messages, (uint64_t)t->messages_change);
 	/* a transaction that changed nothing synced nothing either */
@@ -595,6 +598,11 @@ bool store_barrier(struct store *store, struct fail **fail)
 static uint64_t lower_limit(uint64_t administrators, uint64_t own)
 {
 	return own && (!administrators || own < administrators) ? own : administrators;
+}
+
+uint64_t store_changes(struct store *store)
+{
+	return atomic_load(&store->changes);
 }
 
 void store_usage(struct store *store, struct store_usage *usage)

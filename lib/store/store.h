@@ -223,9 +223,6 @@ struct store_placed {
 
 bool store_deliver(struct store_txn *txn, const struct store_delivery *delivery, struct store_placed *placed);
 
-/* For a record that leaves no mail (a filter discarded it): it counts as applied. *before: it was already. */
-bool store_mark_applied(struct store_txn *txn, const struct store_origin *origin, bool *before);
-
 /* Drops the applied rows of a journal below a mark: the caller knows that no record below it is ever given again. */
 bool store_trim(struct store_txn *txn, const uint8_t journal[16], uint64_t mark);
 
@@ -469,6 +466,9 @@ struct store_care {
 	uint64_t bytes_max;     /* about so much is copied in one call */
 	unsigned rows_max;      /* and so many rows collected */
 };
+
+/* Another number after each change of mail or mailboxes; from any thread. */
+uint64_t store_changes(struct store *store);
 
 /* One bounded step of what can wait: collecting the dead, compaction, recompression, metadata
  * checkpoints, the WAL. *more: there is more to do. Called when idle. */

@@ -131,6 +131,7 @@ struct store {
 	struct store_maildrop *maildrops;
 	struct store_index *indexes;
 
+	atomic_uint_fast64_t changes; /* the modseq, for those without the lock */
 	atomic_uint_fast64_t bytes, messages, bytes_max, messages_max, own_bytes, own_messages;
 };
 

@@ -12,6 +12,8 @@
 
 enum { FILE_OCTETS_MAX = 1 << 24, FILES_MAX = 100000 };
 
+static const char *const folders[TEXT_KINDS] = { [TEXT_WHOLE] = "text", [TEXT_LISTED] = "list" };
+
 void text_files_name(uint32_t file, char name[16])
 {
 	snprintf(name, 16, "%04u", file);
@@ -112,7 +114,7 @@ static bool list_files(struct text_store *t, struct fail **fail)
 	if (!directory) {
 		if (copy >= 0)
 			close(copy);
-		return fail_set_errno(fail, FAIL_IO, "list text/");
+		return fail_set_errno(fail, FAIL_IO, "list %s/", folders[t->kind]);
 	}
 	uint64_t number;
 	for (struct dirent *entry; t->files.count < FILES_MAX && (entry = readdir(directory));)
@@ -165,7 +167,7 @@ static bool unlink_all(const struct text_store *t, struct fail **fail)
 	for (size_t i = 0; i < t->files.count; i++) {
 		text_files_name(t->files.items[i], name);
 		if (unlinkat(t->directory, name, 0) < 0 && errno != ENOENT)
-			return fail_set_errno(fail, FAIL_IO, "unlink text/%s", name);
+			return fail_set_errno(fail, FAIL_IO, "unlink %s/%s", folders[t->kind], name);
 	}
 	return true;
 }
@@ -197,11 +199,11 @@ bool text_files_open(struct text_store *t, struct fail **fail)
 	}
 	if (t->directory >= 0)
 		return true;
-	if (mkdirat(t->store->directory, "text", 0700) < 0 && errno != EEXIST)
-		return fail_set_errno(fail, FAIL_IO, "make text/");
-	t->directory = openat(t->store->directory, "text", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (mkdirat(t->store->directory, folders[t->kind], 0700) < 0 && errno != EEXIST)
+		return fail_set_errno(fail, FAIL_IO, "make %s/", folders[t->kind]);
+	t->directory = openat(t->store->directory, folders[t->kind], O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (t->directory < 0)
-		return fail_set_errno(fail, FAIL_IO, "open text/");
+		return fail_set_errno(fail, FAIL_IO, "open %s/", folders[t->kind]);
 	if (!list_files(t, fail)) {
 		text_files_forget(t);
 		return false;
@@ -231,16 +233,26 @@ void text_files_close(struct text_store *t)
 	array_release(&t->places);
 }
 
-bool text_store_remove(int account_directory, struct fail **fail)
+static bool remove_folder(int account_directory, enum text_kind kind, struct fail **fail)
 {
-	struct text_store t = { .directory = openat(account_directory, "text", O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	const char *name = folders[kind];
+	struct text_store t = { .kind = kind };
+	t.directory = openat(account_directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (t.directory < 0)
-		return errno == ENOENT || fail_set_errno(fail, FAIL_IO, "open text/");
+		return errno == ENOENT || fail_set_errno(fail, FAIL_IO, "open %s/", name);
 	bool ok = list_files(&t, fail) && unlink_all(&t, fail);
 	array_release(&t.files);
 	close(t.directory);
-	return ok && (unlinkat(account_directory, "text", AT_REMOVEDIR) == 0 || fail_set_errno(fail, FAIL_IO,
-	                                                                                       "remove text/"));
+	return ok && (unlinkat(account_directory, name, AT_REMOVEDIR) == 0 ||
+	              fail_set_errno(fail, FAIL_IO, "remove %s/", name));
+}
+
+bool text_store_remove(int account_directory, struct fail **fail)
+{
+	bool ok = true;
+	for (enum text_kind kind = 0; ok && kind < TEXT_KINDS; kind++)
+		ok = remove_folder(account_directory, kind, fail);
+	return ok;
 }
 
 /* ---- appending ---- */
@@ -251,7 +263,7 @@ static bool begin_file(struct text_store *t, struct fail **fail)
 		close(t->file);
 	t->file = open_file(t, t->file_number + 1, O_RDWR | O_CREAT | O_EXCL);
 	if (t->file < 0)
-		return fail_set_errno(fail, FAIL_IO, "create a file in text/");
+		return fail_set_errno(fail, FAIL_IO, "create a file in %s/", folders[t->kind]);
 	t->file_end = 0;
 	*array_add(&t->files) = ++t->file_number;
 	return true;
@@ -284,10 +296,10 @@ bool text_files_unlink(struct text_store *t, uint32_t file, struct fail **fail)
 	char name[16];
 	/* Invariant 4; files between were written before the newest one: all of them together cost one sync. */
 	if (syncfs(t->directory) < 0)
-		return fail_set_errno(fail, FAIL_IO, "sync text/");
+		return fail_set_errno(fail, FAIL_IO, "sync %s/", folders[t->kind]);
 	text_files_name(file, name);
 	if (unlinkat(t->directory, name, 0) < 0 && errno != ENOENT)
-		return fail_set_errno(fail, FAIL_IO, "unlink text/%s", name);
+		return fail_set_errno(fail, FAIL_IO, "unlink %s/%s", folders[t->kind], name);
 	for (size_t i = 0; i < t->files.count; i++)
 		if (t->files.items[i] == file) {
 			array_remove(&t->files, i);
@@ -310,7 +322,7 @@ bool text_files_size(const struct text_store *t, uint32_t file, uint64_t *size, 
 	struct stat status;
 	text_files_name(file, name);
 	if (fstatat(t->directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-		return fail_set_errno(fail, FAIL_IO, "look at text/%s", name);
+		return fail_set_errno(fail, FAIL_IO, "look at %s/%s", folders[t->kind], name);
 	*size = (uint64_t)status.st_size;
 	return true;
 }

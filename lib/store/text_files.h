@@ -30,8 +30,9 @@ struct text_places {
 
 struct text_store {
 	struct store *store;
+	enum text_kind kind;
 	pthread_mutex_t lock;
-	int directory; /* text/; -1: not opened yet */
+	int directory; /* -1: not opened yet */
 	int file;      /* the newest one, which groups are appended to; -1: none */
 	uint32_t file_number; /* of the newest file there is or was */
 	uint32_t file_end;

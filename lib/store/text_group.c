@@ -194,7 +194,8 @@ static void add_lead(struct text_group_maker *m, struct buf *out, size_t begin)
 		text_add_varint(out, (m->messages[i] - before) << 1 | m->cut[i]);
 		before = m->messages[i];
 	}
-	uint8_t headers = add_filter(out, m, TEXT_HEADERS), bodies = add_filter(out, m, TEXT_BODIES);
+	enum text_section first = m->sections[TEXT_HEADERS].length ? TEXT_HEADERS : TEXT_FIELDS;
+	uint8_t headers = add_filter(out, m, first), bodies = add_filter(out, m, TEXT_BODIES);
 	must(!out->overflowed);
 	char *head = out->data + begin;
 	put_number(head, MAGIC, 4);

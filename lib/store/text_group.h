@@ -15,7 +15,7 @@
  *	40  u64 check of the rest of the lead
  *	48  4 × { u32 stored, u32 raw, u64 check of the stored octets }, in the order of the sections
  *	112 numbers: per message a varint (number - the one before) << 1 | cut; the first one counts from `first`
- *	    filters: 2^n bits each, first headers, then bodies
+ *	    filters: 2^n bits each, first headers (where no message has HEADERS: FIELDS), then bodies
  *	    sections: each an LZ4 block (or raw, if stored == raw) of: a varint length per message, then their octets
  *
  * INVARIANTS
@@ -118,7 +118,7 @@ struct text_group {
 /* From the lead of a group; keep its octets while filters are asked. */
 bool text_group_read(struct text_group *g, struct str lead, struct fail **fail);
 
-/* False: the key is in this section (HEADERS or BODIES) of no message. */
+/* False: the key is in this section (HEADERS or BODIES) of no message; nor in FIELDS, where none has HEADERS. */
 bool text_group_may_have(const struct text_group *g, enum text_section section, const struct text_key *key);
 
 /* Unpacks a section's block: texts[i] for each message, views of memory, which is cleared first and needs a limit of

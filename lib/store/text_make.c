@@ -148,45 +148,79 @@ static struct str value_of(struct str part, size_t name_length)
 	return value.length ? str_first(value, value.length - 1) : value;
 }
 
-static void make_fields(struct buf *out, struct str headers, const struct search_text_ends *ends)
+static struct str field_part(struct str headers, const struct search_text_ends *ends, size_t i)
+{
+	uint32_t begin = i ? ends->list.items[i - 1] : 0;
+	return str_first(str_from_index(headers, begin), ends->list.items[i] - begin);
+}
+
+static void make_often(struct buf *out, struct str headers, const struct search_text_ends *ends)
 {
 	size_t often = 0;
 	enum text_field field;
-	uint32_t begin = 0;
-	for (size_t i = 0; i < ends->list.count; begin = ends->list.items[i++])
-		often += kind_of(str_first(str_from_index(headers, begin), ends->list.items[i] - begin), &field);
+	for (size_t i = 0; i < ends->list.count; i++)
+		often += kind_of(field_part(headers, ends, i), &field);
 	text_add_varint(out, often);
-	begin = 0;
-	for (size_t i = 0; i < ends->list.count; begin = ends->list.items[i++]) {
-		struct str part = str_first(str_from_index(headers, begin), ends->list.items[i] - begin);
+	for (size_t i = 0; i < ends->list.count; i++) {
+		struct str part = field_part(headers, ends, i);
 		if (!kind_of(part, &field))
 			continue;
 		buf_add_char(out, (char)field);
 		add_text(out, value_of(part, field_names[field].length));
 	}
-	begin = 0;
-	for (size_t i = 0; i < ends->list.count; begin = ends->list.items[i++])
-		text_add_varint(out, ends->list.items[i] - begin);
+}
+
+static void clear(struct text_make *m)
+{
+	arena_reset(m->arena);
+	for (size_t i = 0; i < TEXT_SECTIONS; i++)
+		buf_clear(&m->sections[i]);
+}
+
+static void fill_entry(const struct text_make *m, struct text_entry *entry)
+{
+	*entry = (struct text_entry){};
+	for (size_t i = 0; i < TEXT_SECTIONS; i++) {
+		entry->cut |= m->sections[i].overflowed;
+		entry->sections[i] = buf_str(&m->sections[i]);
+	}
 }
 
 void text_make(struct text_make *m, struct str mail, struct text_entry *entry)
 {
 	struct message message;
 	struct search_text_ends ends = {};
-	arena_reset(m->arena);
-	for (size_t i = 0; i < TEXT_SECTIONS; i++)
-		buf_clear(&m->sections[i]);
+	struct buf *fields = &m->sections[TEXT_FIELDS];
+	clear(m);
 	message_parse(m->arena, mail, &message);
 	make_order(&m->sections[TEXT_ORDER], &message);
 	search_text_headers_with_ends(&m->sections[TEXT_HEADERS], mail, message.root, &ends);
-	make_fields(&m->sections[TEXT_FIELDS], buf_str(&m->sections[TEXT_HEADERS]), &ends);
+	make_often(fields, buf_str(&m->sections[TEXT_HEADERS]), &ends);
+	for (size_t i = 0; i < ends.list.count; i++)
+		text_add_varint(fields, (uint32_t)field_part(buf_str(&m->sections[TEXT_HEADERS]), &ends, i).length);
 	search_text_bodies(&m->sections[TEXT_BODIES], mail, message.root);
 	array_release(&ends.list);
-	*entry = (struct text_entry){};
-	for (size_t i = 0; i < TEXT_SECTIONS; i++) {
-		entry->cut |= m->sections[i].overflowed;
-		entry->sections[i] = buf_str(&m->sections[i]);
-	}
+	fill_entry(m, entry);
+}
+
+bool text_make_listed(struct text_make *m, const struct store_message_columns *columns, struct text_entry *entry)
+{
+	struct message message;
+	struct search_text_ends ends = {};
+	struct buf *headers = &m->sections[TEXT_HEADERS];
+	clear(m);
+	if (!str_ends_nocase(columns->headers, STR("\r\n\r\n")) || /* else it may lack fields */
+	    !message_unpack_head(m->arena, columns->structure, &message, NULL))
+		return false;
+	const struct mime_part header = { .body_offset = columns->headers.length };
+	make_order(&m->sections[TEXT_ORDER], &message);
+	search_text_headers_with_ends(headers, columns->headers, &header, &ends);
+	make_often(&m->sections[TEXT_FIELDS], buf_str(headers), &ends);
+	array_release(&ends.list);
+	bool whole = !headers->overflowed;
+	buf_clear(headers);
+	fill_entry(m, entry);
+	return whole;
 }
 
 /* ---- ORDER ---- */

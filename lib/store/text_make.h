@@ -9,12 +9,14 @@
  *	        behind its varint length: base subject, first mailbox of From, To and Cc, display names of From and To; then
  *	        a varint count of references and their u64 hashes, oldest first
  *	FIELDS  a varint count of often searched fields; each: octet kind, varint length, folded value from behind
- *	        the colon; then for each field of the message's header the varint length of its part of HEADERS
+ *	        the colon; then for each field of the message's header the varint length of its part of HEADERS, if it is
+ *	        made with HEADERS
  */
 #ifndef POSTHORN_STORE_TEXT_MAKE_H
 #define POSTHORN_STORE_TEXT_MAKE_H
 
 #include "message.h"
+#include "store.h"
 #include "text_group.h"
 
 struct text_make {
@@ -27,6 +29,10 @@ void text_make_free(struct text_make **m);
 
 /* Fills all of the entry but the number; views live until the next call. */
 void text_make(struct text_make *m, struct str mail, struct text_entry *entry);
+
+/* Only ORDER and FIELDS, of what the store keeps beside the mail, which costs a tenth. False: that does not have all of
+ * it. */
+bool text_make_listed(struct text_make *m, const struct store_message_columns *columns, struct text_entry *entry);
 
 /* ---- ORDER ---- */
 

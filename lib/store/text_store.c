@@ -9,12 +9,14 @@ enum {
 	LIST_MAX = 256,              /* messages that one look into the database lists */
 	COMPACT_GROUPS = 16,         /* groups that one step of care writes again */
 	COMPACT_MIN = 1 << 18,       /* octets of a file below which it is left alone */
+	COLUMNS_MAX = 64 << 20,      /* octets of what is kept beside a mail */
 };
 
-struct text_store *text_store_new(struct store *store)
+struct text_store *text_store_new(struct store *store, enum text_kind kind)
 {
 	struct text_store *t = mem_alloc(sizeof *t);
 	t->store = store;
+	t->kind = kind;
 	t->directory = -1;
 	t->file = -1;
 	pthread_mutex_init(&t->lock, NULL);
@@ -100,18 +102,39 @@ static bool add_entry(struct text_store *t, const struct text_entry *entry, stru
 	return true;
 }
 
+static bool make_of_columns(struct text_store *t, struct store_reader *reader, uint64_t message,
+                            struct text_entry *entry)
+{
+	CLEANUP(buf_release) struct buf memory = BUF_WITH_LIMIT(COLUMNS_MAX);
+	struct store_message_columns columns;
+	return store_read_columns(reader, message, &columns, &memory, NULL) &&
+	       text_make_listed(t->make, &columns, entry);
+}
+
+/* What the other store of the account has is not kept twice. */
+static void leave_out(enum text_kind kind, struct text_entry *entry)
+{
+	if (kind == TEXT_LISTED)
+		entry->sections[TEXT_HEADERS] = entry->sections[TEXT_BODIES] = STR("");
+	else
+		entry->sections[TEXT_ORDER] = STR("");
+}
+
 /* A mail that can't be read has an entry all the same, so that it is not tried at each search. */
 static bool take_up(struct text_store *t, struct store_reader *reader, uint64_t message, struct buf *mail,
                     struct fail **fail)
 {
 	CLEANUP(fail_free) struct fail *why = NULL;
 	struct text_entry entry = { .message = message, .cut = true };
-	if (text_read_mail(reader, message, mail, &why))
-		text_make(t->make, buf_str(mail), &entry);
-	else if (why->kind == FAIL_NOT_FOUND)
-		return true;
-	else if (why->kind != FAIL_CORRUPT)
-		return fail_set(fail, why->kind, "%s", why->text);
+	if (t->kind != TEXT_LISTED || !make_of_columns(t, reader, message, &entry)) {
+		if (text_read_mail(reader, message, mail, &why))
+			text_make(t->make, buf_str(mail), &entry);
+		else if (why->kind == FAIL_NOT_FOUND)
+			return true;
+		else if (why->kind != FAIL_CORRUPT)
+			return fail_set(fail, why->kind, "%s", why->text);
+	}
+	leave_out(t->kind, &entry);
 	entry.message = message;
 	return add_entry(t, &entry, fail);
 }

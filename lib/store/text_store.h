@@ -1,5 +1,8 @@
 /*
- * struct text_store: the search text of an account's mail, in files text/NNNN of its directory.
+ * struct text_store: the search text of an account's mail, in files of its directory. There are two of each account:
+ * text/NNNN has FIELDS, HEADERS and BODIES of all mails, list/NNNN has ORDER and FIELDS. The second is made of what the
+ * store keeps beside the mails, at a tenth of the price, and so sorting, threading and keys of dates and of the usual
+ * fields do not wait for the first.
  *
  * It is a cache: what is in it can be made again from the mails at any time, so nothing of it is in a backup, no
  * delivery waits for it, and any damage is answered by throwing it away. A file is a row of groups (text_group.h) and
@@ -7,7 +10,7 @@
  *
  * INVARIANTS
  *  1  What is in it is the text of that message number for ever: only mail whose commit is durable is taken up, so that
- *     no power loss gives the number to another mail. store_rebuild, which numbers anew, removes the folder.
+ *     no power loss gives the number to another mail. store_rebuild, which numbers anew, removes the folders.
  *  2  Groups that are in force do not overlap. Of two that do, the one written later counts: so small groups are
  * joined, and those
  *     with messages that are gone are written again, without changing anything in place.
@@ -27,9 +30,10 @@
 #include "text_make.h"
 
 struct text_store;
+enum text_kind { TEXT_WHOLE, TEXT_LISTED, TEXT_KINDS };
 
 /* The store must not be in recovery, and outlives it. Files are looked at when they are first needed. */
-struct text_store *text_store_new(struct store *store);
+struct text_store *text_store_new(struct store *store, enum text_kind kind);
 void text_store_free(struct text_store **text);
 
 /* Takes up mail that is not in it yet, until about octets_max octets of mail were read. *more: there is some left. */
@@ -45,7 +49,7 @@ struct text_store_size {
 };
 bool text_store_measure(struct text_store *text, struct text_store_size *size, struct fail **fail);
 
-/* Removes the folder below an account's directory; one that is not there is removed. */
+/* Removes the folders below an account's directory; one that is not there is removed. */
 bool text_store_remove(int account_directory, struct fail **fail);
 
 /* A mail, or its first LIMIT_SEARCH_MAIL_MAX octets, which is mail's limit; it is cleared first. FAIL_NOT_FOUND,

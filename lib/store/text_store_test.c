@@ -98,7 +98,7 @@ static void assert_hits(struct text_store *text, const struct mails *mails, size
 static void mail_is_taken_up(void **state)
 {
 	struct account *account = *state;
-	struct text_store *text = text_store_new(account->store);
+	struct text_store *text = text_store_new(account->store, TEXT_WHOLE);
 	struct mails mails = deliver_mails(account, MAILS);
 	assert_hits(text, &mails, MAILS, "ZANZIBAR", 0, MAILS);
 	update(text);
@@ -109,7 +109,7 @@ static void mail_is_taken_up(void **state)
 	assert_hits(text, &mails, MAILS, "", MAILS, 0);
 	assert_hits(text, &mails, MAILS, "NOWHERE", 0, 0);
 	text_store_free(&text);
-	text = text_store_new(account->store);
+	text = text_store_new(account->store, TEXT_WHOLE);
 	assert_hits(text, &mails, MAILS, "ZANZIBAR", 10, 0);
 	text_store_free(&text);
 }
@@ -117,7 +117,7 @@ static void mail_is_taken_up(void **state)
 static void small_groups_are_joined(void **state)
 {
 	struct account *account = *state;
-	struct text_store *text = text_store_new(account->store);
+	struct text_store *text = text_store_new(account->store, TEXT_WHOLE);
 	struct mails mails = {};
 	for (unsigned i = 0; i < MAILS; i++) {
 		char one[60];
@@ -128,7 +128,7 @@ static void small_groups_are_joined(void **state)
 	assert_in_range(measure(text).groups, 4, 9);
 	assert_hits(text, &mails, MAILS, "SINGLE 7", 11, 0);
 	text_store_free(&text);
-	text = text_store_new(account->store); /* and so it is read back, in spite of the groups that were replaced */
+	text = text_store_new(account->store, TEXT_WHOLE); /* and so it is read back, in spite of the groups that were replaced */
 	assert_int_equal(measure(text).messages, MAILS);
 	assert_hits(text, &mails, MAILS, "SINGLE 7", 11, 0);
 	text_store_free(&text);
@@ -137,7 +137,7 @@ static void small_groups_are_joined(void **state)
 static void what_is_gone_leaves(void **state)
 {
 	struct account *account = *state;
-	struct text_store *text = text_store_new(account->store);
+	struct text_store *text = text_store_new(account->store, TEXT_WHOLE);
 	CLEANUP(buf_release) struct buf large = BUF_WITH_LIMIT(1 << 20);
 	struct mails mails = {};
 	for (unsigned i = 0; i < MAILS; i++) {
@@ -160,7 +160,7 @@ static void what_is_gone_leaves(void **state)
 	assert_true(measure(text).octets < before / 2);
 	assert_hits(text, &mails, MAILS, "LARGE 4", 4, MAILS - MAILS / 4); /* 4, 40, 44, 48 */
 	text_store_free(&text);
-	text = text_store_new(account->store);
+	text = text_store_new(account->store, TEXT_WHOLE);
 	assert_int_equal(measure(text).messages, MAILS / 4);
 	text_store_free(&text);
 }
@@ -177,7 +177,7 @@ static void damage_is_survived(void **state)
 		          { -1, 0, false }, { -1, 5000, false }, { -1, 111, false }, { -1, -1, true } };
 	for (size_t i = 0; i < COUNT_OF(cases); i++)
 		for (unsigned opened = 0; opened < 2; opened++) {
-			struct text_store *text = text_store_new(account->store);
+			struct text_store *text = text_store_new(account->store, TEXT_WHOLE);
 			update(text);
 			assert_int_equal(measure(text).messages, MAILS);
 			if (!opened)
@@ -189,7 +189,7 @@ static void damage_is_survived(void **state)
 			else
 				assert_true(text_store_remove(account->directory, NULL));
 			if (!opened)
-				text = text_store_new(account->store);
+				text = text_store_new(account->store, TEXT_WHOLE);
 			struct hits hits = hits_of(text, mails.messages, MAILS, STR("ZANZIBAR"));
 			assert_true(hits.found.count <= 10 && hits.found.count + hits.missing.count >= 10);
 			hits_release(&hits);
@@ -204,7 +204,7 @@ static void damage_is_survived(void **state)
 static void only_durable_mail(void **state)
 {
 	struct account *account = *state;
-	struct text_store *text = text_store_new(account->store);
+	struct text_store *text = text_store_new(account->store, TEXT_WHOLE);
 	deliver_mails(account, 5);
 	assert_true(atomic_load(&account->store->deferred));
 	update(text);
@@ -215,7 +215,7 @@ static void only_durable_mail(void **state)
 static void unreadable_mail_is_passed_over(void **state)
 {
 	struct account *account = *state;
-	struct text_store *text = text_store_new(account->store);
+	struct text_store *text = text_store_new(account->store, TEXT_WHOLE);
 	struct mails mails = deliver_mails(account, 10);
 	struct body_place place;
 	CLEANUP(store_reader_release) struct store_reader *reader = store_reader_acquire(account->store, NULL);
@@ -227,6 +227,69 @@ static void unreadable_mail_is_passed_over(void **state)
 	assert_int_equal(measure(text).messages, 10);
 	assert_hits(text, &mails, 10, "ZANZIBAR", 0, 0);
 	assert_hits(text, &mails, 10, "NUMBER9", 1, 0);
+	text_store_free(&text);
+}
+
+/* ---- what is made of columns ---- */
+
+/* With what the store keeps beside a mail, as a delivery has it, and then without its octets. */
+static void list_sample(const char *path, struct str sample)
+{
+	(void)path;
+	CLEANUP(arena_cleanup) struct arena *arena = arena_new(MESSAGE_ARENA_SIZE);
+	CLEANUP(buf_release) struct buf packed = BUF_WITH_LIMIT(1 << 24), headers = BUF_WITH_LIMIT(1 << 20);
+	struct text_make *listing = text_make_new(), *whole = text_make_new();
+	struct message message;
+	struct text_entry listed, made;
+	message_parse(arena, sample, &message);
+	assert_true(message_pack(&message, &packed));
+	buf_add_str(&headers, message.subset);
+	struct store_message_columns columns = { .structure = buf_str(&packed), .headers = buf_str(&headers) };
+	assert_false(text_make_listed(listing, &columns, &listed)); /* it may lack fields */
+	buf_add_str(&headers, STR("\r\n"));
+	columns.headers = buf_str(&headers);
+	if (message.flags & MESSAGE_SUBSET_COMPLETE && str_ends_nocase(message.subset, STR("\r\n"))) {
+		text_make(whole, sample, &made);
+		assert_true(text_make_listed(listing, &columns, &listed));
+		assert_true(str_equal(listed.sections[TEXT_ORDER], made.sections[TEXT_ORDER]));
+		assert_true(str_starts(made.sections[TEXT_FIELDS], listed.sections[TEXT_FIELDS]));
+		assert_int_equal(listed.sections[TEXT_HEADERS].length + listed.sections[TEXT_BODIES].length, 0);
+		columns.structure = str_first(columns.structure, 5);
+		assert_false(text_make_listed(listing, &columns, &listed));
+	}
+	text_make_free(&listing);
+	text_make_free(&whole);
+}
+
+static void what_is_listed_is_what_the_mail_says(void **state)
+{
+	(void)state;
+	list_sample("", STR("From: a\r\n\r\nb\r\n"));
+	if (!check_samples(list_sample))
+		skip();
+}
+
+/* From the columns where there are some, else from the mail; a key that is in no field rules groups out. */
+static void fields_are_listed(void **state)
+{
+	struct account *account = *state;
+	struct text_store *text = text_store_new(account->store, TEXT_LISTED);
+	struct mails mails = deliver_mails(account, MAILS);
+	static const struct { const char *key; size_t found, scanned; } cases[] = {
+		{ "MAIL 42", 1, 32 }, { "MAIL", MAILS, MAILS }, { "ZANZIBAR", 0, 0 },
+	};
+	update(text);
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct text_key key = text_key_make(str_of(cases[i].key));
+		struct text_wanted wanted = { mails.messages, MAILS, TEXT_BIT(TEXT_FIELDS), TEXT_BIT(TEXT_HEADERS), &key };
+		CLEANUP(text_scan_end) struct text_scan *scan = text_scan_begin(text, &wanted, NULL);
+		struct text_entry entry;
+		size_t index, found = 0, scanned = 0;
+		for (; text_scan_next(scan, &index, &entry) == TEXT_SCAN_FOUND; scanned++)
+			found += text_fields_have(entry.sections[TEXT_FIELDS], TEXT_FIELD_SUBJECT, &key.needle);
+		assert_int_equal(found, cases[i].found);
+		assert_true(scanned <= cases[i].scanned);
+	}
 	text_store_free(&text);
 }
 
@@ -320,7 +383,7 @@ static void hits_equal_a_brute_force_scan(void **state)
 		print_message("no sample mails\n");
 		skip();
 	}
-	struct text_store *text = text_store_new(samples.account->store);
+	struct text_store *text = text_store_new(samples.account->store, TEXT_WHOLE);
 	update(text);
 	uint64_t *messages = mem_alloc(samples.list.count * sizeof *messages);
 	for (size_t i = 0; i < samples.list.count; i++)
@@ -349,6 +412,8 @@ int main(void)
 		store_test(damage_is_survived),
 		store_test(only_durable_mail),
 		store_test(unreadable_mail_is_passed_over),
+		cmocka_unit_test(what_is_listed_is_what_the_mail_says),
+		store_test(fields_are_listed),
 		store_test(hits_equal_a_brute_force_scan),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

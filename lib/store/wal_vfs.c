@@ -8,6 +8,8 @@
 #include <string.h>
 
 enum { FRAME_HEADER_SIZE = 24, WAL_HEADER_SIZE = 32, ZEROES_SIZE = 1 << 14 };
+/* A commit that wrote more gives its room back: most processes rest, and there are many. */
+enum { GATHERED_KEPT = 1 << 14 };
 
 static const char zeroes[ZEROES_SIZE];
 
@@ -52,11 +54,20 @@ static int flush(struct wal_file *wal)
 	return result;
 }
 
+static void forget_gathered(struct wal_file *wal)
+{
+	sqlite3_free(wal->gathered);
+	wal->gathered = NULL;
+}
+
 /* A commit that failed is rolled back as a whole; it must not be written by a later flush. */
 static int flush_commit(struct wal_file *wal)
 {
+	bool large = wal->length > GATHERED_KEPT;
 	int result = flush(wal);
 	wal->length = 0;
+	if (large)
+		forget_gathered(wal);
 	return result;
 }
 

@@ -15,7 +15,7 @@
  *     it, before its octets are read, and before the file's size is asked for or changed; no sync waits for it.
  *  4  A frame whose write returned success stays gathered until it is in the file, though a flush may fail meanwhile:
  *     a statement may fail on a full disk and its transaction go on. A commit that fails is dropped as a whole.
- *  5  Memory: WAL_VFS_GATHER octets for a file that is written.
+ *  5  Memory: WAL_VFS_GATHER octets for a file that is written; after a large commit they are given back.
  *  6  Behind the frames there may be zeroes, which are no frame to who reads the file (fileformat2.html §4.4: their salt
  *     is wrong). Only the connection that writes puts them there, and only behind all that the file holds.
  *

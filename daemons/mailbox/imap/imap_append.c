@@ -103,7 +103,8 @@ static bool read_literal(struct append *a, struct append_message *m, bool *liter
 	uint64_t size = imap_parse_message_literal(&s->parser, literal8);
 	if (s->parser.failed || a->got != IMAP_MESSAGE || !imap_parse_end(&s->parser))
 		return imap_parse_fail(&s->parser, "a message");
-	if (!fits(a, size))
+	/* nothing is asked for that could still be refused: the client would send it, and it would be taken for commands */
+	if (!fits(a, size) || !imap_incoming_prepare(s, &m->octets, size, &a->memory, &a->fail))
 		return false;
 	store_reader_release(&s->reader);
 	if (s->collector.message_waits)

@@ -142,8 +142,8 @@ static bool add_fields(struct imap_session *s, struct imap_mail *mail, const str
 	if (!imap_mail_text(mail, &text))
 		return fail_set(fail, mail->fail->kind, "%s", fail_text(mail->fail));
 	imap_fields_init(&fields, section);
-	imap_fields_add(&out, str_first(str_from_index(text, header.offset), header.size), &fields);
-	struct imap_place place = { 0, out.length };
+	imap_fields_add(&out, str_first(str_from_index(text, header.offset), header.size), &fields, header.before_body);
+	struct imap_place place = { .size = out.length };
 	cut_partial(partial, &place);
 	return imap_incoming_add(s, in, str_from(out.data + place.offset, place.size), memory, fail);
 }

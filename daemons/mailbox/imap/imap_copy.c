@@ -82,10 +82,12 @@ static bool transfer(struct imap_session *s, const struct imap_numbers *uids, ui
 {
 	CLEANUP(imap_numbers_release) struct imap_numbers part = {};
 	struct imap_parts parts = { .uids = uids };
+	uint32_t all = imap_view_count(s, uids);
 	bool copies = s->command.verb == IMAP_COPY, more = true, done = true;
 	while (more && done) {
 		more = imap_view_next_part(s, &parts, copies ? COPY_PART_MAX : IMAP_PART_MAX, &part);
 		done = transfer_part(s, &part, to, copied, gone, fail);
+		imap_still_working(s, copied->to.count, all);
 	}
 	if (!done && copies && copied->to.count)
 		take_back(s, to, copied);

@@ -54,10 +54,13 @@ bool imap_expunge_deleted(struct imap_session *s, const struct imap_numbers *uid
 {
 	CLEANUP(imap_numbers_release) struct imap_numbers part = {};
 	struct imap_parts parts = { .uids = uids };
+	uint32_t all = imap_view_count(s, uids), looked = 0;
 	bool more = true, done = true;
 	while (more && done) {
 		more = imap_view_next_part(s, &parts, IMAP_PART_MAX, &part);
 		done = expunge_part(s, &part, expunged, fail);
+		looked += imap_view_count(s, &part);
+		imap_still_working(s, looked, all);
 	}
 	return done;
 }

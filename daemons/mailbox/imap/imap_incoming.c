@@ -49,7 +49,7 @@ static bool has_room(const struct imap_incoming *in, uint64_t more, size_t memor
 	return in->file < 0 && more <= memory && in->text.length + more <= LIMIT_INLINE_BODY_MAX;
 }
 
-static bool prepare(struct imap_session *s, struct imap_incoming *in, uint64_t more, size_t *memory, struct fail **fail)
+bool imap_incoming_prepare(struct imap_session *s, struct imap_incoming *in, uint64_t more, size_t *memory, struct fail **fail)
 {
 	if (more > in->text.limit - in->size)
 		return fail_set(fail, FAIL_TOO_BIG, "the message is larger than %zu octets", in->text.limit);
@@ -70,7 +70,7 @@ static bool take(struct imap_incoming *in, struct str octets, size_t *memory, st
 
 bool imap_incoming_add(struct imap_session *s, struct imap_incoming *in, struct str octets, size_t *memory, struct fail **fail)
 {
-	return prepare(s, in, octets.length, memory, fail) && take(in, octets, memory, fail);
+	return imap_incoming_prepare(s, in, octets.length, memory, fail) && take(in, octets, memory, fail);
 }
 
 /* In one go, straight to where it stays. */
@@ -105,9 +105,6 @@ static bool read_large(struct imap_session *s, struct imap_incoming *in, uint64_
 
 bool imap_incoming_literal(struct imap_session *s, struct imap_incoming *in, uint64_t size, size_t *memory, bool *taken, struct fail **fail)
 {
-	*taken = false;
-	if (!prepare(s, in, size, memory, fail))
-		return false;
 	stream_begin_bulk(s->stream);
 	bool kept = in->file < 0 ? read_small(s, in, (size_t)size, memory) : read_large(s, in, size, memory, fail);
 	stream_end_bulk(s->stream);

@@ -21,8 +21,11 @@ void imap_incoming_release(struct imap_incoming *in);
 /* What a command may still keep in memory, shared by its messages. FAIL_TOO_BIG, FAIL_IO, FAIL_NO_SPACE. */
 bool imap_incoming_add(struct imap_session *s, struct imap_incoming *in, struct str octets, size_t *memory, struct fail **fail);
 
-/* The literal that the client sends next. False with *fail NULL: the client is gone. *taken says whether the octets came, though
- * they could not be kept. */
+/* Makes room for so many octets more; whatever can be refused is refused here. */
+bool imap_incoming_prepare(struct imap_session *s, struct imap_incoming *in, uint64_t more, size_t *memory, struct fail **fail);
+
+/* The literal that the client sends next, for which room was made. False with *fail NULL: the client is gone. *taken says whether
+ * the octets came, though they could not be kept. */
 bool imap_incoming_literal(struct imap_session *s, struct imap_incoming *in, uint64_t size, size_t *memory, bool *taken, struct fail **fail);
 
 /* All octets in in->text. */

@@ -94,13 +94,13 @@ static enum imap_item_result put_whole(const struct imap_output *o, const struct
 
 /* Written behind its place first, because its size stands before it. */
 static enum imap_item_result put_fields(const struct imap_output *o, const struct imap_fetch_item *item,
-                                        const struct imap_fields *fields, struct str header)
+                                        const struct imap_fields *fields, struct str header, bool before_body)
 {
 	struct buf *out = o->out;
 	put_label(out, item);
 	size_t start = out->length;
-	imap_fields_add(out, header, fields);
-	struct imap_place subset = cut(item, (struct imap_place){ 0, out->length - start });
+	imap_fields_add(out, header, fields, before_body);
+	struct imap_place subset = cut(item, (struct imap_place){ .size = out->length - start });
 	size_t end = out->length;
 	begin_literal(out, false, subset.size);
 	char brace[32];
@@ -135,7 +135,7 @@ static enum imap_item_result put_fields_at(const struct imap_output *o, const st
 	CLEANUP(imap_pieces_release) struct imap_pieces p = {};
 	CLEANUP(buf_release) struct buf room = BUF_WITH_LIMIT(FIELDS_MAX);
 	struct str header;
-	return read_header(&p, mail, place, &room, &header) ? put_fields(o, item, fields, header) : IMAP_ITEM_FAILED;
+	return read_header(&p, mail, place, &room, &header) ? put_fields(o, item, fields, header, place.before_body) : IMAP_ITEM_FAILED;
 }
 
 /* The fields that lists ask for lie beside the message, with the blank line behind them if none is missing. */
@@ -154,8 +154,8 @@ static bool find_place(const struct imap_fetch_item *item, struct imap_mail *mai
 		if (!imap_mail_text(mail, &text))
 			return false;
 		size_t header = header_size(text);
-		*place = section->text == IMAP_SECTION_TEXT ? (struct imap_place){ header, text.length - header }
-			: (struct imap_place){ 0, header };
+		*place = section->text == IMAP_SECTION_TEXT ? (struct imap_place){ .offset = header, .size = text.length - header }
+			: (struct imap_place){ .size = header, .before_body = header < text.length };
 		return true;
 	}
 	struct mime_part *root = imap_mail_root(mail);
@@ -176,12 +176,12 @@ static enum imap_item_result put_section(const struct imap_output *o, const stru
 	struct imap_place place;
 	bool exists;
 	if (section->text == IMAP_SECTION_ALL && !section->depth) {
-		place = (struct imap_place){ 0, mail->size };
+		place = (struct imap_place){ .size = mail->size };
 		bool whole = !item->is_partial && mail->size <= IMAP_MAIL_SMALL;
 		return whole ? put_whole(o, item, mail) : put_place(o, item, mail, cut(item, place));
 	}
 	if (has_kept_fields(fields, mail))
-		return put_fields(o, item, fields, mail->headers);
+		return put_fields(o, item, fields, mail->headers, true);
 	if (!find_place(item, mail, &place, &exists))
 		return IMAP_ITEM_FAILED;
 	if (!exists)
@@ -243,8 +243,8 @@ static struct mime_part *find_binary(const struct imap_section *section, struct 
 	struct mime_part *part = text_part(section, mime_find(root, section->numbers, section->depth));
 	bool whole = section->depth == 0 && section->text == IMAP_SECTION_ALL;
 	if (part)
-		*place = whole ? (struct imap_place){ 0, part->body_offset + part->body_size }
-			: (struct imap_place){ part->body_offset, part->body_size };
+		*place = whole ? (struct imap_place){ .size = part->body_offset + part->body_size }
+			: (struct imap_place){ .offset = part->body_offset, .size = part->body_size };
 	return part;
 }
 
@@ -264,7 +264,7 @@ static bool size_of_fields(struct imap_mail *mail, const struct imap_fields *fie
 	struct str header;
 	if (!read_header(&p, mail, place, &room, &header))
 		return false;
-	imap_fields_add(&subset, header, fields);
+	imap_fields_add(&subset, header, fields, place.before_body);
 	*size = subset.length;
 	return true;
 }
@@ -309,7 +309,7 @@ static enum imap_item_result put_decoded(const struct imap_output *o, const stru
 		return IMAP_ITEM_WRITTEN;
 	}
 	struct decoding send = { .offset = count.offset, .length = count.length, .output = o };
-	begin_literal(o->out, count.has_nul, imap_place_cut((struct imap_place){ 0, count.total }, count.offset, count.length).size);
+	begin_literal(o->out, count.has_nul, imap_place_cut((struct imap_place){ .size = count.total }, count.offset, count.length).size);
 	return decode_part(&send, mail, part, place) ? IMAP_ITEM_WRITTEN : IMAP_ITEM_BROKEN;
 }
 

@@ -31,6 +31,8 @@ static const char encoded[] =
 	"--b--\r\n";
 
 static const char no_blank_line[] = "Subject: s\r\nTo: t\r\n";
+static const char body_at_once[] = "Subject: s\r\nTo: t\r\nthis is no field\r\n";
+static const char body_at_once_inside[] = "Content-Type: message/rfc822\r\n\r\nSubject: s\r\nthis is no field\r\n";
 
 static const struct {
 	const char *mail, *asked, *want; /* want NULL: NIL */
@@ -69,6 +71,15 @@ static const struct {
 	{ no_blank_line, "BODY[HEADER]", "Subject: s\r\nTo: t\r\n" },
 	{ no_blank_line, "BODY[HEADER.FIELDS (To)]", "To: t\r\n" },
 	{ no_blank_line, "BODY[TEXT]", "" },
+	{ body_at_once, "BODY[HEADER]", "Subject: s\r\nTo: t\r\n" },
+	{ body_at_once, "BODY[HEADER.FIELDS (To)]", "To: t\r\n\r\n" },
+	{ body_at_once, "BODY[HEADER.FIELDS (To)]<4.9>", "t\r\n\r\n" },
+	{ body_at_once, "BODY[HEADER.FIELDS.NOT (To)]", "Subject: s\r\n\r\n" },
+	{ body_at_once, "BODY[HEADER.FIELDS (X)]", "\r\n" },
+	{ body_at_once, "BINARY.SIZE[HEADER.FIELDS (To)]", "9" },
+	{ body_at_once, "BODY[TEXT]", "this is no field\r\n" },
+	{ body_at_once_inside, "BODY[1.HEADER.FIELDS (Subject)]", "Subject: s\r\n\r\n" },
+	{ body_at_once_inside, "BODY[1.HEADER]", "Subject: s\r\n" },
 	{ encoded, "BINARY[1]", "hallo\r\n" },
 	{ encoded, "BINARY.PEEK[1]<2.3>", "llo" },
 	{ encoded, "BINARY.SIZE[1]", "7" },

@@ -152,7 +152,7 @@ bool imap_mail_beginning(struct imap_mail *mail, size_t length, struct buf *out)
 	CLEANUP(imap_pieces_release) struct imap_pieces p = {};
 	struct str piece;
 	uint64_t wanted = length < mail->size ? length : mail->size;
-	if (!imap_pieces_begin(&p, mail, (struct imap_place){ 0, wanted }))
+	if (!imap_pieces_begin(&p, mail, (struct imap_place){ .size = wanted }))
 		return false;
 	while (imap_pieces_next(&p, &piece))
 		buf_add_str(out, piece);

@@ -333,7 +333,15 @@ static bool evaluate_rows(struct imap_search_run *run, uint32_t number, const st
 
 /* ---- mails ---- */
 
-/* A wanted message, for going through the search text in its order. */
+/* Messages in the order of the search text. */
+struct walk {
+	struct imap_search_run *run;
+	uint64_t *messages;
+	uint32_t *positions; /* of them */
+	size_t count;
+	struct text_scan *scan;
+};
+
 struct wanted {
 	uint64_t message;
 	uint32_t position;
@@ -345,61 +353,66 @@ static int by_message(const void *a, const void *b)
 	return x->message < y->message ? -1 : x->message > y->message;
 }
 
-struct walk {
-	struct imap_search_run *run;
-	struct wanted *wanted;
-	uint64_t *messages;
-	size_t count;
-	struct text_scan *scan;
-};
+static void sort_wanted(struct walk *w)
+{
+	struct wanted *list = mem_alloc(w->count * sizeof *list);
+	for (size_t i = 0; i < w->count; i++)
+		list[i] = (struct wanted){ w->messages[i], w->positions[i] };
+	qsort(list, w->count, sizeof *list, by_message);
+	for (size_t i = 0; i < w->count; i++) {
+		w->messages[i] = list[i].message;
+		w->positions[i] = list[i].position;
+	}
+	free(list);
+}
 
 static bool list_wanted(struct walk *w, const struct imap_bits *candidates, struct fail **fail)
 {
 	struct imap_search_run *run = w->run;
+	size_t most = imap_bits_number(candidates);
 	bool sorted = true;
 	if (!need_messages(run, fail))
 		return false;
-	w->wanted = mem_alloc((imap_bits_number(candidates) + 1) * sizeof *w->wanted);
+	w->messages = mem_alloc((most + 1) * sizeof *w->messages);
+	w->positions = mem_alloc((most + 1) * sizeof *w->positions);
 	for (size_t i = imap_bits_next(candidates, 0); i < candidates->count; i = imap_bits_next(candidates, i + 1))
 		if (run->messages[i]) {
-			sorted = sorted && (!w->count || w->wanted[w->count - 1].message <= run->messages[i]);
-			w->wanted[w->count++] = (struct wanted){ run->messages[i], (uint32_t)i };
+			sorted = sorted && (!w->count || w->messages[w->count - 1] <= run->messages[i]);
+			w->messages[w->count] = run->messages[i];
+			w->positions[w->count++] = (uint32_t)i;
 		}
 	if (!sorted)
-		qsort(w->wanted, w->count, sizeof *w->wanted, by_message);
-	w->messages = mem_alloc((w->count + 1) * sizeof *w->messages);
-	for (size_t i = 0; i < w->count; i++)
-		w->messages[i] = w->wanted[i].message;
+		sort_wanted(w);
 	return true;
 }
 
 /* A search text that can't be brought up to date is no failure: mails are read instead. */
-static void update_text(struct imap_search_run *run, size_t wanted)
+static void update_text(struct imap_search_run *run, struct text_store *text, size_t wanted)
 {
 	bool more = wanted >= FEW;
-	while (more && goes_on(run, 0, wanted) && text_store_update(run->s->session->account->text, UPDATE_STEP, &more,
-	                                                            NULL))
+	while (more && goes_on(run, 0, wanted) && text_store_update(text, UPDATE_STEP, &more, NULL))
 		;
 }
 
-static bool begin_walk(struct walk *w, const struct imap_bits *candidates, const struct text_wanted *what,
-                       struct fail **fail)
+static bool begin_walk(struct walk *w, const struct imap_bits *candidates, enum text_kind kind,
+                       const struct text_wanted *what, struct fail **fail)
 {
+	struct text_store *text = w->run->s->session->account->texts[kind];
 	if (!list_wanted(w, candidates, fail))
 		return false;
-	update_text(w->run, w->count);
+	update_text(w->run, text, w->count);
 	struct text_wanted wanted = *what;
 	wanted.messages = w->messages;
 	wanted.count = w->count;
-	w->scan = text_scan_begin(w->run->s->session->account->text, &wanted, fail);
+	w->scan = text_scan_begin(text, &wanted, fail);
 	return w->scan;
 }
 
 static void end_walk(struct walk *w)
 {
 	text_scan_end(&w->scan);
-	free(w->wanted);
 	free(w->messages);
+	free(w->positions);
 }
 
 /* The mail itself, in run->mail. False: it is gone or can't be read, and so matches nothing. */
@@ -531,13 +544,13 @@ static bool evaluate_text(struct imap_search_run *run, uint32_t number, const st
 		return true;
 	}
 	const struct text_wanted wanted = sections_for(node, &run->keys[number]);
-	bool ok = begin_walk(&w, candidates, &wanted, fail);
+	bool ok = begin_walk(&w, candidates, run->keys[number].is_often ? TEXT_LISTED : TEXT_WHOLE, &wanted, fail);
 	struct text_entry entry;
 	size_t index, looked = 0;
 	enum text_scanned scanned;
 	while (ok && (scanned = text_scan_next(w.scan, &index, &entry)) != TEXT_SCAN_END) {
 		if (scanned_matches(run, number, w.messages[index], scanned, &entry))
-			imap_bits_set(hits, w.wanted[index].position);
+			imap_bits_set(hits, w.positions[index]);
 		if (scanned == TEXT_SCAN_MISSING || ++looked % PROGRESS_STEP == 0)
 			ok = goes_on(run, index, w.count) || client_gone(fail);
 	}
@@ -552,7 +565,7 @@ bool imap_search_read_orders(struct imap_search_run *run, const struct imap_bits
                              struct fail **fail)
 {
 	struct walk w = { .run = run };
-	bool ok = begin_walk(&w, positions, &(struct text_wanted){ .sections = TEXT_BIT(TEXT_ORDER) }, fail);
+	bool ok = begin_walk(&w, positions, TEXT_LISTED, &(struct text_wanted){ .sections = TEXT_BIT(TEXT_ORDER) }, fail);
 	struct text_entry entry;
 	struct text_order order;
 	size_t index;
@@ -562,7 +575,7 @@ bool imap_search_read_orders(struct imap_search_run *run, const struct imap_bits
 		if (!there && make_entry(run, w.messages[index], &entry))
 			there = text_order_read(&order, entry.sections[TEXT_ORDER]);
 		if (there)
-			visitor->order(visitor->context, w.wanted[index].position, &order);
+			visitor->order(visitor->context, w.positions[index], &order);
 		if (scanned == TEXT_SCAN_MISSING || index % PROGRESS_STEP == 0)
 			ok = goes_on(run, index, w.count) || client_gone(fail);
 	}

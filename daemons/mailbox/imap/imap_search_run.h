@@ -2,7 +2,7 @@
  * Evaluation of a search program over the messages that a session knows (RFC 9051 §6.4.4, RFC 5255 §4.6).
  *
  * Exact: a message is found if it matches, whatever is cached. Cheap keys come first: those answered by the rows of
- * the index, then what the search text has of header fields, then headers, then whole texts (text_store.h); each
+ * the index, then what the list has of dates and fields, then headers, then whole texts (text_store.h); each
  * looks only at what the ones before have left. Mail that is not in the search text is read. The collation is the
  * session's comparator: both find substrings of text with encodings undone, case folded, and each run of white space
  * taken as one blank.

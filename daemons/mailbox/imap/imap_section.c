@@ -6,12 +6,12 @@ enum { FEW_NAMES = 16, FIELD_NAME_MAX = 1000 };
 
 static struct imap_place header_place(const struct mime_part *part)
 {
-	return (struct imap_place){ part->header_offset, part->body_offset - part->header_offset };
+	return (struct imap_place){ part->header_offset, part->body_offset - part->header_offset, part->body_size > 0 };
 }
 
 static struct imap_place body_place(const struct mime_part *part)
 {
-	return (struct imap_place){ part->body_offset, part->body_size };
+	return (struct imap_place){ .offset = part->body_offset, .size = part->body_size };
 }
 
 /* A part with numbers before HEADER or TEXT has to be a message; the part inside has its header. */
@@ -32,7 +32,7 @@ bool imap_section_find(struct mime_part *root, const struct imap_section *sectio
 		return true;
 	}
 	if (section->text == IMAP_SECTION_ALL) {
-		*place = section->depth ? body_place(part) : (struct imap_place){ 0, root->body_offset + root->body_size };
+		*place = section->depth ? body_place(part) : (struct imap_place){ .size = root->body_offset + root->body_size };
 		return true;
 	}
 	const struct mime_part *message = message_of(part, section->depth);
@@ -45,7 +45,7 @@ bool imap_section_find(struct mime_part *root, const struct imap_section *sectio
 struct imap_place imap_place_cut(struct imap_place place, uint64_t offset, uint64_t length)
 {
 	uint64_t skipped = offset < place.size ? offset : place.size, left = place.size - skipped;
-	return (struct imap_place){ place.offset + skipped, left < length ? left : length };
+	return (struct imap_place){ .offset = place.offset + skipped, .size = left < length ? left : length };
 }
 
 /* ---- fields ---- */
@@ -123,16 +123,20 @@ static bool continues(struct str header, size_t at)
 	return at < header.length && (header.data[at] == ' ' || header.data[at] == '\t');
 }
 
-void imap_fields_add(struct buf *out, struct str header, const struct imap_fields *fields)
+void imap_fields_add(struct buf *out, struct str header, const struct imap_fields *fields, bool before_body)
 {
+	bool ended = false;
 	for (size_t at = 0, next; at < header.length; at = next) {
 		next = line_end(header, at);
 		struct str line = str_from(header.data + at, next - at), name = field_name(line);
 		while (continues(header, next))
 			next = line_end(header, next);
 		/* what is no field, as the line "From " of a file of mails, is in no subset */
-		bool wanted = name.length ? is_named(fields, name) != fields->without : next == header.length && is_blank_line(line);
-		if (wanted)
+		bool blank = !name.length && next == header.length && is_blank_line(line);
+		if (blank || (name.length && is_named(fields, name) != fields->without))
 			buf_append(out, header.data + at, next - at);
+		ended |= blank;
 	}
+	if (before_body && !ended)
+		buf_append(out, "\r\n", 2);
 }

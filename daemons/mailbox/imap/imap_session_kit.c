@@ -24,7 +24,8 @@ void session_kit_open(struct session_kit *kit)
 	a->directory = open(kit->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	a->store = store_open(a->directory, &(struct store_options){ .path = kit->path, .create = true }, &fail);
 	must(a->store && !fail);
-	a->text = text_store_new(a->store);
+	for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
+		a->texts[kind] = text_store_new(a->store, kind);
 }
 
 static int remove_one(const char *path, const struct stat *facts, int kind, struct FTW *where)
@@ -38,7 +39,8 @@ static int remove_one(const char *path, const struct stat *facts, int kind, stru
 void session_kit_close(struct session_kit *kit)
 {
 	struct account *a = &kit->account;
-	text_store_free(&a->text);
+	for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
+		text_store_free(&a->texts[kind]);
 	must(store_close(&a->store, NULL));
 	close(a->directory);
 	pthread_mutex_destroy(&a->sessions_lock);

@@ -3,19 +3,18 @@
 #include "imap_context.h"
 #include "store_date.h"
 
-enum { STRINGS_MAX = 1 << 30, RADIX = 256 };
+enum { STRINGS_MAX = 1 << 30, RADIX = 256, PREFIX = 8, TAIL_MAX = UINT16_MAX };
 
-/* What one criterion compares: a number for each message, that orders as the criterion does. Texts become their rank
- * among all. */
+/*
+ * What one criterion compares: a number for each message, that orders as the criterion does. That of a text is at
+ * first its first octets, then its rank among all. What a text has beyond them lies in tails, behind its length; a
+ * mailbox may have a million.
+ */
 struct column {
 	struct imap_sort_criterion criterion;
 	uint64_t *numbers;
-	struct buf texts;
-	struct text {
-		uint64_t prefix; /* first octets, so that most comparisons need no more */
-		uint32_t begin, length;
-		uint32_t index;
-	} *list;
+	struct buf tails;
+	uint32_t *tail_of; /* of a text: 1 + where its tail begins; 0: it has none */
 };
 
 struct sorter {
@@ -60,9 +59,9 @@ static void begin(struct sorter *sorter, struct imap_search_run *run, const stru
 		struct column *column = &sorter->columns[i];
 		column->criterion = criteria->list[i];
 		column->numbers = mem_alloc((count + 1) * sizeof *column->numbers);
-		buf_init(&column->texts, STRINGS_MAX);
+		buf_init(&column->tails, STRINGS_MAX);
 		if (is_text(column->criterion.key))
-			column->list = mem_alloc((count + 1) * sizeof *column->list);
+			column->tail_of = mem_alloc((count + 1) * sizeof *column->tail_of);
 	}
 }
 
@@ -70,8 +69,8 @@ static void end(struct sorter *sorter)
 {
 	for (size_t i = 0; i < sorter->column_count; i++) {
 		free(sorter->columns[i].numbers);
-		free(sorter->columns[i].list);
-		buf_release(&sorter->columns[i].texts);
+		free(sorter->columns[i].tail_of);
+		buf_release(&sorter->columns[i].tails);
 	}
 	free(sorter->positions);
 	free(sorter->there);
@@ -122,7 +121,7 @@ static struct str text_of(enum imap_sort_key key, const struct text_order *order
 static uint64_t prefix_of(struct str text)
 {
 	uint64_t prefix = 0;
-	for (size_t i = 0; i < 8; i++)
+	for (size_t i = 0; i < PREFIX; i++)
 		prefix = prefix << 8 | (i < text.length ? (uint8_t)text.data[i] : 0);
 	return prefix;
 }
@@ -140,10 +139,14 @@ static void take_text(struct sorter *sorter, struct column *column, uint32_t ind
 	if (is_damaged(text))
 		buf_add_char(&sorter->folded, (char)0xff);
 	imap_search_collate(sorter->run->s, &sorter->folded, text);
-	struct str folded = buf_str(&sorter->folded);
-	column->list[index] = (struct text){ prefix_of(folded), (uint32_t)column->texts.length, (uint32_t)folded.length,
-	                                    index };
-	buf_add_str(&column->texts, folded);
+	column->numbers[index] = prefix_of(buf_str(&sorter->folded));
+	struct str rest = str_first(str_from_index(buf_str(&sorter->folded), PREFIX), TAIL_MAX);
+	if (!rest.length)
+		return;
+	uint16_t length = (uint16_t)rest.length;
+	column->tail_of[index] = 1 + (uint32_t)column->tails.length;
+	buf_append(&column->tails, &length, sizeof length);
+	buf_add_str(&column->tails, rest);
 }
 
 static void take_order(void *context, size_t position, const struct text_order *order)
@@ -156,34 +159,6 @@ static void take_order(void *context, size_t position, const struct text_order *
 			take_text(sorter, column, index, text_of(column->criterion.key, order));
 		else if (column->criterion.key == IMAP_SORT_DATE && order->has_date)
 			column->numbers[index] = biased(order->sent);
-	}
-}
-
-static int compare_texts(const struct text *x, const struct text *y, const char *texts)
-{
-	if (x->prefix != y->prefix)
-		return x->prefix < y->prefix ? -1 : 1;
-	return str_compare(str_from(texts + x->begin, x->length), str_from(texts + y->begin, y->length));
-}
-
-static int by_text(const void *a, const void *b, void *texts)
-{
-	return compare_texts(a, b, texts);
-}
-
-static void rank_texts(struct column *column, size_t count)
-{
-	uint64_t rank = 0;
-	if (!column->list || !count)
-		return;
-	/* a text that was not told is empty: with its index it is a text as any other */
-	for (size_t i = 0; i < count; i++)
-		column->list[i].index = (uint32_t)i;
-	char none = '\0', *texts = column->texts.data ? column->texts.data : &none;
-	qsort_r(column->list, count, sizeof *column->list, by_text, texts);
-	for (size_t i = 0; i < count; i++) {
-		rank += i > 0 && compare_texts(&column->list[i - 1], &column->list[i], texts) != 0;
-		column->numbers[column->list[i].index] = rank;
 	}
 }
 
@@ -209,25 +184,84 @@ static bool radix_pass(const uint64_t *numbers, uint64_t flip, unsigned shift, c
 	return true;
 }
 
+/* Those that were in order stay so where the numbers are equal. *other is as long as *order. */
+static void sort_by_numbers(const uint64_t *numbers, uint64_t flip, uint32_t **order, uint32_t **other, size_t count)
+{
+	for (unsigned shift = 0; shift < 64; shift += 8)
+		if (radix_pass(numbers, flip, shift, *order, *other, count)) {
+			uint32_t *swapped = *order;
+			*order = *other;
+			*other = swapped;
+		}
+}
+
+static uint32_t *list_indexes(size_t count)
+{
+	uint32_t *list = mem_alloc((count + 1) * sizeof *list);
+	for (size_t i = 0; i < count; i++)
+		list[i] = (uint32_t)i;
+	return list;
+}
+
 /* From the last criterion to the first, each pass keeping the order of the one before. REVERSE turns the numbers, not
  * the order of those that are equal. */
 static uint32_t *sort_indexes(const struct sorter *sorter)
 {
 	size_t count = sorter->count;
-	uint32_t *order = mem_alloc((count + 1) * sizeof *order), *other = mem_alloc((count + 1) * sizeof *other);
-	for (size_t i = 0; i < count; i++)
-		order[i] = (uint32_t)i;
+	uint32_t *order = list_indexes(count), *other = mem_alloc((count + 1) * sizeof *other);
 	for (size_t c = sorter->column_count; c-- > 0;) {
 		const struct column *column = &sorter->columns[c];
-		for (unsigned shift = 0; shift < 64; shift += 8)
-			if (radix_pass(column->numbers, column->criterion.reverse ? UINT64_MAX : 0, shift, order, other, count)) {
-				uint32_t *swapped = order;
-				order = other;
-				other = swapped;
-			}
+		sort_by_numbers(column->numbers, column->criterion.reverse ? UINT64_MAX : 0, &order, &other, count);
 	}
 	free(other);
 	return order;
+}
+
+/* ---- ranks of texts ---- */
+
+static struct str tail(const struct column *column, uint32_t index)
+{
+	uint16_t length;
+	if (!column->tail_of[index])
+		return STR("");
+	const char *at = column->tails.data + column->tail_of[index] - 1;
+	memcpy(&length, at, sizeof length);
+	return str_from(at + sizeof length, length);
+}
+
+static int by_tail(const void *a, const void *b, void *column)
+{
+	return str_compare(tail(column, *(const uint32_t *)a), tail(column, *(const uint32_t *)b));
+}
+
+/* Those from first on that have the same first octets. */
+static size_t run_of_prefix(const struct column *column, const uint32_t *order, size_t first, size_t count)
+{
+	size_t end = first + 1;
+	while (end < count && column->numbers[order[end]] == column->numbers[order[first]])
+		end++;
+	return end;
+}
+
+/* Sorted by their first octets first, then each run of those that share them by the rest. */
+static void rank_texts(struct column *column, size_t count)
+{
+	if (!column->tail_of)
+		return;
+	uint64_t rank = 0;
+	uint32_t *order = list_indexes(count), *other = mem_alloc((count + 1) * sizeof *other);
+	sort_by_numbers(column->numbers, 0, &order, &other, count);
+	free(other);
+	for (size_t first = 0, end; first < count; first = end) {
+		end = run_of_prefix(column, order, first, count);
+		qsort_r(order + first, end - first, sizeof *order, by_tail, column);
+		for (size_t i = first; i < end; i++) {
+			rank += i == first || by_tail(&order[i - 1], &order[i], column) != 0;
+			column->numbers[order[i]] = rank;
+		}
+	}
+	free(order);
+	buf_release(&column->tails);
 }
 
 static bool read_columns(struct sorter *sorter, const struct imap_bits *hits, struct fail **fail)
@@ -246,7 +280,7 @@ bool imap_sort_found(struct imap_search_run *run, const struct imap_sort_criteri
 	*found = (struct imap_search_found){ .positions = mem_alloc((sorter.count + 1) * sizeof *found->positions) };
 	bool ok = read_columns(&sorter, hits, fail);
 	for (size_t i = 0; ok && i < sorter.column_count; i++) {
-		ok = !sorter.columns[i].texts.overflowed || fail_set(fail, FAIL_LIMIT, "too many texts to sort");
+		ok = !sorter.columns[i].tails.overflowed || fail_set(fail, FAIL_LIMIT, "too many texts to sort");
 		rank_texts(&sorter.columns[i], ok ? sorter.count : 0);
 	}
 	uint32_t *order = ok ? sort_indexes(&sorter) : NULL;

@@ -14,6 +14,7 @@ struct gathered {
 	bool *there;
 	ARRAY(uint64_t) references;
 	struct buf folded;
+	bool needs_references;
 	uint64_t seed; /* of the hashes of subjects: secret, so that nobody can make two that agree */
 	bool too_many;
 };
@@ -55,7 +56,8 @@ static void take_order(void *context, size_t position, const struct text_order *
 	message->id = order->id;
 	message->is_reply = order->is_reply;
 	message->subject = subject_hash(g, order->subject);
-	take_references(g, message, order);
+	if (g->needs_references)
+		take_references(g, message, order);
 }
 
 /* Those that are there, in the order of the mailbox. */
@@ -92,7 +94,7 @@ static void release(struct gathered *g)
 static bool thread_and_answer(struct imap_search_run *run, enum imap_thread_algorithm algorithm, struct fail **fail)
 {
 	struct imap_session *s = run->s;
-	struct gathered g = { .run = run };
+	struct gathered g = { .run = run, .needs_references = algorithm != IMAP_THREAD_ORDEREDSUBJECT };
 	CLEANUP(imap_bits_release) struct imap_bits hits = {};
 	bool ok = imap_search_evaluate(run, NULL, &hits, fail) && gather(&g, &hits, fail);
 	if (ok) {
