@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """posthorn(1) against servers that lie, break off and inject, made here, and against a real post office."""
+import base64
 import contextlib
 import json
 import mailbox
@@ -74,9 +75,10 @@ def posthorn(*words, text=b"", environment=None):
 class Fake:
     """A server on a port, of its own where none is given. Each connection is served by `serve` in a thread of its own."""
 
-    def __init__(self, context=None, implicit=False, port=0):
-        self.listener = socket.create_server(("127.0.0.1", port))
+    def __init__(self, context=None, implicit=False, port=0, host="127.0.0.1"):
+        self.listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.port = self.listener.getsockname()[1]
+        self.own = threading.local()
         self.context = context
         self.implicit = implicit
         self.commands = []
@@ -94,6 +96,23 @@ class Fake:
         self.accepting.join()
         for thread in self.threads:
             thread.join()
+
+    @property
+    def connection(self):
+        """The thread's: the next client may come before the last one's thread has ended."""
+        return self.own.connection
+
+    @connection.setter
+    def connection(self, connection):
+        self.own.connection = connection
+
+    @property
+    def buffer(self):
+        return self.own.buffer
+
+    @buffer.setter
+    def buffer(self, buffer):
+        self.own.buffer = buffer
 
     def accept(self):
         with contextlib.suppress(OSError):
@@ -347,6 +366,34 @@ def content(*path):
         return saved.read()
 
 
+def test_url_forms():
+    """An IPv6 address, and users that are addresses or have to be escaped, come to the server as they are meant."""
+    with contextlib.suppress(OSError), Pop3(host="::1") as server:
+        for user, sent in (("tim", "tim"), ("tim@example.test", "tim@example.test"), ("tim%40example.test", "tim@example.test"), ("t%2Fi%3Am", "t/i:m")):
+            posthorn("pop3", "list", f"POP3://{user}@[::1]:{server.port}/", "--tls", "none", "--password-file", PASSWORD_FILE).expect(DONE)
+            equal([c for c in server.commands if c.startswith("USER")][-1], f"USER {sent}", user)
+
+
+def test_json():
+    """Valid whatever the server says, and whatever becomes of the listing."""
+    dripping = []
+
+    def top(server):
+        dripping.append(server.commands[-1])
+        if len(dripping) == 2:
+            close(server)
+        server.say(server.on_top("1 0"))
+    last = 2 ** 64 - 1
+    for answers, code, count in (({"TOP": b"-ERR no\r\n"}, DONE, 3), ({"UIDL": b"-ERR no\r\n"}, DONE, 3), ({"TOP": top}, UNAVAILABLE, 1),
+                                 ({"TOP": b"+OK\r\nSubject: \xff\"\\ \x01\r\n\r\n.\r\n"}, DONE, 3),
+                                 ({"STAT": b"+OK 1 1\r\n", "LIST": b"+OK\r\n%d %d\r\n.\r\n" % (last, last), "UIDL": b"+OK\r\n.\r\n",
+                                   "TOP": b"+OK\r\n\r\n.\r\n"}, DONE, 1)):
+        with Pop3(answers, capabilities=(b"USER",)) as server:
+            listed = json.loads(server.run("list", "--json").expect(code).out)
+        equal(len(listed), count, f"objects after {answers}")
+        equal([o for o in listed if o["number"] < 1 or o["size"] < 0 or not isinstance(o["subject"], str)], [], "objects")
+
+
 def test_show():
     with Pop3() as server:
         shown = server.run("show", "uid-1").expect(DONE).out
@@ -445,6 +492,12 @@ def test_manual():
         for option in re.findall(r"^  (?:-\w, )?--(\S+)", posthorn(*words, "--help").expect(DONE).out, re.M):
             check(re.search(rf"^\.It .*Fl -{option}( |$)", manual, re.M), f"--{option} is not in the manual")
             check(f"--{option}" in completion, f"--{option} is not completed")
+
+
+def test_exit_codes():
+    """The manual tells each, and no other."""
+    manual = content(e2e.ROOT, "man", "posthorn.1").decode().split(".Sh EXIT STATUS")[1].split(".Sh ")[0]
+    equal(re.findall(r"^\.It (.*)$", manual, re.M), [str(code) for code in range(DISTRUSTED + 1)], "exit codes")
 
 
 def complete(*words):
@@ -644,14 +697,18 @@ def test_odd_bodies():
 # ---- log-in and TLS ---------------------------------------------------------------------------------
 
 
-def certificate(names, ca=None):
+def certificate(names, days=2):
+    """Signed by itself; ended already where days is negative."""
     place = folder()
-    key, chain = os.path.join(place, "key.pem"), os.path.join(place, "chain.pem")
+    key, request, chain, extensions = (os.path.join(place, name) for name in ("key.pem", "request.pem", "chain.pem", "extensions"))
     if not shutil.which("openssl"):
         skip("openssl is not installed")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-keyout", key,
-                    "-out", chain, "-subj", "/CN=test", "-addext", f"subjectAltName={names}"], check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
+    with open(extensions, "w", encoding="ascii") as out:
+        out.write(f"subjectAltName={names}\n")
+    for command in (["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", request,
+                     "-subj", f"/CN={os.path.basename(place)}"],
+                    ["x509", "-req", "-in", request, "-signkey", key, "-days", str(days), "-extfile", extensions, "-out", chain]):
+        subprocess.run(["openssl", *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain, key)
     return context, chain
@@ -1005,6 +1062,50 @@ def test_talk_imap():
     with Imap(b"* PREAUTH welcome\r\n") as server:
         result = talk(server, f"b LOGIN tim {PASSWORD}\n".encode(), "--tls", "starttls", protocol="imap").expect(DISTRUSTED)
         check("TLS can't begin any more" in result.out and not any("LOGIN" in c for c in server.commands), result.out)
+
+
+class Refusing(Fake):
+    """Asks for more where a log-in has more to say, and refuses everything."""
+
+    def __init__(self, greeting, more, refusal):
+        super().__init__()
+        self.greeting, self.more, self.refusal = greeting, more, refusal
+
+    def serve(self):
+        self.say(self.greeting + b"\r\n")
+        begun = None
+        for line in self.lines():
+            asks = re.search(r"\{\d+\}$", line) or re.search(r"AUTH(ENTICATE)? (PLAIN|LOGIN)$", line)
+            goes_on = re.search(r"\{\d+\+\}$", line)
+            tag = begun or line.split(" ")[0]
+            begun = tag if asks or goes_on else None
+            if not goes_on:
+                self.say(self.more if asks else self.refusal.replace(b"TAG", tag.encode()))
+
+
+def test_talk_hides_passwords():
+    """However a password travels, rightly or wrongly, it is seen in nothing that is printed."""
+    password = 'tan "st\\aaf\' \u00e9'
+    quoted = '"' + password.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    plain, alone = e2e.plain("tim", password), base64.b64encode(password.encode()).decode()
+    octets = len(password.encode())
+    cases = {
+        "pop3": (Refusing(b"+OK", b"+ \r\n", b"-ERR no\r\n"),
+                 [f"PASS {password}", f"pass\t{password}", f"PASS:{password}", f"AUTH PLAIN {plain}", "AUTH PLAIN", plain, "AUTH LOGIN", alone, alone, plain]),
+        "smtp": (Refusing(b"220 hello", b"334 \r\n", b"500 no\r\n"),
+                 ["EHLO me", f"AUTH PLAIN {plain}", "AUTH PLAIN", plain, plain, "AUTH LOGIN", alone, alone, f"auth\tPLAIN\t{plain}", f"AUHT PLAIN {plain}"]),
+        "imap": (Refusing(b"* OK", b"+ go\r\n", b"TAG NO no\r\n"),
+                 [f"a LOGIN tim {quoted}", f"a LOGIN tim {password}", f"a LOGIN tim {{{octets}}}", password, f"a LOGIN tim {{{octets}+}}", password,
+                  f"LOGIN tim {quoted}", f"a LOGIM tim {quoted}", f"a AUTHENTICATE PLAIN {plain}", "a AUTHENTICATE PLAIN", plain, plain]),
+    }
+    for protocol, (server, lines) in cases.items():
+        with server:
+            result = talk(server, ("\n".join(lines) + "\n").encode(), "--timeout", "20", protocol=protocol)
+            sent = "\n".join(server.commands)
+            check(password in sent or plain in sent, f"{protocol}: what was sent: {server.commands}")
+            for secret in (password, quoted, plain, alone, "aaf", "st\\"):
+                check(secret not in result.out + result.err, f"{protocol}: {secret} in {result.out}{result.err}")
+            check(result.out.count("***") >= len(lines) - 6, f"{protocol}: {result.out}")
 
 
 # ---- a real post office -----------------------------------------------------------------------------

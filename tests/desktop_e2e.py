@@ -203,14 +203,17 @@ class Window:
         box = self.find(name, role).queryComponent().getExtents(self.atspi.WINDOW_COORDS)
         self.xdotool("mousemove", str(box.x + box.width // 2), str(box.y + box.height // 2), "click", "1")
 
-    def subjects(self):
-        """Of the rows, from above."""
+    def rows(self):
+        """Subjects and their places, from above; what can't be seen has no width."""
         found = []
         with contextlib.suppress(Exception):
             for node in self.walk():
                 if node.getRoleName() == "check box" and node.name.startswith("Delete: "):
-                    found.append((node.queryComponent().getExtents(self.atspi.WINDOW_COORDS).y, node.name[8:]))
-        return [name for _, name in sorted(found)]
+                    found.append((node.name[8:], node.queryComponent().getExtents(self.atspi.WINDOW_COORDS)))
+        return sorted(found, key=lambda row: (row[1].y, row[0]))
+
+    def subjects(self):
+        return [name for name, _ in self.rows()]
 
     def tick(self, subject):
         self.press(f"Delete: {subject}", "check box")
@@ -378,6 +381,95 @@ def test_sorting():
             for order in (wanted.split(), wanted.split()[::-1]):
                 window.point_at(name, "label")
                 e2e.until(lambda order=order: window.subjects() == order, f"{name}: {order}")
+        window.tick("plum")
+        for place in (0, 2):
+            window.point_at("Delete", "label")
+            e2e.until(lambda place=place: window.subjects()[place:place + 1] == ["plum"], f"Delete: {place}")
+
+
+def test_wheel():
+    """However fast the wheel turns, the list moves by as much, and back."""
+    e2e.long_only("the desktop has two minutes of ./test")
+    if not shutil.which("xdotool"):
+        skip("xdotool is not installed")
+    count, turns = 5000, 100
+
+    def top():
+        """The number of the first mail that can be seen."""
+        return next((int(name[5:]) for name, place in window.rows() if place.width), 0)
+    with fake(mails=mails(count)) as (window, _):
+        window.open()
+        e2e.until(lambda: window.can("Close mailbox"), "the list is complete")
+        equal(top(), count, "the newest mail is the first")
+        window.xdotool("mousemove", "500", "300", "click", "--repeat", str(turns), "--delay", "4", "5")
+        e2e.until(lambda: turns / 2 < count - top() < turns * 3, f"the list moves by the turns of the wheel; now by {count - top()}")
+        window.xdotool("click", "--repeat", str(turns), "--delay", "4", "4")
+        e2e.until(lambda: top() == count, "and back")
+
+
+def test_new():
+    """What was not there last time is said to be new, not only shown in bold; so is what a rule marked."""
+    def described():
+        return {n.name[8:]: n.description for n in window.walk() if n.getRoleName() == "check box" and n.name.startswith("Delete: ")}
+    with fake(mails=mails(2)) as (window, server):
+        for wanted in ({"mail 1": "new since last time", "mail 2": "new since last time"}, {"mail 1": "", "mail 2": "", "mail 3": "new since last time"}):
+            window.open()
+            e2e.until(lambda: window.can("Close mailbox"), "the list is complete")
+            equal(described(), wanted, "what is new")
+            window.press("Close mailbox")
+            e2e.until(lambda: window.can("Open mailbox"), "it is closed")
+            server.mails = mails(3)
+
+
+def test_download_resumed():
+    """The connection breaks in the middle of a mail: what was saved is not fetched again, and nothing half-made is left."""
+    e2e.long_only("the desktop has two minutes of ./test")
+    def retr(server):
+        server.say(b"+OK\r\nhalf")
+        client.close(server)
+    with fake(mails=mails(3)) as (window, server):
+        server.on_retr = lambda argument: client.Pop3.on_retr(server, argument) if argument == "3" else retr(server)
+        window.press("Download mail")
+        window.log_in()
+        window.says("The connection could not be made, or was lost")
+        equal([f for f in os.listdir(window.downloads) if not f.startswith(".posthorn")], ["uid-3.eml"], "after the first time")
+        del server.on_retr
+        window.press("Download mail")
+        window.log_in()
+        window.says("there already: 1")
+        equal(sorted(f for f in os.listdir(window.downloads) if f.endswith(".eml")), ["uid-1.eml", "uid-2.eml", "uid-3.eml"], "files")
+        equal(server.commands.count("RETR 3"), 1, "RETR 3")
+
+
+def test_accounts():
+    """Changed and removed in the settings; the drop-down follows."""
+    e2e.long_only("the desktop has two minutes of ./test")
+    with client.Pop3(mails=mails(1)) as one, client.Pop3(mails=mails(2)) as two:
+        window = Window()
+        for name, server in (("first", one), ("second", two)):
+            window.account(name, server.url(), "--tls", "none")
+        with window:
+            window.choose("Account", 1)
+            window.open()
+            window.says("2 mails")
+            e2e.until(lambda: window.can("Close mailbox"), "the list is complete")
+            window.press("Close mailbox")
+            e2e.until(lambda: window.can("Open mailbox"), "it is closed")
+            window.press("Settings")
+            window.press("Change: second")
+            window.write("Name", "renamed")
+            window.write("POP3 server", f"127.0.0.1:{one.port}")
+            window.press("Save")
+            window.find("Change: renamed", "push button")
+            check(not window.look("Change: second", "push button"), "the old name is gone")
+            window.press("Remove: first")
+            window.press("Remove")
+            e2e.until(lambda: not window.look("Change: first", "push button"), "it is removed")
+            window.close_settings()
+            window.open()
+            window.says("1 mail")
+        listed = subprocess.run([client.POSTHORN, "account", "list"], env=window.environment, stdout=subprocess.PIPE, check=True, timeout=60, text=True)
+        equal([row.split("\t")[0] for row in listed.stdout.splitlines()], ["renamed"], "accounts")
 
 
 def test_wrong_password():
@@ -391,17 +483,33 @@ def test_wrong_password():
 
 
 def test_certificate():
-    """A certificate that proves nothing is shown, and there is no way around it."""
-    instance = client.office()
-    window = Window()
-    window.account("office", f"pop3s://tim@localhost:{instance.port('pop3s')}")
-    with window:
-        window.open()
-        window.find("The server can't be trusted", "label")
-        check("certificate" in window.says("Nothing was deleted."), "what is said")
-        check(not window.can("Continue"), "no way around")
-        window.press("OK")
-        e2e.until(lambda: window.can("Open mailbox"), "the window goes on")
+    """A certificate that proves nothing is shown, with the reason, and there is no way around it."""
+    good, ca = client.certificate("IP:127.0.0.1")
+    cases = (("is signed by itself", client.certificate("IP:127.0.0.1")[0]), ("is for another name", client.certificate("DNS:elsewhere.test")),
+             ("has expired", client.certificate("IP:127.0.0.1", days=-1)))
+    trusted = client.file("trusted.pem", "".join(client.content(path).decode() for path in (ca, *(made[1] for _, made in cases[1:]))))
+    with client.Pop3(context=good, implicit=True, mails=mails(1)) as server:
+        window = Window(SSL_CERT_FILE=trusted)
+        window.account("tls", server.url("pop3s"))
+        with window:
+            window.open()
+            window.says("1 mail")
+            e2e.until(lambda: window.can("Close mailbox"), "the list is complete")
+            window.press("Close mailbox")
+            e2e.until(lambda: window.can("Open mailbox"), "it is closed")
+            logins = len(server.commands)
+            # the first one is the server's next day: the certificate is another one than it was
+            for reason, made in cases:
+                server.context = made if reason == "is signed by itself" else made[0]
+                window.open()
+                window.find("The server can't be trusted", "label")
+                check(reason in window.says("Nothing was deleted."), f"{reason}: {window.says('Nothing was deleted.')}")
+                buttons = [n.name for n in window.walk() if n.getRoleName() == "push button" and n.name.split()[0] in ("OK", "Continue", "Trust", "Accept")]
+                equal({name.split()[0] for name in buttons}, {"OK"}, "no way around")
+                window.screenshot("certificate")
+                window.press("OK")
+                e2e.until(lambda: window.can("Open mailbox"), "the window goes on")
+            equal(len(server.commands), logins, "no word to such a server")
 
 
 # ---- the exerciser ----------------------------------------------------------------------------------
@@ -500,6 +608,34 @@ def test_bad_servers():
 def test_more_bad_servers():
     e2e.long_only("the desktop has two minutes of ./test")
     go_through([case for i, case in enumerate(bad_answers()) if i % 4])
+
+
+def test_refusals():
+    """-ERR to what a person asks for later: said, and nothing is deleted by mistake."""
+    e2e.long_only("the desktop has two minutes of ./test")
+    with fake(mails=mails(3)) as (window, server):
+        def close_with(answers, said):
+            server.answers = answers
+            window.close_ticked("mail 2")
+            window.says(said)
+            e2e.until(lambda: window.can("Open mailbox"), "the window goes on")
+        close_with({"DELE": b"-ERR no\r\n"}, "Nothing was deleted.")
+        check("RSET" in server.commands and "QUIT" not in server.commands, f"{server.commands}")
+        close_with({"DELE": b"-ERR no\r\n", "RSET": b"-ERR no\r\n"}, "Nothing was deleted.")
+        check("QUIT" not in server.commands, f"{server.commands}")
+        close_with({"QUIT": b"-ERR no\r\n"}, "The server did not say what became of the ticked mails")
+        server.marked.clear()  # a server that refuses QUIT has forgotten
+        server.answers = {"RETR": b"-ERR no\r\n"}
+        window.press("Download mail")
+        window.log_in()
+        window.says("not given by the server: 3")
+        equal([f for f in os.listdir(window.downloads) if f.endswith(".eml")], [], "files")
+        window.press("Close mailbox")
+        e2e.until(lambda: window.can("Open mailbox"), "it is closed")
+        server.answers = {"TOP": b"-ERR no\r\n", "UIDL": b"-ERR no\r\n"}
+        window.open()
+        window.says("3 mails")
+        check(not server.deleted, "nothing is deleted")
 
 
 def test_lies():

@@ -4,6 +4,7 @@
 Root is needed for the tests with ports of the well-known numbers; they run in a network of their own.
 """
 import contextlib
+import email.utils
 import json
 import mailbox
 import os
@@ -219,6 +220,36 @@ def test_rules_and_copies():
         e2e.until(lambda: os.path.exists(saved) and client.content(saved) == server.mails[1][1], "the copy is saved where the person wants it")
 
 
+def test_rules():
+    """A rule about each property, made in the settings, ticks the mail that has it, and no other; one that marks says so."""
+    e2e.long_only("seven rules in the settings")
+    def mail(uid, subject, sender=b"a@x.test", recipient=b"me@x.test", date=email.utils.formatdate().encode(), more=b"", body=b"x"):
+        return uid, b"From: %s\r\nTo: %s\r\nSubject: %s\r\nDate: %s\r\n%s\r\n%s\r\n" % (sender, recipient, subject, date, more, body)
+    listed = [mail("u0", b"plain"), mail("u1", b"sender", sender=b"Boss <b@x.test>"), mail("u2", b"recipient", recipient=b"all@x.test"), mail("u3", b"An OFFER"),
+              mail("u4", b"list", more=b"List-Id: News <news.x.test>\r\n"), mail("u5", b"large", body=b"x" * 9000),
+              mail("u6", b"old", date=b"Sat, 5 Jan 2002 10:11:12 +0100"), mail("u7", b"spam", more=b"X-Spam-Status: Yes, score=7.5 required=5.0\r\n")]
+    with fake(mails=listed) as (window, server):
+        window.press("Settings")
+        window.find("Add account", "push button")
+        window.press("Rules", "page tab")
+        for property_index, value in enumerate(("boss", "all@", "offer", "news.", "8", "30", "7")):
+            window.choose("Mails whose", property_index)
+            window.choose("What is done", 0 if property_index == 3 else 1)
+            window.write("Text or number", value)
+            window.press("Add rule")
+            e2e.until(lambda value=value: any(n.name.startswith("Remove: ") and n.name.endswith(f": {value}") for n in window.walk()), f"the rule {value}")
+        window.screenshot("rules")
+        window.close_settings()
+        window.open()
+        e2e.until(lambda: window.can("Close mailbox"), "the list is complete")
+        equal(sorted(name for name in window.subjects() if window.is_ticked(name)), ["An OFFER", "large", "old", "recipient", "sender", "spam"], "ticked")
+        equal([n.name for n in window.walk() if "marked by a rule" in n.description], ["Delete: list"], "marked")
+        window.tick("spam")
+        window.press("Close mailbox")
+        window.says("5 mails were deleted.")
+        equal(server.deleted, {"u1", "u2", "u3", "u5", "u6"}, "what is deleted")
+
+
 def subjects_in(place, kind):
     with contextlib.suppress(OSError):
         found = [os.path.join(place, name) for name in sorted(os.listdir(place))] if kind is mailbox.mbox else [place]
@@ -355,6 +386,38 @@ def test_autoconfiguration():
         window.says("The domain says nothing about its servers")
 
 
+def test_no_autoconfiguration():
+    """Documents that say nothing, and servers that say nothing at all: the form waits, can be filled in meanwhile, and says so."""
+    e2e.long_only("a silent server has its ten seconds twice")
+    if not os.environ.get(OWN_NETWORK):
+        skip("root is needed")
+    context, ca = client.certificate("DNS:autoconfig.doc.example.test,DNS:doc.example.test")
+    zone = ZONE + "doc.example.test A 127.0.0.1\n"
+    documents = (b"", b"<clientConfig><incomingServer type='imap'/></clientConfig>", DOCUMENT.replace(b"STARTTLS", b"plain"), DOCUMENT[:300], b"<" * 100000,
+                 DOCUMENT.replace(b"pop.example.test", b"a b\r\nc"), DOCUMENT.replace(b"%EMAILLOCALPART%", b"a&#10;QUIT"))
+    with dns_server.DnsServer(zone, 53), Https(b"", context=context, implicit=True, port=443) as web, Window(SSL_CERT_FILE=ca) as window:
+        window.press("Settings")
+        window.press("Add account")
+        for web.document in documents:
+            window.write("Address", "jan@doc.example.test")
+            before = len(web.threads)
+            window.press("Find servers")
+            e2e.until(lambda before=before: len(web.threads) == before + 2 and window.can("Find servers"), f"the search after {web.document[:60]}")
+            window.says("The domain says nothing about its servers")
+        web.serve = web.wait_for_close
+        window.press("Find servers")
+        window.says("Looking for the servers of this address")
+        window.write("POP3 server", "by.hand.test")
+        window.says("The domain says nothing about its servers", 40)
+        window.write("User", "jan")
+        window.press("Find servers")
+        window.press("Save")
+        window.find("Change: jan@doc.example.test", "push button")
+        listed = subprocess.run([client.POSTHORN, "account", "list", "--json"], env=window.environment, stdout=subprocess.PIPE, check=True, timeout=60)
+        found = [(account["pop3"]["host"], account["pop3"]["user"]) for account in json.loads(listed.stdout)]
+        equal(found, [("by.hand.test", "jan")], "what was filled in meanwhile stays")
+
+
 def test_notification():
     """A timed check tells of new mail, asks nothing and makes nothing seen."""
     e2e.long_only("a check comes after a minute")
@@ -395,7 +458,7 @@ def test_exerciser_imap():
     user = instance.fresh_user()
     with Window(SSL_CERT_FILE=instance.facts["ca"]) as window:
         connect(window, "IMAP", f"localhost:{instance.port('imap')}", "STARTTLS")
-        e2e.until(lambda: re.search(r"# TLSv1\.3, \S+, \d+ bits; .*localhost", window.text_of("Transcript")), "certificate and cipher")
+        e2e.until(lambda: re.search(r"# TLSv1\.3 with \S+, \d+ bits; .* localhost: subject \S.*issued by \S.*until 20.*SHA-256 [0-9a-f]{64}", window.text_of("Transcript")), "certificate and cipher")
         e2e.until(lambda: window.can("LOGIN") and not window.can("SELECT") and not window.can("FETCH"), "NOT AUTHENTICATED")
         window.write("First argument", user)
         window.write("Second argument", e2e.PASSWORD)
@@ -408,7 +471,7 @@ def test_exerciser_imap():
         window.press("LOGOUT")
         e2e.until(lambda: "= LOGOUT" in window.text_of("Transcript"), "LOGOUT")
         said = window.text_of("Transcript")
-        check(e2e.PASSWORD not in said and "LOGIN ***" in said and "(RFC 9051 §6.3.2)" in said, said)
+        check(e2e.PASSWORD not in said and f"LOGIN {user} ***" in said and "(RFC 9051 §6.3.2)" in said, said)
 
 
 def test_exerciser_smtp():
@@ -436,6 +499,96 @@ def test_exerciser_smtp():
         window.press("QUIT")
         e2e.until(lambda: window.can("Connect"), "the end")
     e2e.until(lambda: len(instance.mails(user)) == 1, "delivery")
+
+
+# protocol → what its buttons are pressed with, in an order in which each is allowed, and the lines that go out
+BUTTONS = {
+    "POP3": [("CAPA",), ("APOP", "tim", "c4c9334bac560ecc979e58001b3e22fb"), ("AUTH", "PLAIN", "AGEAYg=="), ("USER", "tim"), ("PASS", client.PASSWORD),
+             ("STAT",), ("LIST",), ("UIDL", "1"), ("RETR", "1"), ("TOP", "1", "0"), ("DELE", "1"), ("RSET",), ("NOOP",), ("QUIT",)],
+    "IMAP": [("CAPABILITY",), ("NOOP",), ("AUTHENTICATE", "PLAIN", "AGEAYg=="), ("ENABLE", "IMAP4rev2"), ("NAMESPACE",), ("LIST", "", "*"),
+             ("STATUS", "a b", "(MESSAGES)"), ("CREATE", "a b"), ("RENAME", "a b", "c d"), ("SUBSCRIBE", "c"), ("UNSUBSCRIBE", "c"), ("DELETE", "c d"),
+             ("EXAMINE", "INBOX"), ("CLOSE",), ("SELECT", "INBOX"), ("FETCH", "1", "(FLAGS)"), ("STORE", "1", "+FLAGS (x)"), ("COPY", "1", "a b"),
+             ("MOVE", "1", "a b"), ("SEARCH", "ALL"), ("UID", "SEARCH ALL"), ("EXPUNGE",), ("UNSELECT",), ("IDLE",), ("DONE",),
+             ("APPEND", "inbox", "{0+}"), ("LOGOUT",)],
+    "SMTP": [("HELO", "me"), ("EHLO", "me"), ("VRFY", "tim"), ("EXPN", "all"), ("HELP", "MAIL"), ("AUTH", "PLAIN", "AGEAYg=="), ("MAIL", "FROM:<a@b>", "SIZE=1"),
+             ("RCPT", "TO:<c@d>"), ("DATA",), (".",), ("NOOP",), ("MAIL", "FROM:<a@b>"), ("RCPT", "TO:<c@d>"), ("BDAT", "0", "LAST"), ("RSET",), ("QUIT",)],
+}
+STRINGS = ("STATUS", "CREATE", "RENAME", "DELETE", "LIST", "COPY", "MOVE")  # with arguments that are put into quotes
+
+
+class Willing(client.Imap):
+    """An IMAP server that finds everything right."""
+
+    def serve(self):
+        self.say(self.greeting)
+        lines = self.lines()
+        for line in lines:
+            tag, _, command = line.partition(" ")
+            if command == "IDLE":
+                self.say(b"+ idling\r\n")
+                next(lines)
+            if command.endswith("{0+}"):
+                next(lines)
+            self.say(f"{tag} OK done\r\n".encode())
+            if command == "LOGOUT":
+                return
+
+
+def press_all(window, server, protocol):
+    """Each button in turn; the lines that the server got."""
+    connect(window, protocol, f"127.0.0.1:{server.port}")
+    for verb, *arguments in BUTTONS[protocol]:
+        e2e.until(lambda verb=verb: window.can(verb), f"{verb} is allowed")
+        for name, text in zip(("First argument", "Second argument"), arguments):
+            if text:
+                window.write(name, text)
+        before = len(server.commands)
+        window.press(verb)
+        e2e.until(lambda before=before: len(server.commands) > before, f"{verb} goes out")
+        if arguments[1:] == ["{0+}"]:
+            window.write("Line", "")
+            window.press("Send")
+    e2e.until(lambda: window.can("Connect"), "the end")
+    return server.commands
+
+
+def test_exerciser_by_keyboard():
+    """Connected, spoken and ended without a mouse; the shortcuts are dead on the other page."""
+    e2e.long_only("the desktop has two minutes of ./test")
+    if not shutil.which("xdotool"):
+        skip("xdotool is not installed")
+    with client.Pop3(mails=mails(1)) as server, Window() as window:
+        window.find("Open mailbox", "push button")
+        window.key("ctrl+Return")
+        window.key("alt+2")
+        window.choose("Encryption", 2)
+        window.write("Host", f"127.0.0.1:{server.port}")
+        window.key("ctrl+Return")
+        e2e.until(lambda: window.can("USER"), "connected")
+        window.key("ctrl+l")
+        e2e.until(lambda: window.has_focus("Line"), "the line has the focus")
+        window.type("USER tim")
+        window.key("Return")
+        e2e.until(lambda: " C USER tim" in window.text_of("Transcript"), "the line is sent")
+        window.key("ctrl+Return")
+        e2e.until(lambda: window.can("Connect"), "the end")
+        equal(server.commands, ["USER tim"], "what the server got")
+
+
+def test_every_button():
+    """Each button of each protocol sends its line; no secret is seen."""
+    e2e.long_only("some sixty buttons")
+    pop3 = client.Pop3({"APOP": b"-ERR no\r\n", "AUTH": b"-ERR no\r\n"}, mails=mails(1))
+    smtp = client.Smtp({"AUTH": [b"235 in"]})
+    for protocol, server in (("POP3", pop3), ("IMAP", Willing()), ("SMTP", smtp)):
+        with server, Window() as window:
+            sent = press_all(window, server, protocol)
+            said = window.text_of("Transcript")
+            check(client.PASSWORD not in said and "AGEAYg==" not in said, said)
+        for verb, *arguments in BUTTONS[protocol]:
+            texts = [f'"{a}"' if protocol == "IMAP" and (not a or " " in a) and verb in STRINGS and not a.startswith("(") else a for a in arguments]
+            line = " ".join([verb, *texts])
+            check(any(re.fullmatch(r"(a\d+ )?" + re.escape(line), command) for command in sent) or verb in (".", "DONE"), f"{line} in {sent}")
 
 
 def test_transcript():
@@ -470,7 +623,7 @@ def test_names():
     """What an outside hand looks for has the name and takes the action "click"; each shows what it does."""
     with fake(mails=mails(2)) as (window, _):
         for name, role in (("Open mailbox", "push button"), ("Download mail", "push button"), ("Close mailbox", "push button"), ("Undo", "push button"),
-                           ("Settings", "push button"), ("Exerciser", "page tab")):
+                           ("Settings", "push button"), ("Exerciser", "page tab"), ("Send", "push button")):
             found = [n for n in window.walk() if n.name == name and n.getRoleName() == role]
             equal(len(found), 1, f"{name} as {role}")
             action = found[0].queryAction()
@@ -561,21 +714,27 @@ def test_account_by_keyboard():
 
 
 def test_languages():
-    """Each text of the window, the explanations too, in each language, and not as it stands in English."""
+    """Each text for people, of the window, of posthorn and of what both show from the libraries, in each language, and not as it stands in English."""
     if not shutil.which("xgettext"):
         skip("gettext is not installed")
     place = client.folder()
     files = client.content(SOURCES, "po", "POTFILES").decode().split()
+    speaking = subprocess.run(["grep", "-rlE", r'\b(_|N_|ngettext)\("', "--include=*.c", "clients", "lib"], cwd=e2e.ROOT, stdout=subprocess.PIPE, check=True,
+                              text=True, timeout=60).stdout.split()
+    equal(sorted(speaking), sorted(name for name in files if name.endswith(".c")), "files that speak")
     pot = os.path.join(place, "all.pot")
     subprocess.run(["xgettext", "--from-code=UTF-8", "-k_", "-kN_", "-kngettext:1,2", "-o", pot, *files], cwd=e2e.ROOT, check=True, timeout=60)
     languages = client.content(SOURCES, "po", "LINGUAS").decode().split()
     equal(languages, ["it", "sk"], "languages")
     for language in languages:
         path = os.path.join(SOURCES, "po", language + ".po")
+        check("#~" not in client.content(path).decode(), f"{path} has what nobody says")
         subprocess.run(["msgfmt", "--check-format", "--check-domain", "-o", os.devnull, path], check=True, timeout=60)
         merged = subprocess.run(["msgmerge", "-q", "--no-fuzzy-matching", "--no-wrap", "-o", "-", path, pot], stdout=subprocess.PIPE, check=True, timeout=60)
-        entries = re.findall(r'^msgid "(.+)"\n(?:msgid_plural .*\n)?msgstr(?:\[0\])? "(.*)"$', merged.stdout.decode().split("#~")[0], re.M)
-        check(len(entries) > 300, f"{len(entries)} texts")
+        said, *unused = merged.stdout.decode().split("#~")
+        equal(unused, [], f"what nobody says in {language}")
+        entries = re.findall(r'^msgid "(.+)"\n(?:msgid_plural .*\n)?msgstr(?:\[0\])? "(.*)"$', said, re.M)
+        check(len(entries) > 600, f"{len(entries)} texts")
         equal([text for text, translated in entries if not translated], [], f"not translated in {language}")
         same = [text for text, translated in entries if text == translated and (" " in text or text.endswith("."))]
         equal(same, [], f"as in English in {language}")
@@ -604,6 +763,14 @@ def test_spoken_languages():
             said = transcript.queryText().getText(0, -1)
             check("The server" not in said, said)
             window.screenshot("language-" + language)
+        spoken = {"LC_ALL": locale + ".UTF-8", "LOCPATH": place}
+        with client.Pop3(answers={"GREETING": b"-ERR no\r\n"}) as server:
+            out = client.posthorn("talk", "pop3", f"127.0.0.1:{server.port}", environment=spoken).out
+            check("(RFC 1939 §4)" in out and "The server" not in out and "The connection" not in out and "The session" not in out, out)
+        for words, part in ((["--help"], "Lists"), (["talk", "--help"], "shows this help"), (["talk", "gopher", "h"], "is none of"), ([], "is missing")):
+            result = client.posthorn(*words, environment=spoken)
+            check(part in client.posthorn(*words, environment={"LC_ALL": "C.UTF-8"}).__dict__["out" if "--help" in words else "err"], f"{part} in English")
+            check(part not in result.out + result.err and len(result.out + result.err) > 20, result.out + result.err)
 
 
 def test_metadata():

@@ -21,24 +21,24 @@ enum {
 
 const struct cli_command cli_commands[] = {
 	{ { "pop3", "list" }, 1, 1, SERVER | CLI_JSON, cli_pop3_list,
-	  "ACCOUNT-OR-URL", "Lists the mails on a server; only headers travel." },
+	  "ACCOUNT-OR-URL", N_("Lists the mails on a server; only headers travel.") },
 	{ { "pop3", "show" }, 2, -1, SERVER | CLI_LINES | CLI_RAW, cli_pop3_show,
-	  "ACCOUNT-OR-URL UIDL...", "Shows the headers and first lines of mails." },
+	  "ACCOUNT-OR-URL UIDL...", N_("Shows the headers and first lines of mails.") },
 	{ { "pop3", "fetch" }, 1, -1, SERVER | CLI_DIR | CLI_FORMAT | CLI_AGAIN, cli_pop3_fetch,
-	  "ACCOUNT-OR-URL [UIDL...]", "Saves mails to a folder; they stay on the server." },
+	  "ACCOUNT-OR-URL [UIDL...]", N_("Saves mails to a folder; they stay on the server.") },
 	{ { "pop3", "delete" }, 2, -1, SERVER, cli_pop3_delete,
-	  "ACCOUNT-OR-URL UIDL...", "Deletes mails on the server: all of them or none." },
+	  "ACCOUNT-OR-URL UIDL...", N_("Deletes mails on the server: all of them or none.") },
 	{ { "send", NULL }, 1, -1, SERVER | SENDING, cli_send,
-	  "ACCOUNT-OR-URL [RECIPIENT...]", "Submits the mail on standard input." },
+	  "ACCOUNT-OR-URL [RECIPIENT...]", N_("Submits the mail on standard input.") },
 	{ { "talk", NULL }, 2, 2, CLI_TLS | CLI_CA | CLI_TIMEOUT, cli_talk,
-	  "pop3|imap|smtp HOST[:PORT]", "Speaks with a server line by line and explains what it says." },
-	{ { "account", "list" }, 0, 0, CLI_JSON, cli_account_list, "", "Lists the accounts." },
+	  "pop3|imap|smtp HOST[:PORT]", N_("Speaks with a server line by line and explains what it says.") },
+	{ { "account", "list" }, 0, 0, CLI_JSON, cli_account_list, "", N_("Lists the accounts.") },
 	{ { "account", "add" }, 2, 2, ACCOUNT, cli_account_add,
-	  "NAME POP3-URL", "Adds an account; passwords are never kept." },
+	  "NAME POP3-URL", N_("Adds an account; passwords are never kept.") },
 	{ { "account", "change" }, 1, 1, ACCOUNT | CLI_URL | CLI_RENAME, cli_account_change,
-	  "NAME", "Changes what is given as options." },
+	  "NAME", N_("Changes what is given as options.") },
 	{ { "account", "remove" }, 1, 1, 0, cli_account_remove,
-	  "NAME", "Removes an account; its mails are not touched." },
+	  "NAME", N_("Removes an account; its mails are not touched.") },
 };
 
 const size_t cli_command_count = COUNT_OF(cli_commands);
@@ -50,29 +50,29 @@ static const struct option_row {
 	enum cli_option option;
 	const char *argument, *help;
 } options[] = {
-	{ "help", 'h', CLI_HELP, NULL, "shows this help" },
-	{ "version", 0, CLI_VERSION, NULL, "shows the version" },
-	{ "json", 0, CLI_JSON, NULL, "prints a list of JSON objects" },
-	{ "tls", 0, CLI_TLS, "implicit|starttls|none", "TLS from the start, begun by a command, or none" },
-	{ "ca", 0, CLI_CA, "FILE", "trusts the authorities in FILE (PEM) instead of the system's" },
-	{ "password-file", 0, CLI_PASSWORD_FILE, "FILE", "reads the password from the first line of FILE" },
-	{ "login", 0, CLI_LOGIN, "METHOD", "best, scram-sha-256, scram-sha-1, apop, cram-md5, plain, login or user" },
-	{ "timeout", 0, CLI_TIMEOUT, "SECONDS", "how long the server may be silent" },
-	{ "dir", 0, CLI_DIR, "DIRECTORY", "saves there instead of here" },
-	{ "format", 0, CLI_FORMAT, "eml|maildir|mbox", "how mails are saved; eml by default" },
-	{ "again", 0, CLI_AGAIN, NULL, "saves also what was saved there before" },
-	{ "lines", 0, CLI_LINES, "NUMBER", "how many lines of the body; 20 by default" },
-	{ "raw", 0, CLI_RAW, NULL, "shows the mail as it travels" },
-	{ "from", 'f', CLI_FROM, "ADDRESS", "the sender" },
-	{ "full-name", 'F', CLI_FULL_NAME, "NAME", "the sender's name, where the mail has no From field" },
+	{ "help", 'h', CLI_HELP, NULL, N_("shows this help") },
+	{ "version", 0, CLI_VERSION, NULL, N_("shows the version") },
+	{ "json", 0, CLI_JSON, NULL, N_("prints a list of JSON objects") },
+	{ "tls", 0, CLI_TLS, "implicit|starttls|none", N_("TLS from the start, begun by a command, or none") },
+	{ "ca", 0, CLI_CA, "FILE", N_("trusts the authorities in FILE (PEM) instead of the system's") },
+	{ "password-file", 0, CLI_PASSWORD_FILE, "FILE", N_("reads the password from the first line of FILE") },
+	{ "login", 0, CLI_LOGIN, "METHOD", N_("best, scram-sha-256, scram-sha-1, apop, cram-md5, plain, login or user") },
+	{ "timeout", 0, CLI_TIMEOUT, "SECONDS", N_("how long the server may be silent") },
+	{ "dir", 0, CLI_DIR, "DIRECTORY", N_("saves there instead of here") },
+	{ "format", 0, CLI_FORMAT, "eml|maildir|mbox", N_("how mails are saved; eml by default") },
+	{ "again", 0, CLI_AGAIN, NULL, N_("saves also what was saved there before") },
+	{ "lines", 0, CLI_LINES, "NUMBER", N_("how many lines of the body; 20 by default") },
+	{ "raw", 0, CLI_RAW, NULL, N_("shows the mail as it travels") },
+	{ "from", 'f', CLI_FROM, "ADDRESS", N_("the sender") },
+	{ "full-name", 'F', CLI_FULL_NAME, "NAME", N_("the sender's name, where the mail has no From field") },
 	{ "recipients-in-header", 't', CLI_RECIPIENTS_IN_HEADER, NULL,
-	  "takes the recipients from To, Cc and Bcc; Bcc is removed" },
-	{ "ignore-dots", 'i', CLI_IGNORED, NULL, "for sendmail's sake, as is -o WORD: a dot never ends the mail here" },
-	{ "partial", 0, CLI_PARTIAL, NULL, "sends even when some of the recipients are refused" },
-	{ "send", 0, CLI_SEND, "SMTP-URL", "the server that takes mail from this account; empty for none" },
-	{ "send-tls", 0, CLI_SEND_TLS, "implicit|starttls|none", "as --tls, for that server" },
-	{ "url", 0, CLI_URL, "POP3-URL", "the account's POP3 server" },
-	{ "rename", 0, CLI_RENAME, "NAME", "the new name" },
+	  N_("takes the recipients from To, Cc and Bcc; Bcc is removed") },
+	{ "ignore-dots", 'i', CLI_IGNORED, NULL, N_("for sendmail's sake, as is -o WORD: a dot never ends the mail here") },
+	{ "partial", 0, CLI_PARTIAL, NULL, N_("sends even when some of the recipients are refused") },
+	{ "send", 0, CLI_SEND, "SMTP-URL", N_("the server that takes mail from this account; empty for none") },
+	{ "send-tls", 0, CLI_SEND_TLS, "implicit|starttls|none", N_("as --tls, for that server") },
+	{ "url", 0, CLI_URL, "POP3-URL", N_("the account's POP3 server") },
+	{ "rename", 0, CLI_RENAME, "NAME", N_("the new name") },
 };
 
 /* ---- help ---- */
@@ -88,33 +88,33 @@ static void add_option(struct buf *out, const struct option_row *o)
 	if (o->letter)
 		buf_printf(&left, "-%c, ", o->letter);
 	buf_printf(&left, "--%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
-	buf_printf(out, "  %-38s %s\n", buf_text(&left), o->help);
+	buf_printf(out, "  %-38s %s\n", buf_text(&left), _(o->help));
 }
 
 void cli_help(const struct cli_command *command, struct buf *out)
 {
 	if (command) {
-		buf_add_str(out, STR("Usage: "));
+		buf_printf(out, "%s ", _("Usage:"));
 		add_words(out, command);
-		buf_printf(out, "%s%s%s\n%s\n\n", command->options ? " [OPTION]..." : "", *command->form ? " " : "",
-		           command->form, command->help);
+		buf_printf(out, "%s%s%s\n%s\n\n", command->options ? _(" [OPTION]...") : "", *command->form ? " " : "",
+		           command->form, _(command->help));
 		for (size_t i = 0; i < COUNT_OF(options); i++)
 			if (options[i].option & (command->options | CLI_HELP))
 				add_option(out, &options[i]);
 		return;
 	}
-	buf_add_str(out, STR("Usage:\n"));
+	buf_printf(out, "%s\n", _("Usage:"));
 	for (size_t i = 0; i < cli_command_count; i++) {
 		buf_add_str(out, STR("  "));
 		add_words(out, &cli_commands[i]);
-		buf_printf(out, " %s\n      %s\n", cli_commands[i].form, cli_commands[i].help);
+		buf_printf(out, " %s\n      %s\n", cli_commands[i].form, _(cli_commands[i].help));
 	}
 	buf_add_char(out, '\n');
 	for (size_t i = 0; i < COUNT_OF(options); i++)
 		if (options[i].option & (CLI_HELP | CLI_VERSION))
 			add_option(out, &options[i]);
-	buf_add_str(out, STR("\nA URL is pop3s://user@host[:port], or smtps:// likewise; without the s, by STARTTLS.\n"
-	                     "posthorn COMMAND --help shows the options; posthorn(1) has all.\n"));
+	buf_printf(out, "\n%s\n%s\n", _("A URL is pop3s://user@host[:port], or smtps:// likewise; without the s, by STARTTLS."),
+	           _("posthorn COMMAND --help shows the options; posthorn(1) has all."));
 }
 
 /* ---- the command line ---- */
@@ -173,7 +173,7 @@ static bool take_option(struct cli_call *call, const struct option_row *o, const
 	case CLI_RENAME: call->rename = value; break;
 	default: break;
 	}
-	return good || wrong(call, fail, "--%s takes %s, not \"%s\"", o->name, o->argument, value);
+	return good || wrong(call, fail, _("--%s takes %s, not \"%s\""), o->name, o->argument, value);
 }
 
 static const struct option_row *find_letter(int letter)
@@ -196,7 +196,7 @@ static bool take_options(int argc, char **argv, struct cli_call *call, struct fa
 	opterr = 0;
 	while ((found = getopt_long(argc, argv, ":hf:F:tio:", longs, &at)) != -1) {
 		if (found == '?' || found == ':')
-			return wrong(call, fail, found == ':' ? "%s needs a value" : "unknown option %s", argv[optind - 1]);
+			return wrong(call, fail, found == ':' ? _("%s needs a value") : _("unknown option %s"), argv[optind - 1]);
 		const struct option_row *row = found == 0 ? &options[at] : found == 'o' ? &sendmail_o : find_letter(found);
 		if (!take_option(call, row, optarg, fail))
 			return false;
@@ -208,7 +208,7 @@ static bool check_options(struct cli_call *call, struct fail **fail)
 {
 	for (size_t i = 0; i < COUNT_OF(options); i++)
 		if (call->given & options[i].option & ~call->command->options)
-			return wrong(call, fail, "--%s is no option of this command", options[i].name);
+			return wrong(call, fail, _("--%s is no option of this command"), options[i].name);
 	return true;
 }
 
@@ -221,10 +221,10 @@ bool cli_call_parse(int argc, char **argv, struct cli_call *call, struct fail **
 	if (call->given & CLI_VERSION || (left == 0 && call->given & CLI_HELP))
 		return true;
 	if (left == 0)
-		return wrong(call, fail, "a command is missing; posthorn --help lists them");
+		return wrong(call, fail, _("a command is missing; posthorn --help lists them"));
 	call->command = find_command(argv[optind], left > 1 ? argv[optind + 1] : NULL);
 	if (!call->command)
-		return wrong(call, fail, "there is no command \"%s%s%s\"; posthorn --help lists them", argv[optind],
+		return wrong(call, fail, _("there is no command \"%s%s%s\"; posthorn --help lists them"), argv[optind],
 		             left > 1 ? " " : "", left > 1 ? argv[optind + 1] : "");
 	if (call->given & CLI_HELP)
 		return true;
@@ -233,7 +233,7 @@ bool cli_call_parse(int argc, char **argv, struct cli_call *call, struct fail **
 	call->operand_count = left - words;
 	if (call->operand_count < call->command->operands_min ||
 	    (call->command->operands_max >= 0 && call->operand_count > call->command->operands_max))
-		return wrong(call, fail, "this command takes: %s", *call->command->form ? call->command->form : "nothing");
+		return wrong(call, fail, _("this command takes: %s"), *call->command->form ? call->command->form : _("nothing"));
 	return check_options(call, fail);
 }
 
@@ -270,7 +270,7 @@ void cli_say(const char *format, ...)
 void cli_warn(void *context, const char *text)
 {
 	(void)context;
-	cli_say("warning: %s", text);
+	cli_say(_("warning: %s"), text);
 }
 
 /* ---- servers ---- */
@@ -290,7 +290,7 @@ static bool find_account(struct cli_call *call, const char *name, enum server_pr
 	*server = protocol == SERVER_SMTP ? account->submission : account->mailbox;
 	if (!server->host[0])
 		return fail_set(fail, FAIL_NOT_FOUND,
-		                "the account \"%s\" has no server to send by; posthorn account change --send sets one", name);
+		                _("the account \"%s\" has no server to send by; posthorn account change --send sets one"), name);
 	if (!(call->given & CLI_LOGIN))
 		call->method = account->method;
 	return true;
@@ -302,10 +302,10 @@ static bool parse_url(struct cli_call *call, const char *url, enum server_protoc
 	if (!server_parse_url(str_of(url), server, fail))
 		return false;
 	if (server->protocol != protocol)
-		return wrong(call, fail, "this takes a URL that begins with %ss: or %s:", server_protocol_name(protocol),
+		return wrong(call, fail, _("this takes a URL that begins with %ss: or %s:"), server_protocol_name(protocol),
 		             server_protocol_name(protocol));
 	if (server->tls == SERVER_TLS_IMPLICIT && call->given & CLI_TLS && call->tls != SERVER_TLS_IMPLICIT)
-		return wrong(call, fail, "%ss: and --tls %s don't go together; say %s: instead", server_protocol_name(protocol),
+		return wrong(call, fail, _("%ss: and --tls %s don't go together; say %s: instead"), server_protocol_name(protocol),
 		             server_tls_name(call->tls), server_protocol_name(protocol));
 	return true;
 }
@@ -321,7 +321,7 @@ bool cli_find_server(struct cli_call *call, const char *operand, enum server_pro
 	if (call->given & CLI_TLS)
 		server->tls = call->tls;
 	if (server->tls == SERVER_TLS_NONE)
-		cli_say("warning: the connection is not encrypted; everybody on the way can read it");
+		cli_say(_("warning: the connection is not encrypted; everybody on the way can read it"));
 	return true;
 }
 
@@ -335,14 +335,14 @@ static bool read_line(int fd, struct buf *line, struct fail **fail)
 	while ((got = read(fd, &c, 1)) == 1 && c != '\n')
 		buf_add_char(line, c);
 	if (got < 0)
-		return fail_set_errno(fail, FAIL_INVALID, "the password can't be read");
+		return fail_set_errno(fail, FAIL_INVALID, _("the password can't be read"));
 	if (line->length && line->data[line->length - 1] == '\r')
 		buf_truncate(line, line->length - 1);
 	if (line->overflowed)
-		return fail_set(fail, FAIL_INVALID, "a password has at most %d octets", LIMIT_PASSWORD_MAX);
+		return fail_set(fail, FAIL_INVALID, _("a password has at most %d octets"), LIMIT_PASSWORD_MAX);
 	if (line->length == 0)
-		return fail_set(fail, FAIL_INVALID, "the password is empty");
-	return !memchr(line->data, '\0', line->length) || fail_set(fail, FAIL_INVALID, "a password has no NUL in it");
+		return fail_set(fail, FAIL_INVALID, _("the password is empty"));
+	return !memchr(line->data, '\0', line->length) || fail_set(fail, FAIL_INVALID, _("a password has no NUL in it"));
 }
 
 static void close_descriptor(int *fd)
@@ -372,13 +372,12 @@ static bool read_silently(int terminal, struct buf *password, struct fail **fail
 static bool ask(const struct server *server, struct buf *password, struct fail **fail)
 {
 	CLEANUP(close_descriptor) int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-	CLEANUP(buf_release) struct buf question = BUF_WITH_LIMIT(2000);
+	CLEANUP(buf_release) struct buf question = BUF_WITH_LIMIT(4000), mailbox = BUF_WITH_LIMIT(2000);
 	struct termios before, silent;
 	if (terminal < 0 || tcgetattr(terminal, &before) != 0)
-		return fail_set(fail, FAIL_INVALID, "there is no terminal to ask for the password; give --password-file");
-	buf_add_str(&question, STR("Password for "));
-	server_print_mailbox(&question, server);
-	buf_add_str(&question, STR(": "));
+		return fail_set(fail, FAIL_INVALID, _("there is no terminal to ask for the password; give --password-file"));
+	server_print_mailbox(&mailbox, server);
+	buf_printf(&question, _("Password for %s: "), buf_text(&mailbox));
 	silent = before;
 	silent.c_lflag &= ~(tcflag_t)ECHO;
 	tcsetattr(terminal, TCSAFLUSH, &silent);

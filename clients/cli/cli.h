@@ -9,6 +9,7 @@
 
 #include "account.h"
 #include "mail_file.h"
+#include "words.h"
 
 /* Documented in posthorn(1). */
 enum cli_exit {

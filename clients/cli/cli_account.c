@@ -25,7 +25,7 @@ static void add_server(struct buf *out, const struct server *server)
 		return;
 	server_print_url(out, server);
 	if (server->tls == SERVER_TLS_NONE)
-		buf_add_str(out, STR(" (not encrypted)"));
+		buf_printf(out, " (%s)", _("not encrypted"));
 }
 
 static void print_row(const struct account *account)
@@ -70,7 +70,7 @@ static bool copy_text(char *to, size_t size, const char *text, const char *what,
 {
 	size_t length = strlen(text);
 	if (length >= size)
-		return fail_set(fail, FAIL_INVALID, "%s is too long", what);
+		return fail_set(fail, FAIL_INVALID, _("%s is too long"), _(what));
 	memcpy(to, text, length + 1);
 	return true;
 }
@@ -86,7 +86,7 @@ static bool take_servers(const struct cli_call *call, const char *url, struct ac
 	if (call->given & CLI_TLS)
 		account->mailbox.tls = call->tls;
 	if (call->given & CLI_SEND_TLS && !account->submission.host[0])
-		return fail_set(fail, FAIL_INVALID, "--send-tls needs a server to send by");
+		return fail_set(fail, FAIL_INVALID, _("--send-tls needs a server to send by"));
 	if (call->given & CLI_SEND_TLS)
 		account->submission.tls = call->send_tls;
 	return true;
@@ -97,9 +97,9 @@ static bool take(const struct cli_call *call, const char *name, const char *url,
 {
 	if (call->given & CLI_LOGIN)
 		account->method = call->method;
-	return copy_text(account->name, sizeof account->name, name, "the name", fail) &&
+	return copy_text(account->name, sizeof account->name, name, N_("the name"), fail) &&
 	       take_servers(call, url, account, fail) &&
-	       (!call->from || copy_text(account->address, sizeof account->address, call->from, "the address", fail));
+	       (!call->from || copy_text(account->address, sizeof account->address, call->from, N_("the address"), fail));
 }
 
 bool cli_account_add(struct cli_call *call, struct fail **fail)

@@ -43,7 +43,7 @@ static bool open_session(struct cli_call *call, struct session *s, struct fail *
 	if (!cli_find_server(call, call->operands[0], SERVER_POP3, &s->server, &account, fail))
 		return false;
 	if (!s->server.user[0])
-		return fail_set(fail, FAIL_INVALID, "the URL lacks the user: pop3s://user@host");
+		return fail_set(fail, FAIL_INVALID, _("the URL lacks the user: pop3s://user@host"));
 	if (!cli_password(call, &s->server, &s->password, fail))
 		return false;
 	const struct pop3_client_options options = {
@@ -81,7 +81,7 @@ static bool take_named(struct cli_call *call, struct session *s, struct fail **f
 	void *value;
 	size_t position = 0;
 	if (map_next(missing, &position, &name, &value))
-		return fail_set(fail, FAIL_NOT_FOUND, "there is no mail with the unique id %s", (const char *)value);
+		return fail_set(fail, FAIL_NOT_FOUND, _("there is no mail with the unique id %s"), (const char *)value);
 	return true;
 }
 
@@ -89,7 +89,7 @@ static bool select_mails(struct cli_call *call, struct session *s, struct fail *
 {
 	s->indexes = mem_resize(NULL, pop3_client_count(s->client) + 1, sizeof *s->indexes);
 	if (call->operand_count > 1 && !pop3_client_has_uids(s->client))
-		return fail_set(fail, FAIL_NOT_FOUND, "the server gives its mails no unique ids, so none can be named");
+		return fail_set(fail, FAIL_NOT_FOUND, _("the server gives its mails no unique ids, so none can be named"));
 	if (call->operand_count > 1)
 		return take_named(call, s, fail);
 	for (s->count = 0; s->count < pop3_client_count(s->client); s->count++)
@@ -102,7 +102,7 @@ static void say_goodbye(struct session *s)
 {
 	CLEANUP(fail_free) struct fail *why = NULL;
 	if (!pop3_client_quit(s->client, &why))
-		cli_say("warning: %s", fail_text(why));
+		cli_say(_("warning: %s"), fail_text(why));
 }
 
 /* ---- list ---- */
@@ -124,15 +124,20 @@ static void release_listing(struct listing *l)
 	display_summary_release(&l->summary);
 }
 
+/* JSON's numbers end before the servers' do. */
+static json_int_t json_number(uint64_t number)
+{
+	return number > INT64_MAX ? INT64_MAX : (json_int_t)number;
+}
+
 static void print_object(struct listing *l, const struct pop3_mail *mail)
 {
 	struct display_summary *s = &l->summary;
 	json_t *uid = mail->uid[0] ? json_string(mail->uid) : json_null();
 	json_t *date = s->date.length ? json_stringn(s->date.data, s->date.length) : json_null();
-	json_t *object = json_pack("{so sI sI ss% ss% so}", "uidl", uid, "number", (json_int_t)mail->number, "size",
-	                           (json_int_t)(mail->size > INT64_MAX ? INT64_MAX : mail->size), "from",
-	                           s->from.data ? s->from.data : "", s->from.length, "subject",
-	                           s->subject.data ? s->subject.data : "", s->subject.length, "date", date);
+	json_t *object = json_pack("{so sI sI ss% ss% so}", "uidl", uid, "number", json_number(mail->number), "size",
+	                           json_number(mail->size), "from", s->from.data ? s->from.data : "", s->from.length,
+	                           "subject", s->subject.data ? s->subject.data : "", s->subject.length, "date", date);
 	must(object != NULL);
 	fputs(l->printed ? ",\n " : "[", stdout);
 	must(json_dumpf(object, stdout, JSON_PRESERVE_ORDER) == 0 || ferror(stdout));
@@ -232,7 +237,7 @@ bool cli_pop3_list(struct cli_call *call, struct fail **fail)
 	if (l.json)
 		puts(l.printed ? "]" : "[]");
 	if (l.refused)
-		cli_say("warning: the server did not show the headers of %zu mails", l.refused);
+		cli_say(_("warning: the server did not show the headers of %zu mails"), l.refused);
 	if (good)
 		say_goodbye(&s);
 	return good;
@@ -284,7 +289,7 @@ static bool end_show(void *context, const struct pop3_mail *mail, const char *re
 	struct str text = buf_str(&s->listing.header);
 	struct display_summary *summary = &s->listing.summary;
 	if (refusal)
-		return fail_set(fail, FAIL_DENIED, "the server does not show mail %s: %s", mail->uid, refusal);
+		return fail_set(fail, FAIL_DENIED, _("the server does not show mail %s: %s"), mail->uid, refusal);
 	if (s->shown++)
 		fputs("\n", stdout);
 	if (s->raw) {
@@ -323,7 +328,7 @@ static void tell_saved(void *context, const struct pop3_mail *mail, const char *
 {
 	(void)context;
 	if (refusal)
-		cli_say("warning: the server does not give mail %s: %s", mail->uid, refusal);
+		cli_say(_("warning: the server does not give mail %s: %s"), mail->uid, refusal);
 	else
 		printf("%s\t%s\n", mail->uid, path);
 }
@@ -345,11 +350,11 @@ bool cli_pop3_fetch(struct cli_call *call, struct fail **fail)
 		return false;
 	struct pop3_download d = { s.client, folder, .again = call->given & CLI_AGAIN, .done = tell_saved };
 	bool good = pop3_download_run(&d, s.indexes, s.count, fail);
-	cli_say("saved: %zu, there already: %zu; nothing was deleted on the server", d.saved, d.there);
+	cli_say(_("saved: %zu, there already: %zu; nothing was deleted on the server"), d.saved, d.there);
 	if (!good)
 		return false;
 	say_goodbye(&s);
-	return d.refused == 0 || fail_set(fail, FAIL_IO, "the server did not give %zu mails", d.refused);
+	return d.refused == 0 || fail_set(fail, FAIL_IO, _("the server did not give %zu mails"), d.refused);
 }
 
 /* ---- delete ---- */
@@ -360,7 +365,7 @@ static bool check_unique(const struct session *s, struct fail **fail)
 		const struct pop3_mail *mail = pop3_client_mail(s->client, s->indexes[i]);
 		if (mail->is_repeated)
 			return fail_set(fail, FAIL_NOT_FOUND,
-			                "the unique id %s stands for several mails, so it does not say which to delete",
+			                _("the unique id %s stands for several mails, so it does not say which to delete"),
 			                mail->uid);
 	}
 	return true;
@@ -371,8 +376,8 @@ static bool tell_fate(const struct session *s, struct fail **fail)
 {
 	CLEANUP(mem_free) char *text = mem_printf("%s", fail_text(*fail));
 	bool unknown = s->client && pop3_client_deletion(s->client) == POP3_DELETION_UNKNOWN;
-	return fail_set(fail, (*fail)->kind, unknown ? "%s; some, all or none of the mails may be deleted: list them again"
-	                                             : "%s; nothing was deleted", text);
+	return fail_set(fail, (*fail)->kind, unknown ? _("%s; some, all or none of the mails may be deleted: list them again")
+	                                             : _("%s; nothing was deleted"), text);
 }
 
 bool cli_pop3_delete(struct cli_call *call, struct fail **fail)
@@ -381,6 +386,6 @@ bool cli_pop3_delete(struct cli_call *call, struct fail **fail)
 	if (!open_session(call, &s, fail) || !select_mails(call, &s, fail) || !check_unique(&s, fail) ||
 	    !pop3_client_mark(s.client, s.indexes, s.count, fail) || !pop3_client_quit(s.client, fail))
 		return call->usage_wrong ? false : tell_fate(&s, fail);
-	cli_say("deleted: %zu", s.count);
+	cli_say(_("deleted: %zu"), s.count);
 	return true;
 }

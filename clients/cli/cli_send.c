@@ -45,10 +45,10 @@ static bool read_text(struct sending *s, struct fail **fail)
 	for (char *room; (room = buf_reserve(&s->text, PIECE)) && (got = read(STDIN_FILENO, room, PIECE)) > 0;)
 		buf_claim(&s->text, (size_t)got);
 	if (got < 0)
-		return fail_set_errno(fail, FAIL_IO, "standard input");
+		return fail_set_errno(fail, FAIL_IO, _("standard input"));
 	if (got > 0)
-		return fail_set(fail, FAIL_TOO_BIG, "the mail is larger than %d octets", LIMIT_CLIENT_SEND_MAX);
-	return s->text.length > 0 || fail_set(fail, FAIL_INVALID, "there is no mail on standard input");
+		return fail_set(fail, FAIL_TOO_BIG, _("the mail is larger than %d octets"), LIMIT_CLIENT_SEND_MAX);
+	return s->text.length > 0 || fail_set(fail, FAIL_INVALID, _("there is no mail on standard input"));
 }
 
 /* -f, the account's address, or a user name that is an address. */
@@ -78,7 +78,7 @@ static bool take_envelope(struct cli_call *call, struct sending *s, const char *
 	if (!sendmail_take_text(&s->message, buf_str(&s->text), s->message.sender, name,
 	                        call->given & CLI_RECIPIENTS_IN_HEADER, fail))
 		return false;
-	return s->message.recipients.count > 0 || fail_set(fail, FAIL_INVALID, "no recipient was given");
+	return s->message.recipients.count > 0 || fail_set(fail, FAIL_INVALID, _("no recipient was given"));
 }
 
 static void add_date(struct buf *out)
@@ -116,7 +116,7 @@ static void tell_refused(const struct sending *s)
 {
 	for (size_t i = 0; i < s->message.recipients.count; i++)
 		if (s->results[i].code >= 400)
-			cli_say("%.*s was refused: %d %s", STR_ARG(s->message.recipients.items[i]), s->results[i].code,
+			cli_say(_("%.*s was refused: %d %s"), STR_ARG(s->message.recipients.items[i]), s->results[i].code,
 			        s->results[i].text);
 }
 
@@ -149,7 +149,7 @@ static bool all_accepted(const struct sending *s, struct fail **fail)
 {
 	for (size_t i = 0; i < s->message.recipients.count; i++)
 		if (s->results[i].code >= 400)
-			return fail_set(fail, FAIL_NOT_FOUND, "the mail was sent to the other recipients");
+			return fail_set(fail, FAIL_NOT_FOUND, _("the mail was sent to the other recipients"));
 	return true;
 }
 
@@ -164,7 +164,7 @@ bool cli_send(struct cli_call *call, struct fail **fail)
 		return false;
 	const char *sender = sender_of(call, &account, &s.server);
 	if (!sender)
-		return fail_set(fail, FAIL_INVALID, "the sender is not known; give --from");
+		return fail_set(fail, FAIL_INVALID, _("the sender is not known; give --from"));
 	if (!read_text(&s, fail) || !take_envelope(call, &s, sender, fail) ||
 	    !cli_password(call, &s.server, &s.password, fail))
 		return false;

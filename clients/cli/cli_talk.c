@@ -54,15 +54,13 @@ static void print_remark(const char *text, const char *rfc)
 
 static void show_state(void *context UNUSED, const char *state)
 {
-	printf("             = %s\n", state);
+	printf("             = %s\n", _(state));
 }
 
 static void show_protected(void *context UNUSED, const struct connection *connection)
 {
-	const struct tls_facts *facts = &connection->facts;
-	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(1000);
-	buf_printf(&text, "%s with %s, %d bits; the certificate is valid for %s.", facts->version, facts->cipher,
-	           facts->bits, connection->server.host);
+	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(5000);
+	connection_describe_tls(connection, &text);
 	print_remark(buf_text(&text), NULL);
 }
 
@@ -88,38 +86,45 @@ static void show_received(void *context UNUSED, struct str text, uint64_t octets
 {
 	print_stamped("S", text);
 	if (text.length < octets)
-		printf("             # … and %llu octets more.\n", (unsigned long long)(octets - text.length));
+		{
+		CLEANUP(buf_release) struct buf more = BUF_WITH_LIMIT(1000);
+		buf_printf(&more, _("… and %llu octets more."), (unsigned long long)(octets - text.length));
+		print_remark(buf_text(&more), NULL);
+	}
 }
 
 static void show_explained(void *context UNUSED, const char *sentence, const char *rfc)
 {
-	print_remark(sentence, rfc);
+	print_remark(_(sentence), rfc);
 }
 
 static void show_ended(void *context UNUSED, const char *why)
 {
-	printf("             # The session is over: %s.\n", why);
+	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(5000);
+	buf_printf(&text, _("The session is over: %s."), why);
+	print_remark(buf_text(&text), NULL);
 }
 
 static const struct talk_watch watch = {
-	show_sent, show_received, show_explained, show_protected, show_state, show_ended, NULL
+	.sent = show_sent, .received = show_received, .explained = show_explained, .protected = show_protected,
+	.state_changed = show_state, .ended = show_ended,
 };
 
 /* ---- the person's side ---- */
 
 static void help(void)
 {
-	print_remark(":starttls begins TLS, :quit closes the connection without QUIT, :help shows this.", NULL);
-	print_remark("Everything else is sent as it is typed.", NULL);
+	print_remark(_(":starttls begins TLS, :quit closes the connection without QUIT, :help shows this."), NULL);
+	print_remark(_("Everything else is sent as it is typed."), NULL);
 }
 
 static void local_command(struct dialogue *t, struct str line)
 {
 	if (str_equal(line, STR(":quit"))) {
 		t->over = true;
-		print_remark("The connection is closed without QUIT: nothing that was marked is deleted.", NULL);
+		print_remark(_("The connection is closed without QUIT: nothing that was marked is deleted."), NULL);
 	} else if (str_equal(line, STR(":starttls")) && t->talk.connection.is_protected) {
-		print_remark("TLS is there already.", NULL);
+		print_remark(_("TLS is there already."), NULL);
 	} else if (str_equal(line, STR(":starttls"))) {
 		talk_send(&t->talk, exerciser_tls_command(t->talk.exerciser));
 	} else {
@@ -161,10 +166,10 @@ static bool read_input(struct dialogue *t, struct fail **fail)
 	t->input_used = 0;
 	char *room = buf_reserve(&t->input, PIECE);
 	if (!room)
-		return fail_set(fail, FAIL_TOO_BIG, "a line of the input is too long");
+		return fail_set(fail, FAIL_TOO_BIG, _("a line of the input is too long"));
 	ssize_t got = read(STDIN_FILENO, room, PIECE);
 	if (got < 0)
-		return fail_set_errno(fail, FAIL_IO, "standard input");
+		return fail_set_errno(fail, FAIL_IO, _("standard input"));
 	buf_claim(&t->input, (size_t)got);
 	t->input_ended = got == 0;
 	return true;
@@ -189,7 +194,7 @@ static bool wait_for_something(struct dialogue *t, struct fail **fail)
 	case STREAM_WOKEN:
 		return read_input(t, fail);
 	default:
-		return fail_set(fail, FAIL_TIMEOUT, "no answer for %d seconds", t->talk.connection.timeout_ms / 1000);
+		return fail_set(fail, FAIL_TIMEOUT, _("no answer for %d seconds"), t->talk.connection.timeout_ms / 1000);
 	}
 }
 
@@ -225,7 +230,7 @@ static bool open_protected(struct dialogue *t, struct fail **fail)
 	if (!await_answer(t, fail))
 		return false;
 	t->listens = true;
-	return t->talk.connection.is_protected || fail_set(fail, FAIL_CORRUPT, "the server did not begin TLS");
+	return t->talk.connection.is_protected || fail_set(fail, FAIL_CORRUPT, _("the server did not begin TLS"));
 }
 
 static bool find_host(struct cli_call *call, struct server *server, struct fail **fail)
@@ -233,12 +238,12 @@ static bool find_host(struct cli_call *call, struct server *server, struct fail 
 	struct str protocol = str_of(call->operands[0]), host = str_of(call->operands[1]);
 	enum server_protocol wanted;
 	if (!server_protocol_find(protocol, &wanted))
-		return fail_set(fail, FAIL_INVALID, "\"%s\" is none of pop3, imap and smtp", call->operands[0]);
+		return fail_set(fail, FAIL_INVALID, _("\"%s\" is none of pop3, imap and smtp"), call->operands[0]);
 	if (server_is_url(host)) {
 		if (!server_parse_url(host, server, fail))
 			return false;
 		if (server->protocol != wanted)
-			return fail_set(fail, FAIL_INVALID, "the URL is not for %s", call->operands[0]);
+			return fail_set(fail, FAIL_INVALID, _("the URL is not for %s"), call->operands[0]);
 	} else {
 		*server = (struct server){ .protocol = wanted, .tls = SERVER_TLS_NONE };
 		if (!server_parse_host(host, server, fail))
@@ -262,7 +267,7 @@ bool cli_talk(struct cli_call *call, struct fail **fail)
 	t.listens = true;
 	t.typed = isatty(STDIN_FILENO) == 1;
 	if (server.tls == SERVER_TLS_NONE)
-		print_remark("The connection is not encrypted: do not send a password that matters. :starttls begins TLS.",
+		print_remark(_("The connection is not encrypted: do not send a password that matters. :starttls begins TLS."),
 		             NULL);
 	talk_tell_state(&t.talk);
 	return (server.tls != SERVER_TLS_STARTTLS || open_protected(&t, fail)) && converse(&t, fail);

@@ -19,6 +19,7 @@ int main(int argc, char **argv)
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	struct cli_call call;
 	signal(SIGPIPE, SIG_DFL);
+	words_begin();
 	bool good = cli_call_parse(argc, argv, &call, &fail);
 	if (good && call.given & (CLI_HELP | CLI_VERSION))
 		inform(&call);

@@ -4,6 +4,7 @@
 #include "mem.h"
 #include "smtp_path.h"
 #include "text.h"
+#include "words.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ char *account_default_path(struct fail **fail)
 		return mem_printf("%s/posthorn/accounts.db", data);
 	if (home && home[0] == '/')
 		return mem_printf("%s/.local/share/posthorn/accounts.db", home);
-	fail_set(fail, FAIL_NOT_FOUND, "neither XDG_DATA_HOME nor HOME says where your data is kept");
+	fail_set(fail, FAIL_NOT_FOUND, _("neither XDG_DATA_HOME nor HOME says where your data is kept"));
 	return NULL;
 }
 
@@ -108,7 +109,7 @@ static bool check_schema(struct account_book *b, struct fail **fail)
 	if (!run(b, "COMMIT", fail))
 		return false;
 	if (tables && (application != APPLICATION_ID || version != SCHEMA_VERSION))
-		return fail_set(fail, FAIL_CORRUPT, "%s is not a list of accounts that this program can read", b->path);
+		return fail_set(fail, FAIL_CORRUPT, _("%s is not a list of accounts that this program can read"), b->path);
 	return true;
 }
 
@@ -165,17 +166,17 @@ static bool check(const struct account *account, struct fail **fail)
 	const struct server *mailbox = &account->mailbox, *submission = &account->submission;
 	if (!is_name(str_of(account->name)))
 		return fail_set(fail, FAIL_INVALID,
-		                "the name of an account has 1 to %d octets, no control characters, no \"://\" and no "
-		                "\"-\" in front",
+		                _("the name of an account has 1 to %d octets, no control characters, no \"://\" and no "
+		                "\"-\" in front"),
 		                ACCOUNT_NAME_MAX);
 	if (mailbox->protocol != SERVER_POP3 || !mailbox->host[0])
-		return fail_set(fail, FAIL_INVALID, "an account needs a POP3 server: pop3s://user@host");
+		return fail_set(fail, FAIL_INVALID, _("an account needs a POP3 server: pop3s://user@host"));
 	if (!mailbox->user[0])
-		return fail_set(fail, FAIL_INVALID, "the URL of the POP3 server lacks the user: pop3s://user@host");
+		return fail_set(fail, FAIL_INVALID, _("the URL of the POP3 server lacks the user: pop3s://user@host"));
 	if (submission->host[0] && submission->protocol != SERVER_SMTP)
-		return fail_set(fail, FAIL_INVALID, "the server to send by must be an SMTP server: smtps://user@host");
+		return fail_set(fail, FAIL_INVALID, _("the server to send by must be an SMTP server: smtps://user@host"));
 	if (account->address[0] && !is_address(str_of(account->address)))
-		return fail_set(fail, FAIL_INVALID, "the sender of an account is an address like me@example.org");
+		return fail_set(fail, FAIL_INVALID, _("the sender of an account is an address like me@example.org"));
 	return true;
 }
 
@@ -230,7 +231,7 @@ static bool load(struct account_book *b, sqlite3_stmt *statement, struct account
 	             load_server(column(statement, 3), column(statement, 4), &account->submission)) &&
 	            login_method_find(column(statement, 5), &account->method) &&
 	            copy_text(account->address, sizeof account->address, column(statement, 6)) && check(account, NULL);
-	return good || fail_set(fail, FAIL_CORRUPT, "%s: the account \"%.*s\" is damaged", b->path,
+	return good || fail_set(fail, FAIL_CORRUPT, _("%s: the account \"%.*s\" is damaged"), b->path,
 	                        STR_ARG(column(statement, 0)));
 }
 
@@ -254,13 +255,13 @@ static bool change(struct account_book *b, sqlite3_stmt *statement, const char *
 {
 	int code = sqlite3_step(statement);
 	if (code == SQLITE_CONSTRAINT)
-		return fail_set(fail, FAIL_EXISTS, "there is an account \"%s\" already", name);
+		return fail_set(fail, FAIL_EXISTS, _("there is an account \"%s\" already"), name);
 	return code == SQLITE_DONE || failed(b, fail);
 }
 
 static bool changed_one(struct account_book *b, const char *name, struct fail **fail)
 {
-	return sqlite3_changes(b->database) == 1 || fail_set(fail, FAIL_NOT_FOUND, "there is no account \"%s\"", name);
+	return sqlite3_changes(b->database) == 1 || fail_set(fail, FAIL_NOT_FOUND, _("there is no account \"%s\""), name);
 }
 
 bool account_add(struct account_book *b, const struct account *account, struct fail **fail)
@@ -306,7 +307,7 @@ bool account_find(struct account_book *b, const char *name, struct account *acco
 	must(sqlite3_bind_text(statement, 1, name, -1, SQLITE_TRANSIENT) == SQLITE_OK);
 	int code = sqlite3_step(statement);
 	if (code == SQLITE_DONE)
-		return fail_set(fail, FAIL_NOT_FOUND, "there is no account \"%s\"", name);
+		return fail_set(fail, FAIL_NOT_FOUND, _("there is no account \"%s\""), name);
 	return code == SQLITE_ROW ? load(b, statement, account, fail) : failed(b, fail);
 }
 

@@ -1,12 +1,15 @@
 #include "connection.h"
 
+#include "display.h"
 #include "endpoint.h"
 #include "socket.h"
 #include "tls_stream.h"
+#include "words.h"
 
 #include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { INPUT_SIZE = 65536, OUTPUT_HIGH = 65536, DRIP_GRACE_MS = 300000, DRIP_RATE = 64 };
@@ -30,7 +33,7 @@ static struct addrinfo *resolve(const struct server *server, struct fail **fail)
 		                   &(struct addrinfo){ .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, &list);
 	if (code == 0)
 		return list;
-	fail_set(fail, FAIL_UNAVAILABLE, "no address for %s: %s", server->host, gai_strerror(code));
+	fail_set(fail, FAIL_UNAVAILABLE, _("no address for %s: %s"), server->host, gai_strerror(code));
 	return NULL;
 }
 
@@ -81,10 +84,26 @@ bool connection_start_tls(struct connection *c, struct fail **fail)
 	if (!c->tls)
 		return false;
 	if (!tls_stream_start(c->stream, c->tls, &why))
-		return fail_set(fail, why->kind == FAIL_TIMEOUT ? FAIL_TIMEOUT : FAIL_CORRUPT, "%s", why->text);
+		return fail_set(fail, why->kind == FAIL_TIMEOUT ? FAIL_TIMEOUT : FAIL_CORRUPT, *tls_failure(c->tls) ? "TLS: %s" : "%s",
+		                _(*tls_failure(c->tls) ? tls_failure(c->tls) : why->text));
 	c->is_protected = true;
 	tls_get_facts(c->tls, &c->facts);
+	must(tls_get_certificate(c->tls, &c->certificate));
 	return true;
+}
+
+void connection_describe_tls(const struct connection *c, struct buf *out)
+{
+	CLEANUP(buf_release) struct buf subject = BUF_WITH_LIMIT(2000), issuer = BUF_WITH_LIMIT(2000);
+	struct tm until;
+	char day[16] = "?";
+	display_text(&subject, str_of(c->certificate.subject));
+	display_text(&issuer, str_of(c->certificate.issuer));
+	if (gmtime_r(&(time_t){ c->certificate.valid_until }, &until))
+		strftime(day, sizeof day, "%Y-%m-%d", &until);
+	buf_printf(out, _("%s with %s, %d bits; the certificate is valid for %s: subject %s, issued by %s, until %s, SHA-256 %s."),
+	           c->facts.version, c->facts.cipher, c->facts.bits, c->server.host, buf_text(&subject), buf_text(&issuer), day,
+	           c->certificate.sha256);
 }
 
 void connection_close(struct connection *c)
@@ -102,15 +121,15 @@ bool connection_lost(const struct connection *c, struct fail **fail)
 	const char *tls = c->tls ? tls_failure(c->tls) : "";
 	switch (stream_status(c->stream)) {
 	case STREAM_IDLE:
-		return fail_set(fail, FAIL_TIMEOUT, "the server was silent for %d seconds", c->timeout_ms / 1000);
+		return fail_set(fail, FAIL_TIMEOUT, _("the server was silent for %d seconds"), c->timeout_ms / 1000);
 	case STREAM_SLOW:
-		return fail_set(fail, FAIL_TIMEOUT, "the server is too slow");
+		return fail_set(fail, FAIL_TIMEOUT, _("the server is too slow"));
 	case STREAM_END:
-		return fail_set(fail, FAIL_UNAVAILABLE, "the server closed the connection");
+		return fail_set(fail, FAIL_UNAVAILABLE, _("the server closed the connection"));
 	case STREAM_INTERRUPTED:
-		return fail_set(fail, FAIL_UNAVAILABLE, "cancelled");
+		return fail_set(fail, FAIL_UNAVAILABLE, _("cancelled"));
 	default:
-		return fail_set(fail, FAIL_UNAVAILABLE, "the connection was lost%s%s", *tls ? ": " : "", tls);
+		return fail_set(fail, FAIL_UNAVAILABLE, "%s%s%s", _("the connection was lost"), *tls ? ": " : "", *tls ? _(tls) : "");
 	}
 }
 
@@ -131,7 +150,7 @@ bool connection_read_now(struct connection *c, void *room, size_t size, size_t *
 	enum tls_result result = tls_read(c->tls, room, size, got);
 	set_waiting(fd, true);
 	if (result == TLS_CLOSED)
-		return fail_set(fail, FAIL_UNAVAILABLE, "the server closed the connection");
+		return fail_set(fail, FAIL_UNAVAILABLE, _("the server closed the connection"));
 	return result != TLS_FAILED || connection_lost(c, fail);
 }
 

@@ -20,6 +20,7 @@ struct connection {
 	struct tls_connection *tls;
 	bool is_protected;      /* the handshake is done */
 	struct tls_facts facts; /* then */
+	struct tls_certificate certificate;
 	int timeout_ms;
 };
 
@@ -32,6 +33,9 @@ bool connection_open(struct connection *c, const struct server *server, const ch
 /* After the server has agreed to STLS or STARTTLS. FAIL_CORRUPT also when it has sent more than its agreement (RFC 3207
  * §4, RFC 2595 §4): that could be anybody's. */
 bool connection_start_tls(struct connection *c, struct fail **fail);
+
+/* The protection in one sentence for people: version, cipher, and whose certificate it is. After the handshake. */
+void connection_describe_tls(const struct connection *c, struct buf *out);
 
 /* Says good-bye to TLS; output that was not flushed is dropped. Nothing for one that was not opened. */
 void connection_close(struct connection *c);

@@ -34,6 +34,18 @@ const char *exerciser_state(const struct exerciser *x)
 	return x->protocol->states[x->state];
 }
 
+unsigned exerciser_facts(const struct exerciser *x)
+{
+	bool is_asked = x->client_turn || x->in_content || x->content_left > 0;
+	return (x->is_protected ? EXERCISER_PROTECTED : 0U) | (x->is_logged_in ? EXERCISER_LOGGED_IN : 0U) |
+	       (is_asked ? EXERCISER_ASKED : 0U) | (x->in_content || (x->client_turn && x->idles) ? EXERCISER_LINE_ENDS : 0U);
+}
+
+bool exerciser_takes_mail(const struct exerciser *x)
+{
+	return x->in_content || (x->content_left > 0 && !x->secret_may_follow);
+}
+
 bool exerciser_is_waiting(const struct exerciser *x)
 {
 	return x->begins_tls || (x->count > 0 && !x->client_turn && !x->in_content && x->content_left == 0);
@@ -58,6 +70,23 @@ void exerciser_remove(struct exerciser *x, size_t i)
 	must(i < x->count);
 	memmove(&x->pending[i], &x->pending[i + 1], (x->count - i - 1) * sizeof x->pending[0]);
 	x->count--;
+}
+
+struct str exerciser_first_word(struct str line)
+{
+	size_t blank = str_find_char(line, ' '), tab = str_find_char(line, '\t');
+	return str_first(line, blank < tab ? blank : tab);
+}
+
+void exerciser_show_unknown(const struct exerciser *x, struct str line, const char *const *secrets, struct buf *shown)
+{
+	size_t open = x->secret_may_follow ? 0 : exerciser_first_word(line).length;
+	for (; *secrets; secrets++)
+		if (str_starts_nocase(line, str_of(*secrets)) && strlen(*secrets) < open)
+			open = strlen(*secrets);
+	buf_add_str(shown, str_first(line, open));
+	if (open < line.length)
+		buf_add_str(shown, open ? STR(" ***") : STR("***"));
 }
 
 bool exerciser_explain_word(struct exerciser_note *note, const struct exerciser_word *words, size_t count,
@@ -96,6 +125,8 @@ void exerciser_server_line(struct exerciser *x, struct str text, uint64_t octets
 void exerciser_tls_started(struct exerciser *x)
 {
 	x->begins_tls = false;
+	x->is_protected = true;
+	x->is_logged_in = false;
 	x->protocol->tls_started(x);
 }
 

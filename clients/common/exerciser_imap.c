@@ -1,66 +1,10 @@
-#include "exerciser_internal.h"
+#include "exerciser_imap_words.h"
 
 enum state { NOT_AUTHENTICATED, AUTHENTICATED, SELECTED, LOGOUT };
 
 static const char *const states[] = { "NOT AUTHENTICATED", "AUTHENTICATED", "SELECTED", "LOGOUT" };
 
-enum verb {
-	VERB_LOGIN,
-	VERB_AUTHENTICATE,
-	VERB_STARTTLS,
-	VERB_SELECT,
-	VERB_EXAMINE,
-	VERB_CLOSE,
-	VERB_UNSELECT,
-	VERB_LOGOUT,
-	VERB_IDLE,
-	VERB_COUNT
-};
-
-static const char *const verbs[VERB_COUNT] = {
-	[VERB_LOGIN] = "LOGIN",   [VERB_AUTHENTICATE] = "AUTHENTICATE", [VERB_STARTTLS] = "STARTTLS",
-	[VERB_SELECT] = "SELECT", [VERB_EXAMINE] = "EXAMINE",           [VERB_CLOSE] = "CLOSE",
-	[VERB_UNSELECT] = "UNSELECT", [VERB_LOGOUT] = "LOGOUT",         [VERB_IDLE] = "IDLE",
-};
-
-/* What OK means where it means more than "done". */
-static const struct {
-	const char *sentence, *rfc;
-} completed[VERB_COUNT] = {
-	[VERB_LOGIN] = { N_("You are logged in."), "RFC 9051 §6.2.3" },
-	[VERB_AUTHENTICATE] = { N_("The SASL exchange succeeded: you are logged in."), "RFC 9051 §6.2.2" },
-	[VERB_STARTTLS] = { N_("The server is ready: the TLS handshake comes next."), "RFC 9051 §6.2.1" },
-	[VERB_SELECT] = { N_("The mailbox is open; its messages can be read and changed."), "RFC 9051 §6.3.2" },
-	[VERB_EXAMINE] = { N_("The mailbox is open for reading only."), "RFC 9051 §6.3.3" },
-	[VERB_CLOSE] = { N_("The mailbox is closed, and what was marked \\Deleted is removed."), "RFC 9051 §6.4.1" },
-	[VERB_UNSELECT] = { N_("The mailbox is closed, and nothing is removed."), "RFC 9051 §6.4.2" },
-	[VERB_LOGOUT] = { N_("The session ends."), "RFC 9051 §6.1.3" },
-	[VERB_IDLE] = { N_("The server has stopped telling news by itself."), "RFC 9051 §6.3.13" },
-};
-
-static const struct exerciser_word untagged[] = {
-	{ "OK", N_("A word from the server that answers no command."), "RFC 9051 §7.1.1" },
-	{ "NO", N_("A warning: something did not work, though no command failed."), "RFC 9051 §7.1.2" },
-	{ "BAD", N_("The server did not understand something."), "RFC 9051 §7.1.3" },
-	{ "PREAUTH", N_("You are logged in from the start, so TLS can't begin any more: distrust it if you wanted TLS."),
-	  "RFC 9051 §7.1.4" },
-	{ "BYE", N_("The server is about to close the connection."), "RFC 9051 §7.1.5" },
-	{ "CAPABILITY", N_("What the server can do."), "RFC 9051 §7.2.2" },
-	{ "ENABLED", N_("These extensions are switched on."), "RFC 9051 §7.2.1" },
-	{ "LIST", N_("A mailbox, with its attributes and its hierarchy delimiter."), "RFC 9051 §7.3.1" },
-	{ "NAMESPACE", N_("Where personal, other users' and shared mailboxes are."), "RFC 9051 §7.3.2" },
-	{ "STATUS", N_("Numbers about a mailbox."), "RFC 9051 §7.3.4" },
-	{ "ESEARCH", N_("The result of a search."), "RFC 9051 §7.3.5" },
-	{ "SEARCH", N_("The result of a search."), "RFC 3501 §7.2.5" },
-	{ "FLAGS", N_("The flags that messages here may have."), "RFC 9051 §7.3.6" },
-};
-
-static const struct exerciser_word numbered[] = {
-	{ "EXISTS", N_("So many messages are in the mailbox."), "RFC 9051 §7.4.1" },
-	{ "RECENT", N_("So many messages are new to the server's clients."), "RFC 3501 §7.3.2" },
-	{ "EXPUNGE", N_("This message is gone, and the numbers of all behind it go down by one."), "RFC 9051 §7.5.1" },
-	{ "FETCH", N_("Data of this message."), "RFC 9051 §7.5.2" },
-};
+static const char *const secret_commands[] = { "LOGIN", "AUTHENTICATE", NULL };
 
 /* ---- the client's lines ---- */
 
@@ -90,22 +34,93 @@ static void note_literal(struct exerciser *x, struct str line)
 
 static bool hides(int verb)
 {
-	return verb == VERB_LOGIN || verb == VERB_AUTHENTICATE;
+	return verb == IMAP_LOGIN || verb == IMAP_AUTHENTICATE;
 }
 
-static int find_verb(struct str word)
+/* A log-in is among the commands that have no answer yet. */
+static bool logs_in(const struct exerciser *x)
 {
-	for (int i = 0; i < VERB_COUNT; i++)
-		if (str_equal_nocase(word, str_of(verbs[i])))
-			return i;
-	return EXERCISER_UNKNOWN;
+	for (size_t i = 0; i < x->count; i++)
+		if (hides(x->pending[i].verb))
+			return true;
+	return false;
+}
+
+/* Of the arguments of LOGIN: the name and the blank behind it, as far as it is well written; and what only announces a
+ * literal, which is needed to say it again. */
+static size_t open_part_of_login(struct str arguments)
+{
+	uint64_t octets;
+	bool at_once;
+	size_t end = str_find_char(arguments, ' ');
+	if (str_starts(arguments, STR("\"")))
+		for (end = 1; end < arguments.length && arguments.data[end] != '"'; end++)
+			end += arguments.data[end] == '\\';
+	end += str_starts(arguments, STR("\""));
+	struct str name = str_first(arguments, end), rest = str_from_index(arguments, end + 1);
+	if (find_literal(name, &octets, &at_once) && name.data[0] == '{' && name.length == arguments.length)
+		return arguments.length;
+	if (end >= arguments.length || arguments.data[end] != ' ')
+		return 0;
+	return str_starts(rest, STR("{")) && find_literal(rest, &octets, &at_once) ? arguments.length : end + 1;
+}
+
+/* A line that begins as commands do. */
+struct command {
+	struct str tag, rest, arguments; /* rest: behind the tag */
+	int verb;
+	bool lacks_tag;                  /* LOGIN or AUTHENTICATE stands in its place */
+};
+
+static struct command read_command(struct str line)
+{
+	struct command c = { .tag = exerciser_first_word(line), .verb = EXERCISER_UNKNOWN };
+	enum imap_verb verb;
+	c.lacks_tag = imap_command_find(c.tag, &verb) && hides((int)verb);
+	c.rest = str_from_index(line, c.tag.length + 1);
+	struct str word = exerciser_first_word(c.rest), behind = str_from_index(c.rest, word.length + 1);
+	if (str_equal_nocase(word, STR("UID"))) {
+		word = exerciser_first_word(behind);
+		behind = str_from_index(behind, word.length + 1);
+	}
+	if (!c.lacks_tag && imap_command_find(word, &verb))
+		c.verb = (int)verb;
+	c.arguments = behind;
+	return c;
+}
+
+static void show_command(const struct exerciser *x, struct str line, const struct command *c, struct buf *shown)
+{
+	size_t open = line.length;
+	if (c->verb == EXERCISER_UNKNOWN && !x->secret_may_follow && !c->lacks_tag) {
+		buf_add_str(shown, str_first(line, line.length - c->rest.length));
+		exerciser_show_unknown(x, c->rest, secret_commands, shown);
+		return;
+	}
+	if (c->verb == EXERCISER_UNKNOWN) {
+		exerciser_show_unknown(x, line, secret_commands, shown);
+		return;
+	}
+	struct str mechanism = exerciser_first_word(c->arguments);
+	if (c->verb == IMAP_LOGIN)
+		open -= c->arguments.length - open_part_of_login(c->arguments);
+	else if (c->verb == IMAP_AUTHENTICATE)
+		open -= c->arguments.length - mechanism.length - (mechanism.length < c->arguments.length);
+	buf_add_str(shown, str_first(line, open));
+	if (open < line.length)
+		buf_add_str(shown, STR("***"));
 }
 
 /* What goes on with the command sent last: literals, SASL messages, DONE. */
 static void more_of_command(struct exerciser *x, struct str line, struct buf *shown)
 {
-	bool hidden = x->count && hides(x->pending[x->count - 1].verb) && !str_equal(line, STR("*"));
-	buf_add_str(shown, hidden ? STR("***") : line);
+	struct command c = read_command(line);
+	if (logs_in(x) && (x->content_left || !str_equal(line, STR("*"))))
+		buf_add_str(shown, STR("***"));
+	else if (x->content_left)
+		buf_add_str(shown, line);
+	else
+		show_command(x, line, &c, shown); /* the server may ask for more when nobody has any */
 	x->client_turn = false;
 	if (x->content_left > line.length) {
 		exerciser_count_content(x, line.length);
@@ -118,26 +133,20 @@ static void more_of_command(struct exerciser *x, struct str line, struct buf *sh
 
 static void client_line(struct exerciser *x, struct str line, struct buf *shown)
 {
-	struct str rest = line, tag = {}, word = {};
 	if (x->client_turn || x->content_left) {
 		more_of_command(x, line, shown);
 		return;
 	}
-	str_take_until(&rest, ' ', &tag);
-	str_take_until(&rest, ' ', &word);
-	struct exerciser_pending *p = exerciser_push(x, find_verb(word));
-	tag = str_first(tag, EXERCISER_TAG_MAX);
-	if (tag.length)
-		memcpy(p->tag, tag.data, tag.length);
+	struct command c = read_command(line);
+	struct exerciser_pending *p = exerciser_push(x, c.verb);
+	str_copy_to_array(str_first(c.tag, EXERCISER_TAG_MAX), p->tag, sizeof p->tag);
+	show_command(x, line, &c, shown);
+	x->literal_asked = 0;
 	note_literal(x, line);
-	size_t open = line.length - rest.length;
-	if (p->verb == VERB_AUTHENTICATE)
-		open += str_find_char(rest, ' ') + (str_find_char(rest, ' ') < rest.length);
-	if (!hides(p->verb))
-		open = line.length;
-	buf_add_str(shown, str_first(line, open));
-	if (open < line.length)
-		buf_add_str(shown, STR("***"));
+	if (c.verb == IMAP_AUTHENTICATE || (c.verb == IMAP_LOGIN && (x->literal_asked || x->content_left)))
+		x->secret_may_follow = true;
+	else if (c.verb != EXERCISER_UNKNOWN)
+		x->secret_may_follow = false;
 }
 
 /* ---- the server's lines ---- */
@@ -160,44 +169,46 @@ static void greeting(struct exerciser *x, struct str rest, struct exerciser_note
 	if (str_starts_nocase(rest, STR("OK")))
 		exerciser_explain(note, N_("The server greets: the NOT AUTHENTICATED state begins."), "RFC 9051 §7.1.1");
 	else
-		exerciser_explain_word(note, untagged, COUNT_OF(untagged), rest);
+		exerciser_imap_explain_untagged(note, rest);
 	if (str_starts_nocase(rest, STR("PREAUTH")))
 		x->state = AUTHENTICATED;
 }
 
 static void untagged_line(struct exerciser *x, struct str rest, struct exerciser_note *note)
 {
-	struct str number;
-	uint64_t value;
 	if (str_starts_nocase(rest, STR("BYE")))
 		x->state = LOGOUT;
-	if (x->count && x->pending[0].verb == EXERCISER_GREETING) {
+	if (x->count && x->pending[0].verb == EXERCISER_GREETING)
 		greeting(x, rest, note);
-		return;
-	}
-	if (exerciser_explain_word(note, untagged, COUNT_OF(untagged), rest))
-		return;
-	if (str_take_until(&rest, ' ', &number) && str_to_u64(number, UINT32_MAX, &value))
-		exerciser_explain_word(note, numbered, COUNT_OF(numbered), rest);
+	else
+		exerciser_imap_explain_untagged(note, rest);
 }
 
 static void move_on(struct exerciser *x, int verb, struct exerciser_note *note)
 {
 	switch (verb) {
-	case VERB_LOGIN:
-	case VERB_AUTHENTICATE:
-	case VERB_CLOSE:
-	case VERB_UNSELECT:
+	case IMAP_LOGIN:
+	case IMAP_AUTHENTICATE:
+		x->is_logged_in = true;
+		x->secret_may_follow = false;
 		x->state = AUTHENTICATED;
 		break;
-	case VERB_SELECT:
-	case VERB_EXAMINE:
+	case IMAP_UNAUTHENTICATE:
+		x->is_logged_in = false;
+		x->state = NOT_AUTHENTICATED;
+		break;
+	case IMAP_CLOSE:
+	case IMAP_UNSELECT:
+		x->state = x->state == SELECTED ? AUTHENTICATED : x->state;
+		break;
+	case IMAP_SELECT:
+	case IMAP_EXAMINE:
 		x->state = SELECTED;
 		break;
-	case VERB_LOGOUT:
+	case IMAP_LOGOUT:
 		x->state = LOGOUT;
 		break;
-	case VERB_STARTTLS:
+	case IMAP_STARTTLS:
 		note->begins_tls = true;
 		break;
 	default:
@@ -205,32 +216,68 @@ static void move_on(struct exerciser *x, int verb, struct exerciser_note *note)
 	}
 }
 
+static bool fits_state(const struct exerciser *x, int verb)
+{
+	unsigned now = x->state == SELECTED        ? IMAP_SELECTED
+	               : x->state == AUTHENTICATED ? IMAP_AUTHENTICATED
+	                                           : IMAP_NOT_AUTHENTICATED;
+	return verb < 0 || imap_command_info((enum imap_verb)verb)->states & now;
+}
+
+static void explain_tagged(const struct exerciser *x, int verb, bool is_no, struct exerciser_note *note)
+{
+	if (!fits_state(x, verb))
+		exerciser_explain(note, N_("This command does not belong to the present state."), "RFC 9051 §3");
+	else if (is_no && verb == IMAP_LOGIN)
+		exerciser_explain(note, N_("The log-in failed: the name or the password is wrong, or the server wants another way."),
+		                  "RFC 9051 §6.2.3");
+	else if (is_no && verb == IMAP_AUTHENTICATE)
+		exerciser_explain(note, N_("The SASL exchange failed; the state is as before."), "RFC 9051 §6.2.2");
+	else if (is_no)
+		exerciser_explain(note, N_("The command is understood, but can't be done."), "RFC 9051 §7.1.2");
+	else if (verb == EXERCISER_UNKNOWN)
+		exerciser_explain(note, N_("The server does not know this command, or not in this state."), "RFC 9051 §7.1.3");
+	else
+		exerciser_explain(note, N_("The command is not understood, or not allowed in this state."), "RFC 9051 §7.1.3");
+}
+
 static void tagged_line(struct exerciser *x, size_t i, struct str rest, struct exerciser_note *note)
 {
 	int verb = x->pending[i].verb;
+	bool is_ok = str_starts_nocase(rest, STR("OK")), is_no = str_starts_nocase(rest, STR("NO"));
 	exerciser_remove(x, i);
 	x->client_turn = false;
 	x->literal_asked = x->content_left = 0;
-	if (str_starts_nocase(rest, STR("OK"))) {
+	if (is_ok)
+		exerciser_imap_explain_done(note, verb);
+	else
+		explain_tagged(x, verb, is_no, note);
+	if (is_ok)
 		move_on(x, verb, note);
-		exerciser_explain(note, verb >= 0 ? completed[verb].sentence : N_("The command is done."),
-		                  verb >= 0 ? completed[verb].rfc : "RFC 9051 §7.1.1");
-	} else if (str_starts_nocase(rest, STR("NO"))) {
-		/* RFC 9051 §6.3.2: a SELECT that fails closes the mailbox that was open. */
-		if (x->state == SELECTED && (verb == VERB_SELECT || verb == VERB_EXAMINE))
-			x->state = AUTHENTICATED;
-		exerciser_explain(note, N_("The command is understood, but can't be done."), "RFC 9051 §7.1.2");
-	} else {
-		exerciser_explain(note, N_("The command is not understood, or not allowed in this state."), "RFC 9051 §7.1.3");
-	}
+	/* RFC 9051 §6.3.2: a SELECT that fails closes the mailbox that was open. */
+	else if (is_no && x->state == SELECTED && (verb == IMAP_SELECT || verb == IMAP_EXAMINE))
+		x->state = AUTHENTICATED;
+	exerciser_imap_explain_code(note, rest);
 }
 
+/* RFC 9051 §7.6. Only commands that have more to say can be asked for it: whatever else is sent next is a command. */
 static void continuation(struct exerciser *x, struct exerciser_note *note)
 {
-	x->client_turn = true;
+	int verb = x->count ? x->pending[x->count - 1].verb : EXERCISER_UNKNOWN;
+	x->idles = verb == IMAP_IDLE;
+	x->client_turn = x->literal_asked || x->idles || logs_in(x) || (x->count && verb == EXERCISER_UNKNOWN);
 	x->content_left = x->literal_asked;
 	x->literal_asked = 0;
-	exerciser_explain(note, N_("The server waits for the rest of the command."), "RFC 9051 §7.6");
+	if (x->idles)
+		exerciser_explain(note, N_("From now on the server tells news by itself, until you send DONE."), "RFC 9051 §6.3.13");
+	else if (x->content_left)
+		exerciser_explain(note, N_("The server waits for the octets that were announced."), "RFC 9051 §4.3");
+	else if (verb == IMAP_AUTHENTICATE)
+		exerciser_explain(note, N_("A challenge in base64: answer with base64, or with * to give up."), "RFC 9051 §6.2.2");
+	else if (x->client_turn)
+		exerciser_explain(note, N_("The server waits for the rest of the command."), "RFC 9051 §7.6");
+	else
+		exerciser_explain(note, N_("The server waits for the rest of a command, but none has any."), "RFC 9051 §7.6");
 }
 
 static void server_line(struct exerciser *x, struct str text, uint64_t octets, struct exerciser_note *note)
@@ -266,5 +313,5 @@ static void tls_started(struct exerciser *x)
 }
 
 const struct exerciser_protocol exerciser_imap = {
-	states, "tls STARTTLS", VERB_STARTTLS, client_line, server_line, tls_started
+	states, "tls STARTTLS", IMAP_STARTTLS, client_line, server_line, tls_started
 };

@@ -5,11 +5,9 @@
 #define POSTHORN_COMMON_EXERCISER_INTERNAL_H
 
 #include "exerciser.h"
+#include "words.h"
 
 enum { EXERCISER_PENDING_MAX = 64, EXERCISER_TAG_MAX = 32, EXERCISER_UNKNOWN = -1, EXERCISER_GREETING = -2 };
-
-/* For xgettext: sentences are translated by whoever shows them. */
-#define N_(text) text
 
 /* A command whose answer is not complete. */
 struct exerciser_pending {
@@ -28,6 +26,10 @@ struct exerciser {
 	bool client_turn;        /* the server has asked for more of the same command */
 	bool in_content;         /* SMTP: after 354, up to the dot */
 	bool begins_tls;         /* the server has agreed; nothing may be sent before the handshake */
+	bool is_protected;       /* by TLS */
+	bool is_logged_in;
+	bool idles;              /* IMAP: client_turn means that DONE is awaited */
+	bool secret_may_follow;  /* a log-in was begun, and no other command has come: a line that is none may belong to it */
 	uint64_t content_left;   /* octets of a BDAT chunk or IMAP literal that the client still has to send */
 	uint64_t literal_asked;  /* of an IMAP literal that the server has not asked for yet */
 	uint64_t literal_left;   /* of an IMAP literal that the server is sending */
@@ -56,6 +58,13 @@ static inline void exerciser_explain(struct exerciser_note *note, const char *se
 	note->sentence = sentence;
 	note->rfc = rfc;
 }
+
+/* The line up to its first blank or tab. */
+struct str exerciser_first_word(struct str line);
+
+/* A command that is none, as it may be shown: it may be a mistyped log-in, or belong to one that the server has refused.
+ * secrets: the commands whose arguments are secret, up to a NULL. */
+void exerciser_show_unknown(const struct exerciser *x, struct str line, const char *const *secrets, struct buf *shown);
 
 /* A word that may stand in a list of the server, and what it says. */
 struct exerciser_word {

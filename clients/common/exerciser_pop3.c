@@ -5,7 +5,7 @@
 
 enum state { AUTHORIZATION, TRANSACTION, UPDATE, CLOSED };
 
-static const char *const states[] = { "AUTHORIZATION", "TRANSACTION", "UPDATE", "closed" };
+static const char *const states[] = { "AUTHORIZATION", "TRANSACTION", "UPDATE", N_("closed") };
 
 /* What +OK and -ERR mean behind each command. */
 static const struct {
@@ -88,8 +88,14 @@ static size_t count_words(struct str text)
 	return words;
 }
 
+static bool is_login(int verb)
+{
+	return verb == POP3_VERB_PASS || verb == POP3_VERB_APOP || verb == POP3_VERB_AUTH;
+}
+
 static void client_line(struct exerciser *x, struct str line, struct buf *shown)
 {
+	static const char *const secret_commands[] = { "PASS", "APOP", "AUTH", NULL };
 	enum pop3_verb verb;
 	size_t end = str_find_char(line, ' ');
 	if (x->client_turn) {
@@ -100,18 +106,20 @@ static void client_line(struct exerciser *x, struct str line, struct buf *shown)
 	bool known = pop3_command_find(str_first(line, end), &verb);
 	struct exerciser_pending *p = exerciser_push(x, known ? (int)verb : EXERCISER_UNKNOWN);
 	p->lists = known && pop3_command_has_listing(verb, (unsigned)count_words(str_from_index(line, end + 1)));
-	pop3_command_mask(shown, line);
-}
-
-static bool is_login(int verb)
-{
-	return verb == POP3_VERB_PASS || verb == POP3_VERB_APOP || verb == POP3_VERB_AUTH;
+	if (known)
+		pop3_command_mask(shown, line);
+	else
+		exerciser_show_unknown(x, line, secret_commands, shown);
+	x->secret_may_follow = known ? verb == POP3_VERB_AUTH : x->secret_may_follow;
 }
 
 static void explain_ok(struct exerciser *x, const struct exerciser_pending *p, struct exerciser_note *note)
 {
-	if (is_login(p->verb))
+	if (is_login(p->verb)) {
 		x->state = TRANSACTION;
+		x->is_logged_in = true;
+		x->secret_may_follow = false;
+	}
 	exerciser_explain(note, answers[p->verb].ok, answers[p->verb].rfc);
 	note->begins_tls = p->verb == POP3_VERB_STLS;
 	if (p->verb == POP3_VERB_QUIT && x->state == TRANSACTION) {
@@ -193,7 +201,8 @@ static void server_line(struct exerciser *x, struct str text, uint64_t octets, s
 		exerciser_remove(x, 0);
 		exerciser_explain(note, N_("A dot alone ends the answer."), "RFC 1939 §3");
 	} else if (x->pending[0].verb == POP3_VERB_CAPA) {
-		exerciser_explain_word(note, capabilities, COUNT_OF(capabilities), text);
+		if (!exerciser_explain_word(note, capabilities, COUNT_OF(capabilities), text))
+			exerciser_explain(note, N_("A capability that this exerciser does not know."), "RFC 2449 §5");
 	}
 }
 

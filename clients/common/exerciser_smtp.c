@@ -5,7 +5,7 @@
 
 enum state { CONNECTED, READY, MAIL, RECIPIENTS, CONTENT, CLOSED };
 
-static const char *const states[] = { "CONNECTED", "READY", "MAIL", "RCPT", "DATA", "closed" };
+static const char *const states[] = { "CONNECTED", "READY", "MAIL", "RCPT", "DATA", N_("closed") };
 
 /* What stands for the final dot of DATA among the pending commands. */
 enum { VERB_CONTENT = SMTP_COMMAND_COUNT, ANY = -100 };
@@ -49,6 +49,7 @@ static const struct {
 	{ 250, ANY, N_("Done as asked."), "RFC 5321 §4.2.3" },
 	{ 251, ANY, N_("The user is not local; the server forwards."), "RFC 5321 §3.4" },
 	{ 252, ANY, N_("The server does not say whether the user exists, but would take a mail."), "RFC 5321 §3.5.3" },
+	{ 253, ANY, N_("The server has begun to send what waits for the host."), "RFC 1985 §5.1" },
 	{ 334, ANY, N_("A challenge in base64: answer with base64, or with * to give up."), "RFC 4954 §4" },
 	{ 354, ANY, N_("The server waits for the mail."), "RFC 5321 §4.2.3" },
 	{ 421, ANY, N_("The server ends the session; try again later."), "RFC 5321 §3.8" },
@@ -100,6 +101,9 @@ static const struct exerciser_word extensions[] = {
 	{ "FUTURERELEASE", N_("A mail may be held until a given time."), "RFC 4865 §3" },
 	{ "DELIVERBY", N_("A mail may have a deadline."), "RFC 2852 §2" },
 	{ "MT-PRIORITY", N_("A mail may have a priority."), "RFC 6710 §3" },
+	{ "ETRN", N_("ETRN makes the server send what waits for a host."), "RFC 1985 §2" },
+	{ "NO-SOLICITING", N_("The server does not want advertisements of these kinds."), "RFC 3865 §2.1" },
+	{ "RRVS", N_("A mail may ask that the mailbox has had the same owner since a given time."), "RFC 7293 §3.1" },
 	{ "VRFY", N_("VRFY asks about a user."), "RFC 5321 §4.1.1.6" },
 	{ "EXPN", N_("EXPN asks about a list."), "RFC 5321 §4.1.1.7" },
 	{ "HELP", N_("HELP gives help for people."), "RFC 5321 §4.1.1.8" },
@@ -124,32 +128,48 @@ static void begin_chunk(struct exerciser *x, struct str argument, struct exercis
 	p->last = bdat.last;
 }
 
+static void content(struct exerciser *x, struct str line, struct buf *shown)
+{
+	buf_add_str(shown, line);
+	if (x->in_content)
+		content_line(x, line);
+	else
+		exerciser_count_content(x, line.length);
+}
+
+/* The initial response of AUTH is the password as often as not. */
+static void show_auth(struct str line, size_t end, struct buf *shown)
+{
+	size_t open = end + 1 + exerciser_first_word(str_from_index(line, end + 1)).length;
+	buf_add_str(shown, str_first(line, open));
+	if (open < line.length)
+		buf_add_str(shown, STR(" ***"));
+}
+
 static void client_line(struct exerciser *x, struct str line, struct buf *shown)
 {
+	static const char *const secret_commands[] = { "AUTH", NULL };
 	size_t end = str_find_char(line, ' ');
 	const struct smtp_command *command = smtp_command_find(str_first(line, end));
-	struct str argument = str_from_index(line, end + 1);
 	if (x->client_turn) {
 		x->client_turn = false;
 		buf_add_str(shown, str_equal(line, STR("*")) ? line : STR("***"));
 		return;
 	}
 	if (x->in_content || x->content_left) {
-		buf_add_str(shown, line);
-		if (x->in_content)
-			content_line(x, line);
-		else
-			exerciser_count_content(x, line.length);
+		content(x, line, shown);
 		return;
 	}
 	struct exerciser_pending *p = exerciser_push(x, command ? (int)command->id : EXERCISER_UNKNOWN);
 	if (p->verb == SMTP_COMMAND_BDAT)
-		begin_chunk(x, argument, p);
-	/* The initial response of AUTH is the password as often as not. */
-	size_t open = p->verb == SMTP_COMMAND_AUTH ? end + 1 + str_find_char(argument, ' ') : line.length;
-	buf_add_str(shown, str_first(line, open));
-	if (open < line.length)
-		buf_add_str(shown, STR(" ***"));
+		begin_chunk(x, str_from_index(line, end + 1), p);
+	if (p->verb == SMTP_COMMAND_AUTH)
+		show_auth(line, end, shown);
+	else if (p->verb == EXERCISER_UNKNOWN)
+		exerciser_show_unknown(x, line, secret_commands, shown);
+	else
+		buf_add_str(shown, line);
+	x->secret_may_follow = command ? p->verb == SMTP_COMMAND_AUTH : x->secret_may_follow;
 }
 
 /* ---- the server's lines ---- */
@@ -171,6 +191,10 @@ static void move_on(struct exerciser *x, const struct exerciser_pending *p)
 	case SMTP_COMMAND_HELO:
 	case SMTP_COMMAND_LHLO:
 		x->state = READY;
+		break;
+	case SMTP_COMMAND_AUTH:
+		x->is_logged_in = true;
+		x->secret_may_follow = false;
 		break;
 	case SMTP_COMMAND_RSET:
 		x->state = x->state == CONNECTED ? CONNECTED : READY;
@@ -206,6 +230,16 @@ static void complete(struct exerciser *x, const struct exerciser_pending *p, int
 		x->state = CLOSED;
 }
 
+/* One of several lines of the answer to EHLO: the first names the server, RFC 5321 §4.1.1.1. */
+static void explain_listed(struct exerciser *x, struct str text, struct exerciser_note *note)
+{
+	if (!x->in_listing)
+		exerciser_explain(note, N_("The server's name and a greeting; its extensions follow."), "RFC 5321 §4.1.1.1");
+	else if (!exerciser_explain_word(note, extensions, COUNT_OF(extensions), str_from_index(text, 4)))
+		exerciser_explain(note, N_("An extension that this exerciser does not know."), "RFC 5321 §2.2.1");
+	x->in_listing = true;
+}
+
 static void server_line(struct exerciser *x, struct str text, uint64_t octets, struct exerciser_note *note)
 {
 	uint64_t code;
@@ -217,10 +251,13 @@ static void server_line(struct exerciser *x, struct str text, uint64_t octets, s
 	}
 	if (x->count)
 		p = x->pending[0];
+	bool lists = p.verb == SMTP_COMMAND_EHLO || p.verb == SMTP_COMMAND_LHLO;
 	if (text.length > 3 && text.data[3] == '-') {
-		exerciser_explain_word(note, extensions, COUNT_OF(extensions), str_from_index(text, 4));
+		if (lists && code == 250)
+			explain_listed(x, text, note);
 		return;
 	}
+	x->in_listing = false;
 	if (p.verb == SMTP_COMMAND_AUTH && code == 334) {
 		x->client_turn = true;
 		explain(note, p.verb, (int)code);
@@ -229,7 +266,6 @@ static void server_line(struct exerciser *x, struct str text, uint64_t octets, s
 	if (x->count)
 		exerciser_remove(x, 0);
 	complete(x, &p, (int)code, note);
-	bool lists = p.verb == SMTP_COMMAND_EHLO || p.verb == SMTP_COMMAND_LHLO;
 	if (lists && code == 250)
 		exerciser_explain_word(note, extensions, COUNT_OF(extensions), str_from_index(text, 4));
 }

@@ -3,6 +3,7 @@
 #include "mem.h"
 #include "sasl.h"
 #include "text.h"
+#include "words.h"
 
 #include <openssl/evp.h>
 
@@ -93,9 +94,9 @@ bool login_choose(const struct login_offer *offer, enum login_method method, str
 	if (plan->count)
 		return true;
 	if (method == LOGIN_BEST)
-		return fail_set(fail, FAIL_DENIED, "the server offers no log-in that this program knows%s",
-		                offer->tls ? "" : "; it may offer one with TLS");
-	return fail_set(fail, FAIL_DENIED, "the server does not offer the log-in method %s", login_method_name(method));
+		return fail_set(fail, FAIL_DENIED, "%s%s", _("the server offers no log-in that this program knows"),
+		                offer->tls ? "" : _("; it may offer one with TLS"));
+	return fail_set(fail, FAIL_DENIED, _("the server does not offer the log-in method %s"), login_method_name(method));
 }
 
 /* ---- SASL ---- */
@@ -130,7 +131,7 @@ static enum login_answer cancel(const struct login_wire *wire, const char *why, 
 	wire->send(wire->context, STR("*"));
 	if (wire->receive(wire->context, &ignored, fail) == LOGIN_BROKEN)
 		return LOGIN_BROKEN;
-	fail_set(fail, FAIL_CORRUPT, "log-in: %s", why);
+	fail_set(fail, FAIL_CORRUPT, _("log-in: %s"), _(why));
 	return LOGIN_BROKEN;
 }
 
@@ -142,7 +143,7 @@ static enum login_answer converse(const struct login_wire *wire, struct sasl_exc
 	bool speaks_first = sasl_client_speaks_first(x);
 	enum sasl_result result = speaks_first ? sasl_client_step(x, STR(""), &output) : SASL_MORE;
 	if (result == SASL_FAILED) {
-		fail_set(fail, FAIL_DENIED, "log-in: %s", sasl_why(x));
+		fail_set(fail, FAIL_DENIED, _("log-in: %s"), _(sasl_why(x)));
 		return LOGIN_REFUSED;
 	}
 	bool waiting = speaks_first && !send_auth(wire, mechanism, speaks_first, buf_str(&output));
@@ -152,7 +153,7 @@ static enum login_answer converse(const struct login_wire *wire, struct sasl_exc
 		buf_clear(&challenge);
 		enum login_answer answer = wire->receive(wire->context, &challenge, fail);
 		if (answer == LOGIN_ACCEPTED && result != SASL_DONE) {
-			fail_set(fail, FAIL_CORRUPT, "the server accepted the log-in without proving that it knows the password");
+			fail_set(fail, FAIL_CORRUPT, _("the server accepted the log-in without proving that it knows the password"));
 			return LOGIN_BROKEN;
 		}
 		if (answer != LOGIN_CHALLENGE)

@@ -8,6 +8,7 @@
 #include "header.h"
 #include "limits.h"
 #include "mem.h"
+#include "words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -318,7 +319,7 @@ static bool commit_eml(struct mail_folder *f, struct str uid, struct fail **fail
 		if (errno != EEXIST)
 			return fail_set_errno(fail, FAIL_IO, "%s", path);
 	}
-	return fail_set(fail, FAIL_EXISTS, "%s/%s.eml and all its like are there already", f->directory, buf_text(&name));
+	return fail_set(fail, FAIL_EXISTS, _("%s/%s.eml and all its like are there already"), f->directory, buf_text(&name));
 }
 
 /* ---- Maildir ---- */
@@ -400,7 +401,7 @@ static char *lock_mbox(int fd, const char *path, struct fail **fail)
 	}
 	if (fcntl(fd, F_SETLK, &whole) == 0)
 		return TAKE(lock);
-	fail_set_errno(fail, FAIL_BUSY, "another program has locked %s", path);
+	fail_set_errno(fail, FAIL_BUSY, _("another program has locked %s"), path);
 	unlink(lock);
 	return NULL;
 }
@@ -435,7 +436,7 @@ static bool commit_mbox(struct mail_folder *f, struct fail **fail)
 		return size > 0 || sync_directory(f->directory, fail);
 	/* Half a mail would be read as a whole one, or as a part of the one before. */
 	if (ftruncate(mbox, size) != 0)
-		return fail_prefix(fail, "%s has half a mail at its end", f->path);
+		return fail_prefix(fail, _("%s has half a mail at its end"), f->path);
 	return fail_prefix(fail, "%s", f->path);
 }
 

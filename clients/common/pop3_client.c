@@ -3,8 +3,8 @@
 #include "answer.h"
 #include "array.h"
 #include "capa.h"
+#include "words.h"
 
-#include <libintl.h>
 #include <stdlib.h>
 
 enum { PIPELINED_MAX = 100, ARENA_MAX = 1 << 20, LINE_MAX_OCTETS = 2 * LIMIT_POP3_AUTH_LINE_MAX };
@@ -31,9 +31,6 @@ struct reading {
 	bool (*take)(void *context, struct str piece, struct fail **fail);
 	void *context;
 };
-
-/* Warnings are for people, in the language of the program that chose one. */
-#define _(text) gettext(text)
 
 static const struct reading one_line = { .kind = POP3_ONE_LINE };
 
@@ -149,7 +146,7 @@ static enum fail_kind kind_of(const struct pop3_status *status)
 
 static bool refused(const struct pop3_status *status, const char *what, struct fail **fail)
 {
-	return fail_set(fail, kind_of(status), "%s: the server says: %.*s", what, STR_ARG(status->text));
+	return fail_set(fail, kind_of(status), _("%s: the server says: %.*s"), what, STR_ARG(status->text));
 }
 
 /* A command whose refusal is a failure. */
@@ -168,7 +165,7 @@ static bool greet(struct pop3_client *c, struct fail **fail)
 	if (!read_status(c, &one_line, &status, fail))
 		return false;
 	if (!status.ok)
-		return fail_set(fail, FAIL_BUSY, "the server is not ready: %.*s", STR_ARG(status.text));
+		return fail_set(fail, FAIL_BUSY, _("the server is not ready: %.*s"), STR_ARG(status.text));
 	struct str timestamp = pop3_greeting_timestamp(buf_str(&c->status));
 	if (login_is_apop_timestamp(timestamp))
 		buf_add_str(&c->timestamp, timestamp);
@@ -179,7 +176,7 @@ static bool take_capability(void *context, struct str line, struct fail **fail)
 {
 	struct pop3_client *c = context;
 	if (arena_used(c->arena) + line.length > ARENA_MAX / 2)
-		return fail_set(fail, FAIL_CORRUPT, "the server's list of capabilities is endless");
+		return fail_set(fail, FAIL_CORRUPT, _("the server's list of capabilities is endless"));
 	pop3_capa_parse(&c->capabilities, line, c->arena);
 	return true;
 }
@@ -203,7 +200,7 @@ static bool ask_capabilities(struct pop3_client *c, struct fail **fail)
 static bool start_tls(struct pop3_client *c, struct fail **fail)
 {
 	if (!c->capabilities.stls)
-		return fail_set(fail, FAIL_CORRUPT, "the server does not offer STLS, so the connection can't be protected");
+		return fail_set(fail, FAIL_CORRUPT, _("the server does not offer STLS, so the connection can't be protected"));
 	return command(c, "STLS", fail) && connection_start_tls(&c->connection, fail) && ask_capabilities(c, fail);
 }
 
@@ -288,7 +285,7 @@ static bool log_in(struct pop3_client *c, struct fail **fail)
 	CLEANUP(fail_free) struct fail *why = NULL;
 	if (str_find_char(credentials.password, '\n') < credentials.password.length ||
 	    str_find_char(credentials.password, '\r') < credentials.password.length)
-		return fail_set(fail, FAIL_INVALID, "a password can't hold the end of a line");
+		return fail_set(fail, FAIL_INVALID, _("a password can't hold the end of a line"));
 	if (!login_choose(&offer, c->options->method, &plan, fail))
 		return false;
 	if (plan.reveals)
@@ -326,9 +323,9 @@ static bool take_size(void *context, struct str line, struct fail **fail)
 	if (!pop3_numbers_parse(line, &mail.number, &mail.size, &why))
 		return broken(why, fail);
 	if (n->c->mails.count == LIMIT_CLIENT_MAILS_MAX)
-		return fail_set(fail, FAIL_CORRUPT, "the server lists more than %d mails", LIMIT_CLIENT_MAILS_MAX);
+		return fail_set(fail, FAIL_CORRUPT, _("the server lists more than %d mails"), LIMIT_CLIENT_MAILS_MAX);
 	if (mail.number == 0)
-		return fail_set(fail, FAIL_CORRUPT, "the server lists a mail with number 0");
+		return fail_set(fail, FAIL_CORRUPT, _("the server lists a mail with number 0"));
 	n->is_sorted &= mail.number > n->last;
 	n->last = mail.number;
 	*array_add(&n->c->mails) = mail;
@@ -348,7 +345,7 @@ static bool sort_mails(struct pop3_client *c, bool is_sorted, struct fail **fail
 	qsort(c->mails.items, c->mails.count, sizeof *c->mails.items, by_number);
 	for (size_t i = 1; i < c->mails.count; i++)
 		if (c->mails.items[i].number == c->mails.items[i - 1].number)
-			return fail_set(fail, FAIL_CORRUPT, "the server lists mail number %llu twice",
+			return fail_set(fail, FAIL_CORRUPT, _("the server lists mail number %llu twice"),
 			                (unsigned long long)c->mails.items[i].number);
 	return true;
 }
@@ -367,7 +364,7 @@ static bool take_uid(void *context, struct str line, struct fail **fail)
 		return true;
 	}
 	if (mail->uid[0])
-		return fail_set(fail, FAIL_CORRUPT, "the server gives mail number %llu two unique ids",
+		return fail_set(fail, FAIL_CORRUPT, _("the server gives mail number %llu two unique ids"),
 		                (unsigned long long)key.number);
 	memcpy(mail->uid, uid.data, uid.length);
 	n->uids++;
@@ -614,7 +611,7 @@ static bool read_deletions(struct pop3_client *c, const size_t *indexes, size_t 
 		if (!read_status(c, &one_line, &status, fail))
 			return false;
 		if (!status.ok && *all)
-			fail_set(fail, FAIL_DENIED, "the server does not delete mail %s: %.*s",
+			fail_set(fail, FAIL_DENIED, _("the server does not delete mail %s: %.*s"),
 			         pop3_client_mail(c, indexes[read])->uid, STR_ARG(status.text));
 		*all &= status.ok;
 		c->mails.items[indexes[read]].is_marked |= status.ok;

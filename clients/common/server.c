@@ -3,6 +3,7 @@
 #include "endpoint.h"
 #include "smtp_path.h"
 #include "text.h"
+#include "words.h"
 
 static const char *const protocol_names[SERVER_PROTOCOL_COUNT] = {
 	[SERVER_POP3] = "pop3", [SERVER_IMAP] = "imap", [SERVER_SMTP] = "smtp",
@@ -63,7 +64,7 @@ static bool bad(struct str text, const char *why, struct fail **fail)
 {
 	CLEANUP(buf_release) struct buf shown = BUF_WITH_LIMIT(1000);
 	text_escape(&shown, text, 200);
-	return fail_set(fail, FAIL_INVALID, "\"%s\": %s", buf_text(&shown), why);
+	return fail_set(fail, FAIL_INVALID, "\"%s\": %s", buf_text(&shown), _(why));
 }
 
 /* Users go into protocol lines: no control characters, and UTF-8 only. */
@@ -97,9 +98,9 @@ static bool parse_user(struct str text, struct server *s, struct fail **fail)
 	CLEANUP(buf_release) struct buf user = BUF_WITH_LIMIT(LIMIT_ADDRESS_MAX);
 	if (str_find_char(text, ':') < text.length)
 		return fail_set(fail, FAIL_INVALID,
-		                "a password does not belong into a URL: use --password-file, or be asked for it");
+		                _("a password does not belong into a URL: use --password-file, or be asked for it"));
 	if (!decode_percent(text, &user) || !is_user(buf_str(&user)))
-		return bad(text, "this is no user name", fail);
+		return bad(text, N_("this is no user name"), fail);
 	memcpy(s->user, user.data, user.length);
 	return true;
 }
@@ -108,7 +109,7 @@ static bool parse_port(struct str text, struct server *s, struct fail **fail)
 {
 	uint64_t port;
 	if (!str_to_u64(text, UINT16_MAX, &port) || port == 0)
-		return bad(text, "this is no port", fail);
+		return bad(text, N_("this is no port"), fail);
 	s->port = (uint16_t)port;
 	return true;
 }
@@ -125,7 +126,7 @@ static bool set_host(struct str host, struct server *s, struct fail **fail)
 		return true;
 	}
 	if (!smtp_domain_parse(host, SMTP_PATH_UTF8 | SMTP_PATH_SLOPPY, canonical))
-		return bad(host, "this is neither a host name nor an IP address", fail);
+		return bad(host, N_("this is neither a host name nor an IP address"), fail);
 	memcpy(s->host, canonical, strlen(canonical) + 1);
 	return true;
 }
@@ -142,7 +143,7 @@ bool server_parse_host(struct str text, struct server *s, struct fail **fail)
 		host = str_from(text.data + 1, (end < text.length ? end : text.length) - 1);
 		port = str_from_index(text, end + 1);
 		if (end == text.length || (port.length && port.data[0] != ':'))
-			return bad(text, "this is no address in brackets", fail);
+			return bad(text, N_("this is no address in brackets"), fail);
 		has_port = port.length > 0;
 		port = str_from_index(port, 1);
 	} else if (colon < text.length && str_find_char(text, ':') == colon) {
@@ -167,7 +168,7 @@ bool server_parse_url(struct str text, struct server *s, struct fail **fail)
 	struct str rest = str_from_index(text, colon + 3);
 	*s = (struct server){};
 	if (colon == text.length || !parse_scheme(str_first(text, colon), s))
-		return bad(text, "a URL begins with pop3s:, pop3:, smtps:, smtp:, imaps: or imap: and two slashes", fail);
+		return bad(text, N_("a URL begins with pop3s:, pop3:, smtps:, smtp:, imaps: or imap: and two slashes"), fail);
 	if (rest.length && rest.data[rest.length - 1] == '/')
 		rest.length--;
 	/* A user is an address as often as not: the last @ counts. */

@@ -5,6 +5,7 @@
 #include "smtp_ehlo.h"
 #include "smtp_reply.h"
 #include "text.h"
+#include "words.h"
 
 #include <stdlib.h>
 
@@ -50,7 +51,7 @@ static bool read_reply(struct dialogue *d, struct fail **fail)
 		state = smtp_reply_read(&d->reply, input, &used);
 		stream_consume(d->connection.stream, used);
 	}
-	return state == SMTP_REPLY_DONE || fail_set(fail, FAIL_CORRUPT, "the server's answer is no SMTP reply");
+	return state == SMTP_REPLY_DONE || fail_set(fail, FAIL_CORRUPT, _("the server's answer is no SMTP reply"));
 }
 
 static bool is_positive(const struct dialogue *d)
@@ -61,7 +62,7 @@ static bool is_positive(const struct dialogue *d)
 static bool refused(const struct dialogue *d, const char *what, struct fail **fail)
 {
 	enum fail_kind kind = d->reply.code == 552 ? FAIL_TOO_BIG : d->reply.code < 500 ? FAIL_BUSY : FAIL_DENIED;
-	return fail_set(fail, kind, "%s: the server says: %d %.*s", what, d->reply.code, STR_ARG(buf_str(&d->reply.text)));
+	return fail_set(fail, kind, _("%s: the server says: %d %.*s"), _(what), d->reply.code, STR_ARG(buf_str(&d->reply.text)));
 }
 
 /* A reply that must be positive. */
@@ -93,7 +94,7 @@ static bool say_hello(struct dialogue *d, struct fail **fail)
 static bool start_tls(struct dialogue *d, struct fail **fail)
 {
 	if (!(d->offered.extensions & SMTP_STARTTLS))
-		return fail_set(fail, FAIL_CORRUPT, "the server does not offer STARTTLS, so the connection can't be protected");
+		return fail_set(fail, FAIL_CORRUPT, _("the server does not offer STARTTLS, so the connection can't be protected"));
 	send_text(d, "STARTTLS\r\n");
 	return expect(d, "STARTTLS", fail) && connection_start_tls(&d->connection, fail) && say_hello(d, fail);
 }
@@ -113,12 +114,12 @@ static enum login_answer receive_auth(void *context, struct buf *challenge, stru
 	if (d->reply.code == 334 && text_base64_decode(challenge, str_trim(buf_str(&d->reply.text))))
 		return LOGIN_CHALLENGE;
 	if (d->reply.code == 334) {
-		fail_set(fail, FAIL_CORRUPT, "the server's challenge is not valid base64");
+		fail_set(fail, FAIL_CORRUPT, _("the server's challenge is not valid base64"));
 		return LOGIN_BROKEN;
 	}
 	if (is_positive(d))
 		return LOGIN_ACCEPTED;
-	refused(d, "log-in", fail);
+	refused(d, N_("log-in"), fail);
 	return LOGIN_REFUSED;
 }
 
@@ -138,7 +139,7 @@ static bool log_in(struct dialogue *d, struct fail **fail)
 	if (!login_choose(&offer, d->options->method, &plan, fail))
 		return false;
 	if (plan.reveals)
-		warn(d, "the password travels unprotected: there is no TLS, and the server offers no log-in that hides it");
+		warn(d, _("the password travels unprotected: there is no TLS, and the server offers no log-in that hides it"));
 	for (size_t i = 0; i < plan.count && answer == LOGIN_REFUSED && (!why || why->kind == FAIL_DENIED); i++)
 		answer = login_exchange(&wire, plan.tries[i], &credentials, facts, &why);
 	return answer == LOGIN_ACCEPTED || fail_set(fail, why->kind, "%s", why->text);
@@ -160,17 +161,17 @@ static bool check_offer(struct dialogue *d, struct fail **fail)
 	const struct smtp_submission *s = d->submission;
 	unsigned offered = d->offered.extensions;
 	if (d->offered.size && s->content.length > d->offered.size)
-		return fail_set(fail, FAIL_TOO_BIG, "the message has %zu octets, and the server takes %llu", s->content.length,
+		return fail_set(fail, FAIL_TOO_BIG, _("the message has %zu octets, and the server takes %llu"), s->content.length,
 		                (unsigned long long)d->offered.size);
 	if (d->offered.recipient_max && s->recipient_count > d->offered.recipient_max)
-		return fail_set(fail, FAIL_LIMIT, "the server takes %llu recipients at a time",
+		return fail_set(fail, FAIL_LIMIT, _("the server takes %llu recipients at a time"),
 		                (unsigned long long)d->offered.recipient_max);
 	if (is_utf8_envelope(s) && !(offered & SMTP_SMTPUTF8))
-		return fail_set(fail, FAIL_DENIED, "the server does not take addresses beyond ASCII");
+		return fail_set(fail, FAIL_DENIED, _("the server does not take addresses beyond ASCII"));
 	if (s->has_utf8_header && !(offered & SMTP_SMTPUTF8))
-		warn(d, "the server does not announce that it takes headers beyond ASCII");
+		warn(d, _("the server does not announce that it takes headers beyond ASCII"));
 	if (s->has_8bit && !(offered & SMTP_8BITMIME))
-		warn(d, "the server does not announce that it takes text beyond ASCII");
+		warn(d, _("the server does not announce that it takes text beyond ASCII"));
 	return true;
 }
 
@@ -211,8 +212,9 @@ static bool judge(struct dialogue *d, const struct smtp_result *results, size_t 
 	while (i < count && results[i].code < 400)
 		i++;
 	return fail_set(fail, results[i].code < 500 ? FAIL_BUSY : FAIL_NOT_FOUND,
-	                "%zu of %zu recipients %s refused; nothing was sent", count - accepted, count,
-	                count - accepted == 1 ? "was" : "were");
+	                ngettext("%zu of %zu recipients was refused; nothing was sent",
+	                         "%zu of %zu recipients were refused; nothing was sent", count - accepted),
+	                count - accepted, count);
 }
 
 /* RFC 2920 §3.1: MAIL and all RCPT in one group, or one by one. */
@@ -223,7 +225,7 @@ static bool envelope(struct dialogue *d, struct smtp_result *results, struct fai
 	send_mail(d);
 	for (size_t i = 0; pipelined && i < count; i++)
 		send_recipient(d, i);
-	if (!expect(d, "sender", fail))
+	if (!expect(d, N_("sender"), fail))
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		if (!pipelined)
@@ -242,7 +244,7 @@ static bool send_data(struct dialogue *d, struct fail **fail)
 	if (!read_reply(d, fail))
 		return false;
 	if (d->reply.code < 400 && d->reply.code != 354)
-		return fail_set(fail, FAIL_CORRUPT, "the server answers DATA with %d", d->reply.code);
+		return fail_set(fail, FAIL_CORRUPT, _("the server answers DATA with %d"), d->reply.code);
 	if (d->reply.code != 354)
 		return refused(d, "DATA", fail);
 	for (struct str rest = d->submission->content; rest.length; rest = str_from_index(rest, PIECE)) {
@@ -269,9 +271,9 @@ static bool content(struct dialogue *d, struct fail **fail)
 		return false;
 	CLEANUP(fail_free) struct fail *why = NULL;
 	if (!read_reply(d, &why))
-		return fail_set(fail, why->kind, "%s before it answered to the message: it may or may not have been sent",
+		return fail_set(fail, why->kind, _("%s before it answered to the message: it may or may not have been sent"),
 		                why->text);
-	return is_positive(d) || refused(d, "message", fail);
+	return is_positive(d) || refused(d, N_("message"), fail);
 }
 
 bool smtp_client_submit(const struct smtp_client_options *options, const struct smtp_submission *submission,
@@ -280,7 +282,7 @@ bool smtp_client_submit(const struct smtp_client_options *options, const struct 
 	CLEANUP(end) struct dialogue d = { .options = options, .submission = submission };
 	smtp_reply_reader_init(&d.reply);
 	if (!connection_open(&d.connection, &options->server, options->ca_file, options->timeout_ms, fail) ||
-	    !expect(&d, "greeting", fail) || !say_hello(&d, fail))
+	    !expect(&d, N_("greeting"), fail) || !say_hello(&d, fail))
 		return false;
 	if (options->server.tls == SERVER_TLS_STARTTLS && !start_tls(&d, fail))
 		return false;

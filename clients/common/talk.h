@@ -13,13 +13,17 @@
 
 struct talk_watch {
 	void (*sent)(void *context, struct str shown);                          /* passwords are masked */
-	void (*received)(void *context, struct str text, uint64_t octets);      /* octets: of the line, before the cut */
+	void (*received)(void *context, struct str text, uint64_t octets);      /* masked too; octets: of the line, before the cut */
 	void (*explained)(void *context, const char *sentence, const char *rfc); /* rfc may be NULL */
 	void (*protected)(void *context, const struct connection *connection);  /* TLS is there */
 	void (*state_changed)(void *context, const char *state);
+	void (*facts_changed)(void *context, unsigned facts);                    /* of enum exerciser_fact; NULL: not told */
 	void (*ended)(void *context, const char *why);
 	void *context;
 };
+
+/* What was masked is remembered, because servers repeat what they do not understand, and IMAP's tags. */
+enum { TALK_SECRETS_MAX = 8, TALK_SECRET_MIN = 4 };
 
 /* Zero-initialised before talk_open. */
 struct talk {
@@ -30,7 +34,10 @@ struct talk {
 	uint64_t octets;   /* of it */
 	char last;         /* octet of it */
 	const char *state; /* as it was told last */
+	unsigned facts;    /* likewise */
 	bool is_over;      /* the server has closed the connection */
+	struct buf secrets[TALK_SECRETS_MAX]; /* a ring, wiped at the end; shorter ones than TALK_SECRET_MIN are not kept */
+	size_t secret_count;
 };
 
 /* Connects, with TLS where the server wants it from the start. The caller closes it in any case. */
@@ -45,7 +52,7 @@ void talk_send(struct talk *t, struct str line);
  * go on: FAIL_CORRUPT for a server that can't be trusted, or an end where an answer was due. */
 bool talk_receive(struct talk *t, struct fail **fail);
 
-/* Tells the state if it is another one than was told last. */
+/* Tells state and facts if they are others than were told last. */
 void talk_tell_state(struct talk *t);
 
 #endif

@@ -60,7 +60,7 @@ static bool take_port(const char *text, uint16_t *port, struct fail **fail)
 	return true;
 }
 
-/* A URL says more than the form, and wins. */
+/* A URL, or a port behind the host, says more than the other rows, and wins. */
 static bool parse_server(const char *text, struct server *server, struct fail **fail)
 {
 	return server_is_url(str_of(text)) ? server_parse_url(str_of(text), server, fail)
@@ -75,8 +75,8 @@ static bool take(struct account_form *f, struct account *account, struct fail **
 		                       .tls = (enum server_tls)adw_combo_row_get_selected(ADW_COMBO_ROW(f->tls)) };
 	account->method = (enum login_method)adw_combo_row_get_selected(ADW_COMBO_ROW(f->method));
 	return parse_server(text_of(f->host), server, fail) &&
-	       (!*text_of(f->port) || take_port(text_of(f->port), &server->port, fail)) &&
-	       (!*text_of(f->user) || copy(server->user, sizeof server->user, text_of(f->user), _("User"), fail)) &&
+	       (server->port || take_port(text_of(f->port), &server->port, fail)) &&
+	       (server->user[0] || copy(server->user, sizeof server->user, text_of(f->user), _("User"), fail)) &&
 	       copy(account->name, sizeof account->name, *text_of(f->name) ? text_of(f->name) : text_of(f->address),
 	            _("Name"), fail) &&
 	       copy(account->address, sizeof account->address, text_of(f->address), _("Address"), fail);

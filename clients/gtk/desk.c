@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "mem.h"
+#include "words.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -83,7 +84,7 @@ static bool prepare_schema(struct desk *d, struct fail **fail)
 		return failed(d, fail);
 	int version = sqlite3_column_int(statement, 0);
 	if (version > SCHEMA_VERSION)
-		return fail_set(fail, FAIL_CORRUPT, "%s is of a later version of this program", d->path);
+		return fail_set(fail, FAIL_CORRUPT, _("%s is of a later version of this program"), d->path);
 	sqlite3_reset(statement);
 	CLEANUP(mem_free) char *mark = mem_printf("PRAGMA user_version=%d", SCHEMA_VERSION);
 	return version == SCHEMA_VERSION || (run(d, schema, fail) && run(d, mark, fail));

@@ -1,6 +1,7 @@
 #include "dialogue.h"
 
 #include "display.h"
+#include "exerciser_command.h"
 #include "mem.h"
 #include "talk.h"
 
@@ -8,10 +9,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { TIMEOUT_MS = 60000, SHOWN_MAX = 4 * LIMIT_CLIENT_LINE_MAX, EVENTS_MAX = 2000 };
+enum { TIMEOUT_MS = 60000, SHOWN_MAX = 4 * LIMIT_CLIENT_LINE_MAX, EVENTS_MAX = 2000, LINE_MAX_OCTETS = 1 << 20 };
 
 struct line {
 	bool waits;
+	char *password; /* of a line that is replayed; otherwise NULL */
 	char text[];
 };
 
@@ -32,6 +34,9 @@ static void wipe_line(void *memory)
 {
 	struct line *line = memory;
 	mem_wipe(line->text, strlen(line->text));
+	if (line->password)
+		mem_wipe(line->password, strlen(line->password));
+	g_free(line->password);
 	g_free(line);
 }
 
@@ -64,13 +69,20 @@ static void free_report(void *memory)
 	g_free(report);
 }
 
-static void post(struct dialogue *d, enum dialogue_event event, const char *text, const char *rfc)
+static void post_report(struct dialogue *d, struct dialogue_report report)
 {
-	struct dialogue_report *report = g_new0(struct dialogue_report, 1);
+	struct dialogue_report *copy = g_new0(struct dialogue_report, 1);
 	g_atomic_int_inc(&d->references);
 	g_atomic_int_inc(&d->unread);
-	*report = (struct dialogue_report){ event, d, g_get_real_time(), g_strdup(text), rfc };
-	g_idle_add_full(G_PRIORITY_DEFAULT_IDLE, deliver, report, free_report);
+	*copy = report;
+	copy->dialogue = d;
+	copy->when_us = g_get_real_time();
+	g_idle_add_full(G_PRIORITY_DEFAULT_IDLE, deliver, copy, free_report);
+}
+
+static void post(struct dialogue *d, enum dialogue_event event, const char *text, const char *rfc)
+{
+	post_report(d, (struct dialogue_report){ .event = event, .text = g_strdup(text), .rfc = rfc });
 }
 
 static void post_wire(struct dialogue *d, enum dialogue_event event, struct str line)
@@ -102,9 +114,9 @@ static void on_explained(void *context, const char *sentence, const char *rfc)
 
 static void on_protected(void *context, const struct connection *connection)
 {
-	g_autofree char *text = g_strdup_printf("%s, %s, %d bits; %s", connection->facts.version, connection->facts.cipher,
-	                                        connection->facts.bits, connection->server.host);
-	post(context, DIALOGUE_PROTECTED, text, NULL);
+	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(SHOWN_MAX);
+	connection_describe_tls(connection, &text);
+	post(context, DIALOGUE_PROTECTED, buf_text(&text), NULL);
 }
 
 static void on_state(void *context, const char *state)
@@ -112,11 +124,27 @@ static void on_state(void *context, const char *state)
 	post(context, DIALOGUE_STATE, state, NULL);
 }
 
+static void on_facts(void *context, unsigned facts)
+{
+	post_report(context, (struct dialogue_report){ .event = DIALOGUE_FACTS, .facts = facts });
+}
+
 static void on_ended(void *context UNUSED, const char *why UNUSED)
 {
 }
 
 /* ---- the thread ---- */
+
+static void send_line(struct dialogue *d, const struct line *line)
+{
+	const struct exerciser_protocol_commands *protocol = exerciser_commands(d->server.protocol);
+	CLEANUP(buf_wipe) struct buf filled = BUF_WITH_LIMIT(LINE_MAX_OCTETS);
+	if (line->password && !exerciser_takes_mail(d->talk.exerciser))
+		exerciser_fill_secret(protocol, str_of(line->text), line->password, &filled);
+	else
+		buf_add_str(&filled, str_of(line->text));
+	talk_send(&d->talk, buf_str(&filled));
+}
 
 static void send_lines(struct dialogue *d)
 {
@@ -126,7 +154,7 @@ static void send_lines(struct dialogue *d)
 			g_async_queue_push_front(d->lines, line);
 			return;
 		}
-		talk_send(&d->talk, str_of(line->text));
+		send_line(d, line);
 		wipe_line(line);
 	}
 }
@@ -174,7 +202,7 @@ static void begin_tls(struct dialogue *d)
 static void *run(void *memory)
 {
 	struct dialogue *d = memory;
-	const struct talk_watch watch = { on_sent, on_received, on_explained, on_protected, on_state, on_ended, d };
+	const struct talk_watch watch = { on_sent, on_received, on_explained, on_protected, on_state, on_facts, on_ended, d };
 	CLEANUP(fail_free) struct fail *why = NULL;
 	bool good = talk_open(&d->talk, &d->server, *d->ca_file ? d->ca_file : NULL, TIMEOUT_MS, &watch, &why);
 	if (good) {
@@ -213,14 +241,25 @@ static void wake(struct dialogue *d)
 	must(write(d->wake, &one, sizeof one) == sizeof one);
 }
 
-void dialogue_send(struct dialogue *d, const char *line, bool waits)
+static void push_line(struct dialogue *d, const char *line, bool waits, const char *password)
 {
 	size_t length = strlen(line);
 	struct line *copy = g_malloc0(sizeof *copy + length + 1);
 	copy->waits = waits;
+	copy->password = g_strdup(password);
 	memcpy(copy->text, line, length);
 	g_async_queue_push(d->lines, copy);
 	wake(d);
+}
+
+void dialogue_send(struct dialogue *d, const char *line, bool waits)
+{
+	push_line(d, line, waits, NULL);
+}
+
+void dialogue_replay(struct dialogue *d, const char *line, const char *password)
+{
+	push_line(d, line, true, password);
 }
 
 void dialogue_close(struct dialogue *d)

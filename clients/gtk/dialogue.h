@@ -15,8 +15,9 @@ enum dialogue_event {
 	DIALOGUE_SENT,      /* text: as it may be shown */
 	DIALOGUE_RECEIVED,  /* text */
 	DIALOGUE_EXPLAINED, /* text, rfc or NULL */
-	DIALOGUE_PROTECTED, /* text: version, cipher and name of the certificate */
+	DIALOGUE_PROTECTED, /* text: version, cipher and certificate */
 	DIALOGUE_STATE,     /* text */
+	DIALOGUE_FACTS,     /* facts */
 	DIALOGUE_ENDED,     /* text: why; the last event */
 };
 
@@ -26,6 +27,7 @@ struct dialogue_report {
 	int64_t when_us;   /* since 1970 */
 	char *text;        /* UTF-8; lines of the wire with what can't be shown as \xNN */
 	const char *rfc;
+	unsigned facts;    /* of enum exerciser_fact */
 };
 
 /* ca_file: "" for the authorities of the system. */
@@ -34,6 +36,10 @@ struct dialogue *dialogue_open(const struct server *server, const char *ca_file,
 
 /* waits: only when the answer to what was sent before is there. */
 void dialogue_send(struct dialogue *d, const char *line, bool waits);
+
+/* A line of a transcript, when the answer to what was sent before is there; a "***" that stands for a password becomes
+ * that password. */
+void dialogue_replay(struct dialogue *d, const char *line, const char *password);
 
 /* Breaks the connection without a farewell; no event comes any more. */
 void dialogue_close(struct dialogue *d);

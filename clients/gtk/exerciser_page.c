@@ -5,19 +5,20 @@
 #include "mem.h"
 #include "tool_row.h"
 #include "transcript.h"
+#include "words.h"
 
-#include <glib/gi18n.h>
-
-enum { COMMANDS_HEIGHT_MAX = 130, HOST_WIDTH = 16 };
+enum { COMMANDS_HEIGHT_MAX = 160, HOST_WIDTH = 16, ARGUMENT_MAX = 16384, LINE_MAX_OCTETS = 1 << 18 };
 
 struct exerciser_page {
 	struct app *app;
+	GSimpleActionGroup *actions;
 	GtkWidget *widget, *protocol, *host, *tls, *connect, *state, *commands, *line, *send, *password;
 	GtkWidget *arguments[EXERCISER_ARGUMENTS_MAX];
 	struct transcript *transcript;
 	struct dialogue *dialogue;                          /* NULL: not connected */
 	const struct exerciser_protocol_commands *language;
 	const char *state_name;                             /* of language; NULL: not connected */
+	unsigned facts;
 	unsigned tag;
 };
 
@@ -35,7 +36,7 @@ static void refresh(struct exerciser_page *p)
 	bool connected = p->dialogue != NULL;
 	GtkWidget *child = gtk_widget_get_first_child(p->commands);
 	for (size_t i = 0; child && i < p->language->count; i++, child = gtk_widget_get_next_sibling(child)) {
-		bool fits = connected && exerciser_command_fits(p->language, &p->language->commands[i], p->state_name);
+		bool fits = connected && exerciser_command_fits(p->language, &p->language->commands[i], p->state_name, p->facts);
 		gtk_widget_set_sensitive(gtk_flow_box_child_get_child(GTK_FLOW_BOX_CHILD(child)), fits);
 	}
 	gtk_widget_set_sensitive(p->protocol, !connected);
@@ -43,7 +44,7 @@ static void refresh(struct exerciser_page *p)
 	gtk_widget_set_sensitive(p->tls, !connected);
 	gtk_widget_set_sensitive(p->send, connected);
 	gtk_button_set_label(GTK_BUTTON(p->connect), connected ? _("Disconnect") : _("Connect"));
-	gtk_label_set_text(GTK_LABEL(p->state), p->state_name ? p->state_name : _("not connected"));
+	gtk_label_set_text(GTK_LABEL(p->state), p->state_name ? _(p->state_name) : _("not connected"));
 }
 
 /* ---- the dialogue ---- */
@@ -61,6 +62,7 @@ static void end(struct exerciser_page *p)
 	if (p->dialogue)
 		dialogue_close(TAKE(p->dialogue));
 	p->state_name = NULL;
+	p->facts = 0;
 	refresh(p);
 }
 
@@ -74,7 +76,11 @@ static void take_report(void *context, const struct dialogue_report *report)
 	case DIALOGUE_PROTECTED: transcript_add_remark(p->transcript, report->text, NULL); break;
 	case DIALOGUE_STATE:
 		p->state_name = find_state(p, report->text);
-		transcript_add_state(p->transcript, report->text);
+		transcript_add_state(p->transcript, _(report->text));
+		refresh(p);
+		break;
+	case DIALOGUE_FACTS:
+		p->facts = report->facts;
 		refresh(p);
 		break;
 	case DIALOGUE_ENDED:
@@ -137,34 +143,33 @@ static void say_missing(struct exerciser_page *p, const struct exerciser_command
 	gtk_widget_grab_focus(p->arguments[i]);
 }
 
-/* The fields say what the command under the pointer or the focus takes. */
+/* The fields say what the command under the pointer or the focus takes. A secret stays hidden on the way to its button. */
 static void show_arguments(struct exerciser_page *p, const struct exerciser_command *command)
 {
 	for (size_t i = 0; i < EXERCISER_ARGUMENTS_MAX; i++) {
+		GtkEntry *field = GTK_ENTRY(p->arguments[i]);
 		const char *what = command->arguments[i];
-		gtk_entry_set_placeholder_text(GTK_ENTRY(p->arguments[i]), what ? _(what) : "");
-		gtk_entry_set_visibility(GTK_ENTRY(p->arguments[i]), !what || strcmp(what, "password") != 0);
+		bool holds_secret = !gtk_entry_get_visibility(field) && gtk_entry_get_text_length(field) > 0;
+		gtk_entry_set_placeholder_text(field, what ? _(what) : "");
+		gtk_entry_set_visibility(field, !exerciser_argument_is_secret(what) && !holds_secret);
 	}
 }
 
 static void command_clicked(GtkButton *button, struct exerciser_page *p)
 {
 	const struct exerciser_command *command = g_object_get_data(G_OBJECT(button), "command");
-	g_autoptr(GString) line = g_string_new(NULL);
+	CLEANUP(buf_wipe) struct buf line = BUF_WITH_LIMIT(LINE_MAX_OCTETS);
+	const char *texts[EXERCISER_ARGUMENTS_MAX];
+	size_t missing;
 	show_arguments(p, command);
-	if (p->language->has_tags)
-		g_string_append_printf(line, "a%u ", ++p->tag);
-	g_string_append(line, command->verb);
-	for (size_t i = 0; i < EXERCISER_ARGUMENTS_MAX && command->arguments[i]; i++) {
-		const char *text = gtk_editable_get_text(GTK_EDITABLE(p->arguments[i]));
-		if (!*text && command->arguments[i][0] != '[') {
-			say_missing(p, command, i);
-			return;
-		}
-		if (*text)
-			g_string_append_printf(line, " %s", text);
+	for (size_t i = 0; i < EXERCISER_ARGUMENTS_MAX; i++)
+		texts[i] = gtk_editable_get_text(GTK_EDITABLE(p->arguments[i]));
+	if (!exerciser_command_line(p->language, command, p->tag + 1, texts, &line, &missing)) {
+		say_missing(p, command, missing);
+		return;
 	}
-	dialogue_send(p->dialogue, line->str, false);
+	p->tag++;
+	dialogue_send(p->dialogue, buf_text(&line), false);
 	for (size_t i = 0; i < EXERCISER_ARGUMENTS_MAX; i++)
 		gtk_editable_set_text(GTK_EDITABLE(p->arguments[i]), "");
 }
@@ -221,7 +226,7 @@ static void save_chosen(GtkNativeDialog *chooser, int response, struct exerciser
 static void replay_line(void *context, const char *line)
 {
 	struct exerciser_page *p = context;
-	dialogue_send(p->dialogue, line, true);
+	dialogue_replay(p->dialogue, line, gtk_editable_get_text(GTK_EDITABLE(p->password)));
 }
 
 static void replay_chosen(GtkNativeDialog *chooser, int response, struct exerciser_page *p)
@@ -232,8 +237,7 @@ static void replay_chosen(GtkNativeDialog *chooser, int response, struct exercis
 		CLEANUP(fail_free) struct fail *why = NULL;
 		if (!p->dialogue)
 			connect_now(p);
-		if (p->dialogue && path &&
-		    !transcript_replay(path, gtk_editable_get_text(GTK_EDITABLE(p->password)), replay_line, p, &why))
+		if (p->dialogue && path && !transcript_replay(path, replay_line, p, &why))
 			transcript_add_remark(p->transcript, fail_text(why), NULL);
 	}
 	g_object_unref(chooser);
@@ -267,6 +271,65 @@ static void fold_toggled(GtkToggleButton *button, struct exerciser_page *p)
 static void dots_toggled(GtkToggleButton *button, struct exerciser_page *p)
 {
 	transcript_show_dots(p->transcript, gtk_toggle_button_get_active(button));
+}
+
+/* ---- the keyboard ---- */
+
+static void act_connect(GSimpleAction *action UNUSED, GVariant *value UNUSED, void *context)
+{
+	connect_clicked(NULL, context);
+}
+
+static void act_line(GSimpleAction *action UNUSED, GVariant *value UNUSED, void *context)
+{
+	gtk_widget_grab_focus(((struct exerciser_page *)context)->line);
+}
+
+static void act_save(GSimpleAction *action UNUSED, GVariant *value UNUSED, void *context)
+{
+	save_clicked(NULL, context);
+}
+
+static void act_replay(GSimpleAction *action UNUSED, GVariant *value UNUSED, void *context)
+{
+	replay_clicked(NULL, context);
+}
+
+static void set_actions_enabled(GActionMap *actions, bool enabled)
+{
+	g_auto(GStrv) names = g_action_group_list_actions(G_ACTION_GROUP(actions));
+	for (char **name = names; *name; name++)
+		g_simple_action_set_enabled(G_SIMPLE_ACTION(g_action_map_lookup_action(actions, *name)), enabled);
+}
+
+static void mapped(GtkWidget *widget UNUSED, GActionMap *actions)
+{
+	set_actions_enabled(actions, true);
+}
+
+static void unmapped(GtkWidget *widget UNUSED, GActionMap *actions)
+{
+	set_actions_enabled(actions, false);
+}
+
+static void make_actions(struct exerciser_page *p)
+{
+	static const GActionEntry entries[] = {
+		{ .name = "connect", .activate = act_connect },
+		{ .name = "line", .activate = act_line },
+		{ .name = "save", .activate = act_save },
+		{ .name = "replay", .activate = act_replay },
+	};
+	p->actions = g_simple_action_group_new();
+	g_action_map_add_action_entries(G_ACTION_MAP(p->actions), entries, (int)COUNT_OF(entries), p);
+	set_actions_enabled(G_ACTION_MAP(p->actions), false);
+	g_signal_connect_object(p->widget, "map", G_CALLBACK(mapped), p->actions, 0);
+	g_signal_connect_object(p->widget, "unmap", G_CALLBACK(unmapped), p->actions, 0);
+}
+
+GActionGroup *exerciser_page_actions(struct exerciser_page *p)
+{
+	return G_ACTION_GROUP(p->actions);
 }
 
 /* ---- widgets ---- */
@@ -308,6 +371,7 @@ static GtkWidget *make_argument_row(struct exerciser_page *p)
 	for (size_t i = 0; i < EXERCISER_ARGUMENTS_MAX; i++) {
 		p->arguments[i] = name_it(gtk_entry_new(), _(argument_words[i]));
 		gtk_entry_set_placeholder_text(GTK_ENTRY(p->arguments[i]), _(argument_words[i]));
+		gtk_entry_set_max_length(GTK_ENTRY(p->arguments[i]), ARGUMENT_MAX);
 		gtk_widget_set_hexpand(p->arguments[i], TRUE);
 		gtk_box_append(GTK_BOX(row), p->arguments[i]);
 	}
@@ -320,6 +384,7 @@ static GtkWidget *make_line_row(struct exerciser_page *p)
 	p->line = name_it(gtk_entry_new(), _("Line"));
 	p->send = gtk_button_new_with_label(_("Send"));
 	gtk_entry_set_placeholder_text(GTK_ENTRY(p->line), _("Anything, also wrong commands"));
+	gtk_entry_set_max_length(GTK_ENTRY(p->line), ARGUMENT_MAX);
 	gtk_widget_set_hexpand(p->line, TRUE);
 	g_signal_connect(p->line, "activate", G_CALLBACK(send_line), p);
 	g_signal_connect(p->send, "clicked", G_CALLBACK(send_line), p);
@@ -350,20 +415,46 @@ static GtkWidget *make_transcript_row(struct exerciser_page *p)
 	return scrolled;
 }
 
+static GtkSizeRequestMode request_mode(GtkWidget *widget UNUSED)
+{
+	return GTK_SIZE_REQUEST_HEIGHT_FOR_WIDTH;
+}
+
+/* As high as the commands are at this width, up to a bound; a scrolled window by itself would not ask for the width. */
+static void measure_commands(GtkWidget *widget, GtkOrientation orientation, int for_size, int *minimum, int *natural,
+                             int *minimum_baseline, int *natural_baseline)
+{
+	GtkWidget *scrolled = gtk_widget_get_first_child(widget);
+	*minimum_baseline = *natural_baseline = -1;
+	if (orientation == GTK_ORIENTATION_HORIZONTAL) {
+		gtk_widget_measure(scrolled, orientation, -1, minimum, natural, NULL, NULL);
+		return;
+	}
+	GtkWidget *commands = g_object_get_data(G_OBJECT(widget), "commands");
+	gtk_widget_measure(commands, orientation, for_size, NULL, natural, NULL, NULL);
+	*natural = MIN(*natural, COMMANDS_HEIGHT_MAX);
+	*minimum = *natural;
+}
+
+static void allocate_commands(GtkWidget *widget, int width, int height, int baseline)
+{
+	gtk_widget_allocate(gtk_widget_get_first_child(widget), width, height, baseline, NULL);
+}
+
 /* Many lines of them in a narrow window: they scroll before they push everything else out of it. */
 static GtkWidget *make_commands(struct exerciser_page *p)
 {
-	GtkWidget *scrolled = gtk_scrolled_window_new();
+	GtkWidget *scrolled = gtk_scrolled_window_new(), *bin = adw_bin_new();
 	p->commands = gtk_flow_box_new();
 	gtk_flow_box_set_max_children_per_line(GTK_FLOW_BOX(p->commands), 30);
 	gtk_flow_box_set_selection_mode(GTK_FLOW_BOX(p->commands), GTK_SELECTION_NONE);
 	gtk_widget_set_valign(p->commands, GTK_ALIGN_START);
 	gtk_scrolled_window_set_policy(GTK_SCROLLED_WINDOW(scrolled), GTK_POLICY_NEVER, GTK_POLICY_AUTOMATIC);
-	gtk_scrolled_window_set_propagate_natural_height(GTK_SCROLLED_WINDOW(scrolled), TRUE);
-	gtk_scrolled_window_set_max_content_height(GTK_SCROLLED_WINDOW(scrolled), COMMANDS_HEIGHT_MAX);
-	gtk_scrolled_window_set_min_content_height(GTK_SCROLLED_WINDOW(scrolled), COMMANDS_HEIGHT_MAX / 2);
 	gtk_scrolled_window_set_child(GTK_SCROLLED_WINDOW(scrolled), p->commands);
-	return scrolled;
+	adw_bin_set_child(ADW_BIN(bin), scrolled);
+	g_object_set_data(G_OBJECT(bin), "commands", p->commands);
+	gtk_widget_set_layout_manager(bin, gtk_custom_layout_new(request_mode, measure_commands, allocate_commands));
+	return bin;
 }
 
 struct exerciser_page *exerciser_page_new(struct app *app)
@@ -382,6 +473,7 @@ struct exerciser_page *exerciser_page_new(struct app *app)
 	gtk_box_append(GTK_BOX(p->widget), make_commands(p));
 	gtk_box_append(GTK_BOX(p->widget), make_line_row(p));
 	protocol_chosen(NULL, NULL, p);
+	make_actions(p);
 	return p;
 }
 
@@ -392,6 +484,7 @@ void exerciser_page_free(struct exerciser_page *p)
 	if (p->dialogue)
 		dialogue_close(p->dialogue);
 	transcript_free(p->transcript);
+	g_object_unref(p->actions);
 	free(p);
 }
 

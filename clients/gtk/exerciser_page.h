@@ -11,4 +11,7 @@ struct exerciser_page *exerciser_page_new(struct app *app);
 void exerciser_page_free(struct exerciser_page *p);
 GtkWidget *exerciser_page_widget(struct exerciser_page *p);
 
+/* For shortcuts: connect, line, save, replay; enabled while the page is to be seen. */
+GActionGroup *exerciser_page_actions(struct exerciser_page *p);
+
 #endif

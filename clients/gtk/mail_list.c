@@ -118,13 +118,21 @@ static void setup_tick(GtkSignalListItemFactory *factory UNUSED, GtkListItem *it
 	gtk_list_item_set_child(item, button);
 }
 
+/* What the eye sees by weight and colour, in words. */
+static const char *describe(const struct session_mail *mail)
+{
+	if (mail->action == RULE_MARK)
+		return mail->is_new ? _("new; marked by a rule") : _("marked by a rule");
+	return mail->is_new ? _("new since last time") : "";
+}
+
 static void bind_tick(GtkSignalListItemFactory *factory UNUSED, GtkListItem *item, struct mail_list *l UNUSED)
 {
 	MailRow *row = row_of(item);
 	/* Translators: the name of the tick box of a mail; %s is its subject */
 	g_autofree char *name = g_strdup_printf(_("Delete: %s"), mail_row_subject(row));
 	gtk_accessible_update_property(GTK_ACCESSIBLE(gtk_list_item_get_child(item)), GTK_ACCESSIBLE_PROPERTY_LABEL, name,
-	                               -1);
+	                               GTK_ACCESSIBLE_PROPERTY_DESCRIPTION, describe(mail_row_mail(row)), -1);
 	follow_tick(row, NULL, item);
 	g_signal_connect(row, "notify::ticked", G_CALLBACK(follow_tick), item);
 }

@@ -3,6 +3,7 @@
 #include "account_form.h"
 #include "mail_list.h"
 #include "mem.h"
+#include "paced_scroll.h"
 #include "password.h"
 #include "preview_pane.h"
 #include "tool_row.h"
@@ -497,6 +498,7 @@ static GtkWidget *make_list(struct mailbox_page *p, const struct mail_list_watch
 	gtk_widget_set_vexpand(p->empty, TRUE);
 	gtk_widget_set_vexpand(p->mails, TRUE);
 	gtk_scrolled_window_set_child(GTK_SCROLLED_WINDOW(p->mails), mail_list_widget(p->list));
+	paced_scroll_add(GTK_SCROLLED_WINDOW(p->mails));
 	gtk_box_append(GTK_BOX(box), p->empty);
 	gtk_box_append(GTK_BOX(box), p->mails);
 	return box;

@@ -6,9 +6,8 @@
 #include "mailbox_page.h"
 #include "mem.h"
 #include "settings.h"
+#include "words.h"
 
-#include <glib/gi18n.h>
-#include <locale.h>
 #include <sys/stat.h>
 
 #define APPLICATION_ID "org.posthorn.Desktop"
@@ -152,9 +151,12 @@ static void make_actions(struct app *app)
 		{ "mailbox.cancel", { "Escape" } },       { "app.find", { "<Control>f" } },
 		{ "app.shortcuts", { "<Control>question" } },
 		{ "app.page::mailbox", { "<Alt>1" } },    { "app.page::exerciser", { "<Alt>2" } },
+		{ "exerciser.connect", { "<Control>Return" } }, { "exerciser.line", { "<Control>l" } },
+		{ "exerciser.save", { "<Control>s" } },   { "exerciser.replay", { "<Control>r" } },
 	};
 	g_action_map_add_action_entries(G_ACTION_MAP(app->application), entries, (int)COUNT_OF(entries), app);
 	gtk_widget_insert_action_group(GTK_WIDGET(app->window), "mailbox", mailbox_page_actions(app->mailbox));
+	gtk_widget_insert_action_group(GTK_WIDGET(app->window), "exerciser", exerciser_page_actions(app->exerciser));
 	for (size_t i = 0; i < COUNT_OF(shortcuts); i++)
 		gtk_application_set_accels_for_action(GTK_APPLICATION(app->application), shortcuts[i].action,
 		                                      (const char *const[]){ shortcuts[i].keys[0], NULL });
@@ -290,10 +292,7 @@ static void release(struct app *app)
 int main(int argc, char **argv)
 {
 	struct app app = {};
-	setlocale(LC_ALL, "");
-	bindtextdomain(GETTEXT_PACKAGE, LOCALE_FOLDER);
-	bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
-	textdomain(GETTEXT_PACKAGE);
+	words_begin();
 	umask(077);
 	/* Lists and texts need no GPU, and without one the GL renderer takes 100 MB. */
 	g_setenv("GSK_RENDERER", "cairo", FALSE);

@@ -8,6 +8,7 @@
 #include "mail_body.h"
 #include "mem.h"
 #include "pop3_download.h"
+#include "words.h"
 
 #include <fcntl.h>
 #include <glib.h>
@@ -399,7 +400,7 @@ static bool keep_copies(struct session *s, const struct task *task, struct fail 
 	struct pop3_download d = { s->client, folder, .again = true, .done = note_copy, .context = s };
 	if (!pop3_download_run(&d, indexes, task->count, fail))
 		return false;
-	return d.refused == 0 || fail_set(fail, FAIL_DENIED, "the server does not give %zu mails, so they can't be kept",
+	return d.refused == 0 || fail_set(fail, FAIL_DENIED, _("the server does not give %zu mails, so they can't be kept"),
 	                                  d.refused);
 }
 
@@ -432,7 +433,7 @@ static bool log_some(struct session *s, const struct task *task, size_t from, si
 
 static bool log_deletions(struct session *s, const struct task *task, struct fail **fail)
 {
-	bool good = s->desk || fail_set(fail, FAIL_IO, "there is no log of deletions");
+	bool good = s->desk || fail_set(fail, FAIL_IO, _("there is no log of deletions"));
 	for (size_t i = 0; good && i < task->count; i += LOG_BATCH)
 		good = log_some(s, task, i, task->count - i < LOG_BATCH ? task->count - i : LOG_BATCH, fail);
 	return good;
@@ -491,7 +492,7 @@ static bool serve(struct session *s, struct fail **fail)
 		else if (task && kind == TASK_CLOSE)
 			good = close_mailbox(s, task, fail);
 		else if (task)
-			good = fail_set(fail, FAIL_UNAVAILABLE, "cancelled");
+			good = fail_set(fail, FAIL_UNAVAILABLE, "%s", _("cancelled"));
 		if (task)
 			free_task(task);
 		if (!good || kind == TASK_CLOSE)

@@ -3,9 +3,9 @@
 #include "buf.h"
 #include "file.h"
 #include "mem.h"
+#include "words.h"
 
 #include <adwaita.h>
-#include <glib/gi18n.h>
 
 enum { LINES_MAX = 20000, LINES_DROPPED = 2000, FILE_MAX = 1 << 20, STAMP_LENGTH = 12 };
 
@@ -145,8 +145,8 @@ static bool is_client_line(struct str line)
 	       str_starts(str_from_index(line, STAMP_LENGTH), STR(" C "));
 }
 
-bool transcript_replay(const char *path, const char *password, void (*line)(void *context, const char *line),
-                       void *context, struct fail **fail)
+bool transcript_replay(const char *path, void (*line)(void *context, const char *line), void *context,
+                       struct fail **fail)
 {
 	CLEANUP(buf_release) struct buf content = BUF_WITH_LIMIT(FILE_MAX);
 	struct str part;
@@ -156,10 +156,8 @@ bool transcript_replay(const char *path, const char *password, void (*line)(void
 		if (!is_client_line(part))
 			continue;
 		part = str_from_index(part, STAMP_LENGTH + strlen(" C "));
-		g_autoptr(GString) text = g_string_new_len(part.data, (gssize)part.length);
-		g_string_replace(text, "***", password, 0);
-		line(context, text->str);
-		mem_wipe(text->str, text->len);
+		g_autofree char *text = g_strndup(part.data, part.length);
+		line(context, text);
 	}
 	return true;
 }

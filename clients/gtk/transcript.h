@@ -32,8 +32,8 @@ void transcript_show_dots(struct transcript *t, bool show);
 /* g_free */
 char *transcript_text(struct transcript *t);
 
-/* Calls line for each line of the client in the file; "***" in it becomes the password. */
-bool transcript_replay(const char *path, const char *password, void (*line)(void *context, const char *line),
-                       void *context, struct fail **fail);
+/* Calls line for each line of the client in the file. */
+bool transcript_replay(const char *path, void (*line)(void *context, const char *line), void *context,
+                       struct fail **fail);
 
 #endif

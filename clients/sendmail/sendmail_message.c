@@ -5,6 +5,7 @@
 #include "limits.h"
 #include "smtp_path.h"
 #include "text.h"
+#include "words.h"
 
 /* Parsing stays within a few copies of the header block. */
 static const size_t memory_max = (size_t)64 * LIMIT_HEADER_SIZE_MAX;
@@ -33,11 +34,11 @@ static bool canonical(struct sendmail_message *m, struct str local, struct str h
 	struct smtp_path path;
 	/* What has a sign for a host and none behind it lacks more than our domain. */
 	if (host.length == 0 && str_find_char(local, '@') < local.length)
-		return fail_set(fail, FAIL_INVALID, "\"%.*s\" is not an address", STR_ARG(local));
+		return fail_set(fail, FAIL_INVALID, _("\"%.*s\" is not an address"), STR_ARG(local));
 	smtp_local_part_write(&text, local);
 	buf_printf(&text, "@%.*s", STR_ARG(host.length ? host : str_of(m->domain)));
 	if (text.overflowed || !smtp_mailbox_parse(m->memory, buf_str(&text), SMTP_PATH_UTF8 | SMTP_PATH_SLOPPY, &path))
-		return fail_set(fail, FAIL_INVALID, "\"%.*s\" is not an address", STR_ARG(buf_str(&text)));
+		return fail_set(fail, FAIL_INVALID, _("\"%.*s\" is not an address"), STR_ARG(buf_str(&text)));
 	m->needs_utf8 |= path.is_utf8;
 	*mailbox = path.mailbox;
 	return true;
@@ -52,7 +53,7 @@ bool sendmail_set_sender(struct sendmail_message *m, struct str text, struct fai
 		return true;
 	address_parse(m->memory, text, 2, &list);
 	if (list.count != 1 || !address_is_mailbox(list.first))
-		return fail_set(fail, FAIL_INVALID, "\"%.*s\" is not one address", STR_ARG(text));
+		return fail_set(fail, FAIL_INVALID, _("\"%.*s\" is not one address"), STR_ARG(text));
 	return canonical(m, list.first->mailbox, list.first->host, &m->sender, fail);
 }
 
@@ -77,7 +78,7 @@ bool sendmail_add_recipients(struct sendmail_message *m, struct str text, struct
 		if (is_recipient(m, mailbox))
 			continue;
 		if (m->recipients.count == LIMIT_SMTP_RECIPIENTS_MAX)
-			return fail_set(fail, FAIL_LIMIT, "more than %d recipients", LIMIT_SMTP_RECIPIENTS_MAX);
+			return fail_set(fail, FAIL_LIMIT, _("more than %d recipients"), LIMIT_SMTP_RECIPIENTS_MAX);
 		*array_add(&m->recipients) = mailbox;
 	}
 	return true;
@@ -133,7 +134,7 @@ static bool take_recipients(struct sendmail_message *m, struct str text, struct 
 	while (header_next(&reader, &field))
 		if (is_recipient_field(field.id, resent) && !sendmail_add_recipients(m, field.value, fail))
 			return false;
-	return m->recipients.count > 0 || fail_set(fail, FAIL_INVALID, "no recipient in the header or among the arguments");
+	return m->recipients.count > 0 || fail_set(fail, FAIL_INVALID, _("no recipient in the header or among the arguments"));
 }
 
 /* An encoded word where the name is not plain, RFC 2047 §2. */
@@ -176,7 +177,7 @@ bool sendmail_take_text(struct sendmail_message *m, struct str text, struct str 
 {
 	size_t body = header_size(text);
 	if (body > LIMIT_HEADER_SIZE_MAX)
-		return fail_set(fail, FAIL_TOO_BIG, "the header is larger than %d octets", LIMIT_HEADER_SIZE_MAX);
+		return fail_set(fail, FAIL_TOO_BIG, _("the header is larger than %d octets"), LIMIT_HEADER_SIZE_MAX);
 	if (recipients_too && !take_recipients(m, text, fail))
 		return false;
 	add_header(m, text, recipients_too, from, name);
@@ -187,5 +188,5 @@ bool sendmail_take_text(struct sendmail_message *m, struct str text, struct str 
 	buf_add_str(&m->content, STR("\r\n"));
 	add_with_crlf(&m->content, str_from_index(text, body));
 	m->has_8bit = !text_is_ascii(buf_str(&m->content));
-	return !m->content.overflowed || fail_set(fail, FAIL_TOO_BIG, "the message is larger than %zu octets", m->content.limit);
+	return !m->content.overflowed || fail_set(fail, FAIL_TOO_BIG, _("the message is larger than %zu octets"), m->content.limit);
 }

@@ -150,4 +150,15 @@ struct tls_facts {
 /* After the handshake. */
 void tls_get_facts(const struct tls_connection *connection, struct tls_facts *facts);
 
+/* For people: the peer chose these texts, and they may be cut. */
+struct tls_certificate {
+	char subject[256];   /* "CN=mail.example.org", RFC 4514; "" for none */
+	char issuer[256];
+	int64_t valid_until; /* seconds since 1970 */
+	char sha256[65];     /* of the whole, in hexadecimal */
+};
+
+/* After the handshake. False where the peer has shown none. */
+bool tls_get_certificate(const struct tls_connection *connection, struct tls_certificate *certificate);
+
 #endif

@@ -1,4 +1,5 @@
 #include "tls_internal.h"
+#include "translate.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -9,25 +10,25 @@ static const struct {
 	int library, reason;
 	const char *words;
 } explanations[] = {
-	{ ERR_LIB_SSL, SSL_R_WRONG_VERSION_NUMBER, "the peer does not speak TLS here" },
-	{ ERR_LIB_SSL, SSL_R_HTTP_REQUEST, "the peer speaks HTTP" },
-	{ ERR_LIB_SSL, SSL_R_HTTPS_PROXY_REQUEST, "the peer speaks HTTP" },
-	{ ERR_LIB_SSL, SSL_R_UNSUPPORTED_PROTOCOL, "the peer knows only versions of TLS that are too old" },
-	{ ERR_LIB_SSL, SSL_R_VERSION_TOO_LOW, "the peer knows only versions of TLS that are too old" },
-	{ ERR_LIB_SSL, SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, "the peer refuses all versions of TLS that are allowed here" },
-	{ ERR_LIB_SSL, SSL_R_NO_SHARED_CIPHER, "no cipher in common, or no certificate" },
-	{ ERR_LIB_SSL, SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, "no certificate, or none of a kind that the peer knows" },
-	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, "the peer found nothing in common" },
-	{ ERR_LIB_SSL, SSL_R_TLSV1_ALERT_UNKNOWN_CA, "the client does not trust the certificate's authority" },
-	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, "the client does not accept the certificate" },
-	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, "the client does not accept the certificate" },
-	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, "the client says that the certificate has expired" },
-	{ ERR_LIB_SSL, SSL_R_TLSV1_ALERT_DECRYPT_ERROR, "the peer's TLS found an error in what it got" },
-	{ ERR_LIB_SSL, SSL_R_UNEXPECTED_EOF_WHILE_READING, "the peer cut the connection without ending TLS" },
-	{ ERR_LIB_X509, X509_R_KEY_VALUES_MISMATCH, "the key does not belong to the certificate" },
-	{ ERR_LIB_X509, X509_R_KEY_TYPE_MISMATCH, "the key does not belong to the certificate" },
-	{ ERR_LIB_PEM, PEM_R_NO_START_LINE, "there is no such PEM block in it" },
-	{ ERR_LIB_PEM, PEM_R_BAD_PASSWORD_READ, "it is encrypted; a server needs it without password" },
+	{ ERR_LIB_SSL, SSL_R_WRONG_VERSION_NUMBER, N_("the peer does not speak TLS here") },
+	{ ERR_LIB_SSL, SSL_R_HTTP_REQUEST, N_("the peer speaks HTTP") },
+	{ ERR_LIB_SSL, SSL_R_HTTPS_PROXY_REQUEST, N_("the peer speaks HTTP") },
+	{ ERR_LIB_SSL, SSL_R_UNSUPPORTED_PROTOCOL, N_("the peer knows only versions of TLS that are too old") },
+	{ ERR_LIB_SSL, SSL_R_VERSION_TOO_LOW, N_("the peer knows only versions of TLS that are too old") },
+	{ ERR_LIB_SSL, SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, N_("the peer refuses all versions of TLS that are allowed here") },
+	{ ERR_LIB_SSL, SSL_R_NO_SHARED_CIPHER, N_("no cipher in common, or no certificate") },
+	{ ERR_LIB_SSL, SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, N_("no certificate, or none of a kind that the peer knows") },
+	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, N_("the peer found nothing in common") },
+	{ ERR_LIB_SSL, SSL_R_TLSV1_ALERT_UNKNOWN_CA, N_("the client does not trust the certificate's authority") },
+	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, N_("the client does not accept the certificate") },
+	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, N_("the client does not accept the certificate") },
+	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, N_("the client says that the certificate has expired") },
+	{ ERR_LIB_SSL, SSL_R_TLSV1_ALERT_DECRYPT_ERROR, N_("the peer's TLS found an error in what it got") },
+	{ ERR_LIB_SSL, SSL_R_UNEXPECTED_EOF_WHILE_READING, N_("the peer cut the connection without ending TLS") },
+	{ ERR_LIB_X509, X509_R_KEY_VALUES_MISMATCH, N_("the key does not belong to the certificate") },
+	{ ERR_LIB_X509, X509_R_KEY_TYPE_MISMATCH, N_("the key does not belong to the certificate") },
+	{ ERR_LIB_PEM, PEM_R_NO_START_LINE, N_("there is no such PEM block in it") },
+	{ ERR_LIB_PEM, PEM_R_BAD_PASSWORD_READ, N_("it is encrypted; a server needs it without password") },
 };
 
 static const char *explain_verification(long result)
@@ -35,21 +36,21 @@ static const char *explain_verification(long result)
 	switch (result) {
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
-		return "the certificate is for another name";
+		return N_("the certificate is for another name");
 	case X509_V_ERR_CERT_HAS_EXPIRED:
-		return "the certificate has expired";
+		return N_("the certificate has expired");
 	case X509_V_ERR_CERT_NOT_YET_VALID:
-		return "the certificate is not valid yet";
+		return N_("the certificate is not valid yet");
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-		return "the certificate is signed by itself and not among the trusted ones";
+		return N_("the certificate is signed by itself and not among the trusted ones");
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-		return "the certificate's authority is not trusted, or an intermediate certificate is missing";
+		return N_("the certificate's authority is not trusted, or an intermediate certificate is missing");
 	case X509_V_ERR_DANE_NO_MATCH:
-		return "the certificate matches no TLSA record";
+		return N_("the certificate matches no TLSA record");
 	case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-		return "the certificate is not signed by the trusted authority of that name";
+		return N_("the certificate is not signed by the trusted authority of that name");
 	default:
 		return X509_verify_cert_error_string(result);
 	}
@@ -66,7 +67,7 @@ const char *tls_explain(const SSL *ssl)
 		if (explanations[i].library == library && explanations[i].reason == reason)
 			return explanations[i].words;
 	const char *words = ERR_reason_error_string(error);
-	return words ? words : "TLS failed";
+	return words ? words : N_("TLS failed");
 }
 
 bool tls_fail(struct fail **fail, enum fail_kind kind, const char *what)

@@ -1,4 +1,5 @@
 #include "tls_stream.h"
+#include "translate.h"
 
 #include <errno.h>
 
@@ -66,11 +67,11 @@ static bool shake_hands(struct tls_connection *connection, struct fail **fail)
 	case TLS_DONE:
 		return true;
 	case TLS_CLOSED:
-		return fail_set(fail, FAIL_UNAVAILABLE, "the peer ended TLS during the handshake");
+		return fail_set(fail, FAIL_UNAVAILABLE, N_("the peer ended TLS during the handshake"));
 	case TLS_FAILED:
 		return fail_set(fail, FAIL_UNAVAILABLE, "TLS: %s", tls_failure(connection));
 	default:
-		return fail_set(fail, FAIL_TIMEOUT, "TLS: the handshake took too long");
+		return fail_set(fail, FAIL_TIMEOUT, N_("TLS: the handshake took too long"));
 	}
 }
 
@@ -78,9 +79,9 @@ bool tls_stream_start(struct stream *stream, struct tls_connection *connection, 
 {
 	const struct stream_transport transport = { read_some, write_some, buffered, connection };
 	if (!stream_flush(stream))
-		return fail_set(fail, FAIL_UNAVAILABLE, "the connection is lost");
+		return fail_set(fail, FAIL_UNAVAILABLE, N_("the connection is lost"));
 	/* RFC 3207 §4, RFC 2595 §4: what came in the clear behind STARTTLS may be an attacker's. */
 	if (!stream_set_transport(stream, &transport))
-		return fail_set(fail, FAIL_INVALID, "the peer sent something in the clear before TLS");
+		return fail_set(fail, FAIL_INVALID, N_("the peer sent something in the clear before TLS"));
 	return shake_hands(connection, fail);
 }

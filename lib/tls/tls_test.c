@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* One authority, and certificates by what is special about them. */
@@ -407,6 +408,25 @@ static void both_ends_see_the_same_facts(void **state)
 		assert_string_equal(facts[1].server_name, "mail.example.org");
 		close_pair(&p);
 	}
+}
+
+static void a_certificate_is_described(void **state)
+{
+	(void)state;
+	CLEANUP(tls_server_cleanup) struct tls_server *server = server_with(&plain);
+	CLEANUP(tls_client_cleanup) struct tls_client *client = new_client();
+	struct pair p;
+	struct tls_certificate certificate;
+	open_pair(&p, server, client, "mail.example.org");
+	must_shake_hands(&p);
+	assert_false(tls_get_certificate(p.ends[1], &certificate));
+	assert_true(tls_get_certificate(p.ends[0], &certificate));
+	assert_true(str_starts(str_of(certificate.subject), STR("CN=")));
+	assert_true(str_starts(str_of(certificate.issuer), STR("CN=")));
+	assert_string_not_equal(certificate.subject, certificate.issuer);
+	assert_int_equal(strlen(certificate.sha256), 64);
+	assert_in_range(certificate.valid_until, time(NULL), time(NULL) + 100ll * 366 * 86400);
+	close_pair(&p);
 }
 
 /* RFC 9266 §2: without extended master secret there is no binding in TLS 1.2. */
@@ -869,7 +889,8 @@ int main(void)
 		cmocka_unit_test(addresses_are_checked_too), cmocka_unit_test(bad_certificates_are_explained),
 		cmocka_unit_test(strange_authorities_are_not_trusted), cmocka_unit_test(unusable_keys_are_explained),
 		cmocka_unit_test(versions_have_a_floor), cmocka_unit_test(weak_ciphers_are_refused),
-		cmocka_unit_test(both_ends_see_the_same_facts), cmocka_unit_test(no_binding_without_unique_secret),
+		cmocka_unit_test(both_ends_see_the_same_facts),
+		cmocka_unit_test(a_certificate_is_described), cmocka_unit_test(no_binding_without_unique_secret),
 		cmocka_unit_test(nothing_is_resumed_or_sent_early), cmocka_unit_test(renegotiation_is_refused),
 		cmocka_unit_test(garbage_is_explained), cmocka_unit_test(a_cut_is_told_from_a_good_bye),
 		cmocka_unit_test(writing_to_nobody_fails_quietly), cmocka_unit_test(much_goes_through_small_buffers),
