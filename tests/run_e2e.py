@@ -50,13 +50,19 @@ def status_of(pid):
     return {key: fields[key].strip() for key in ("NoNewPrivs", "Seccomp", "Uid")}
 
 
+# The smallest Debian has no list of authorities to trust, and no /etc/hosts that knows localhost.
+SMALL = r'''mount -t tmpfs none /etc/ssl/certs && { [ ! -e /etc/hosts ] || mount --bind /dev/null /etc/hosts; } &&
+exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"'''
+ON_A_SMALL_HOST = ["unshare", "--mount", "sh", "-c", SMALL, "sh"] if os.getuid() == 0 else []
+
+
 class Demonstration:
     """tools/demo as somebody who is not root."""
 
     def __init__(self, folder):
         environment = dict(os.environ, TMPDIR=folder, HOME=folder, PYTHONUNBUFFERED="1")
-        self.process = subprocess.Popen([os.path.join(e2e.ROOT, "tools", "demo")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                        env=environment, start_new_session=True, **NOBODY)
+        self.process = subprocess.Popen([*ON_A_SMALL_HOST, os.path.join(e2e.ROOT, "tools", "demo")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        text=True, env=environment, start_new_session=True)
         self.said = ""
 
     def read_until(self, last):

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Power loss while accounts are backed up, restored and rebuilt: the account is whole afterwards, and a backup is either complete or
-refused. All programs and posthornctl run under powerloss.so, as in whole_power.py.
+"""Power loss while accounts are backed up, restored and rebuilt, mail is held and keys are made: the account is whole afterwards, a backup
+is either complete or refused, what was held is held, and the keys are there. All programs and posthornctl run under powerloss.so, as in whole_power.py.
 
   care_power.py CASE POWERLOSS NOSYNC BUILD
 
 CASE "holds": no promise is broken at any point; "holds-slow": nor when syncfs is slow, and then not done any more. "without-…":
-posthornctl does not sync its file, or nobody the folder of an account or a backup (nosync.c), and a promise must be broken.
+posthornctl does not sync its file, or nobody the folder of an account or a backup, the spool's folder or a key (nosync.c), and a
+promise must be broken; the last two only in long runs.
 POSTHORN_CRASH_POINTS sets the number of points, POSTHORN_CRASH_SEED another run.
 """
-import os, random, signal, subprocess, sys
+import json, os, random, signal, subprocess, sys
 
 SELF = os.path.realpath(__file__)
 sys.path.insert(0, os.path.dirname(SELF))
@@ -16,14 +17,16 @@ import powerlog
 import whole_power
 from whole_power import e2e, mark, number_of
 
-ROUNDS, MAILS_A_ROUND, USERS = 12, 5, 2
+ROUNDS, MAILS_A_ROUND, USERS, QUEUE_EVERY = 12, 5, 2, 4
 POINTS, POINTS_LONG = 12, 600
+LONG_ONLY = "without-spool", "without-key"
 
 
 # ---- the administrator, whose marks are (U: a user, N: a mail, F: a file)
 #
 #   acked N U   told N U UID   expunging N U   expunged N U
 #   backing F U   backed F U N,N,…   restoring F U   restored F U   rebuilding U   rebuilt U
+#   held I (a queue id)   made S (a selector)
 
 def ctl(instance, *words, check=True):
     return subprocess.run([instance.facts["ctl"], *words], env={**os.environ, "POSTHORN_DIR": instance.directory}, check=check,
@@ -88,8 +91,24 @@ class Work:
         with self.instance.pop3(address(user)) as client:
             self.mails[user] = {number_of(mail) for mail in client.all()}
 
+    def hold(self):
+        """A mail that waits anyhow, so that only its being held is told."""
+        with self.instance.smtp("submission", user=address(0)) as client:
+            client.say(f"MAIL FROM:<{address(0)}> HOLDFOR=86400", "250")
+            client.say("RCPT TO:<somebody@far.test>", "250")
+            queued = e2e.QUEUED.search(client.data(b"Subject: held\r\n\r\n")[0]).group(1)
+        ctl(self.instance, "queue", "hold", queued)
+        mark(f"held {queued}")
+
+    def make_key(self, number):
+        ctl(self.instance, "dkim", "make", e2e.DOMAIN, f"s{number}", "ed25519")
+        mark(f"made s{number}")
+
     def run(self):
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
+            if number % QUEUE_EVERY == 0:
+                self.hold()
+                self.make_key(number)
             for user in range(USERS):
                 self.deliver()
                 self.backup(user)
@@ -105,6 +124,7 @@ class Work:
 class Promises:
     def __init__(self, marks):
         self.state, self.uids, self.files, self.unfinished = {}, {}, {}, {}
+        self.held, self.selectors = set(), set()
         for line in marks:
             verb, *words = line.split()
             getattr(self, "on_" + verb)(*words)
@@ -145,6 +165,12 @@ class Promises:
 
     def on_rebuilt(self, user):
         pass
+
+    def on_held(self, queued):
+        self.held.add(queued)
+
+    def on_made(self, selector):
+        self.selectors.add(selector)
 
     def broken(self, found):
         """found: (user, number) → [uid, …]."""
@@ -189,10 +215,23 @@ def restored(instance, name, user, expected):
             yield f"a refused restore of {name} changed the account"
 
 
+def kept_by_queue(instance, promises):
+    """Held by the administrator, not only until a time: then there is a next attempt."""
+    held = {row["id"] for row in rows(instance, "queue", "list") if row["state"] == "held" and row["next"] == "0"}
+    yield from (f"mail {queued} is not held any more" for queued in sorted(promises.held - held))
+    selectors = {row["selector"] for row in rows(instance, "dkim", "list", e2e.DOMAIN)}
+    yield from (f"key {selector} is lost" for selector in sorted(promises.selectors - selectors))
+
+
+def rows(instance, *words):
+    return json.loads(ctl(instance, "--json", *words).stdout)
+
+
 def look(office, promises, chooser):
     master, instance = office.master(os.environ)
     try:
         yield from promises.broken(maildrops(instance))
+        yield from kept_by_queue(instance, promises)
         for name in chooser.sample(sorted(promises.files), min(1, len(promises.files))):
             yield from restored(instance, name, *promises.files[name])
         for name, user in promises.unfinished.items():
@@ -204,8 +243,11 @@ def look(office, promises, chooser):
 
 
 def main(case, library, nosync, build):
+    if case in LONG_ONLY and not e2e.LONG:
+        print(f"{case} is part of long runs")
+        return 77
     kind, must_hold = case.removeprefix("without-").removeprefix("holds").removeprefix("-"), case.startswith("holds")
-    count = int(os.environ.get("POSTHORN_CRASH_POINTS", 0)) or (POINTS_LONG if e2e.LONG and must_hold else POINTS)
+    count = int(os.environ.get("POSTHORN_CRASH_POINTS", 0)) or (POINTS_LONG if e2e.LONG and (must_hold or case in LONG_ONLY) else POINTS)
     seed = int(os.environ.get("POSTHORN_CRASH_SEED", 1))
     with whole_power.new_office(build) as (folder, office):
         os.mkdir(office.directory + "/data/backups", 0o700)

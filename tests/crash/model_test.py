@@ -11,17 +11,12 @@ import os, sqlite3, struct, subprocess, sys, tempfile, zlib
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import powerlog
+from powerlog import mark
 
 SELF = os.path.realpath(__file__)
 
 
 # ---- programs; they run under powerloss.so in the tree, and say on the marks file what is certain
-
-def mark(line):
-    fd = os.open(os.environ["MARKS"], os.O_WRONLY | os.O_APPEND)
-    os.write(fd, f"{line}\n".encode())
-    os.close(fd)
-
 
 def write_file(name, data, sync=True):
     fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

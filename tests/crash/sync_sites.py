@@ -13,9 +13,9 @@ FUNCTION = re.compile(r"^[A-Za-z].*?\b(\w+)\([^;]*$")
 # file: function → case
 CASES = {
     "lib/journal/disk.c": {"disk_sync_directory": "spool-without-spool"},
-    "lib/journal/journal.c": {
-        "write_new": "power-without-journal", "create_at": "power-without-spool", "journal_remove": "power-without-spool",
-        "write_slot": "power-without-journal", "write_plan": "power-without-journal"},
+    "lib/journal/journal.c": {"write_slot": "power-without-journal", "write_plan": "power-without-journal"},
+    "lib/journal/journal_file.c": {
+        "write_new": "power-without-journal", "create_at": "power-without-spool", "journal_remove": "power-without-spool"},
     "lib/journal/spoolfile.c": {
         "rename_named": "spool-without-spool", "spoolfile_body_finish": "spool-without-body", "write_part": "spool-without-message",
         "write_log": "spool-without-attempts"},
@@ -23,6 +23,8 @@ CASES = {
     "lib/store/schema.c": {"schema_configure": "power-without-wal"},
     "lib/store/store.c": {"prepare_writer": "power-without-wal"},
     "lib/store/version.c": {"version_write": "power-without-version", "make": "power-without-account"},
+    "daemons/queue/keys.c": {"open_domain": "care-without-key", "flush_folder": "care-without-key", "write_file": "care-without-key"},
+    "daemons/queue/schedule.c": {"schedule_hold": "care-without-spool"},
     "daemons/queue/trim.c": {"run_sync": "whole-without-syncfs power-without-trim-order"},
     "daemons/mailbox/repair.c": {"mark": "care-without-account", "unmark": "care-without-account"},
     "clients/ctl/ctl_archive_backup.c": {"new_file_end": "care-without-backup", "sync_folder_of": "care-without-account"},
@@ -37,11 +39,8 @@ REASONS = {
         "sync_directories": "the same"},
     "lib/store/text_files.c": {"text_files_unlink": "search text: it is made again"},
     "daemons/mailbox/account.c": {"keep_name": "power_world.c does the same for its accounts, and power-without-accounts misses it there"},
-    "daemons/queue/keys.c": {
-        "open_domain": "a DKIM key that nothing was signed with yet", "flush_folder": "the same", "write_file": "the same"},
     "daemons/queue/results.c": {
         "results_sync": "mail that left in the last second is sent again", "load_file": "the same"},
-    "daemons/queue/schedule.c": {"schedule_hold": "mail that the administrator held a moment ago goes"},
     "daemons/queue/spool.c": {"rename_damaged": "what is damaged is found again, and set aside again"},
     "daemons/queue/state.c": {"": "greylist and counts: state.db says what may be lost"},
     "clients/common/mail_file.c": {"sync_file": "a copy on the user's machine"},

@@ -13,6 +13,7 @@ SELF = os.path.realpath(__file__)
 sys.path.insert(0, os.path.dirname(SELF))
 sys.path.insert(0, os.path.dirname(os.path.dirname(SELF)))
 import e2e, powerlog
+from powerlog import mark
 
 # a sanitizer's library stands behind those that are preloaded, and cannot look for leaks in a sandbox
 os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0:detect_leaks=0"
@@ -25,12 +26,6 @@ SETTINGS = ("journal_size=16777216", "mailbox_linger_seconds=1", "spool_headroom
 
 
 # ---- the client, which runs under powerloss.so too, so that its marks have their place in time
-
-def mark(line):
-    fd = os.open(os.environ["MARKS"], os.O_WRONLY | os.O_APPEND)
-    os.write(fd, f"{line}\n".encode())
-    os.close(fd)
-
 
 def mail_of(number):
     line = f"mail {number} ".encode() * 60 + b"\r\n"
