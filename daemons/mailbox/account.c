@@ -66,7 +66,8 @@ static void care_for_store(void *owner)
 {
 	struct account *a = owner;
 	CLEANUP(fail_free) struct fail *fail = NULL;
-	if (is_being_changed(a)) {
+	/* A batch has the writer's lock until its own timer, of this round of the loop, commits it. */
+	if (a->batch || is_being_changed(a)) {
 		care_soon(a);
 		return;
 	}
