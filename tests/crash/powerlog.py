@@ -202,6 +202,14 @@ class Log:
             state.advance(k)
             yield Point(self, state, k, random.Random(seed * 1000003 + number), piece)
 
+    def points_after(self, is_promise, count, seed):
+        """At most count states right after marks that is_promise, with nothing left of what is pending then: where a sync is
+        missing for such a promise it is broken there, however quick or slow the machine was."""
+        moments, state = [k for k, line in self.marks if is_promise(line)], State(self)
+        for k in sorted(random.Random(seed).sample(moments, min(count, len(moments)))):
+            state.advance(k + 1)
+            yield Point(self, state, k + 1, random.Random(seed), PAGE, (0, 0))
+
 
 class State:
     """All nodes at clock value k; moves forward only."""
@@ -372,9 +380,9 @@ class Point:
     # chances with which pending data and names are kept: the extremes, and mixtures
     STYLES = [(0, 0), (1, 1), (0, 1), (1, 0), (.5, .5), (.1, .9), (.9, .1), (.9, .9), (.5, 1), (1, .5)]
 
-    def __init__(self, log, state, k, rng, piece):
+    def __init__(self, log, state, k, rng, piece, style=None):
         self.log, self.state, self.k, self.rng, self.piece = log, state, k, rng, piece
-        self.data_chance, self.name_chance = rng.choice(self.STYLES)
+        self.data_chance, self.name_chance = style or rng.choice(self.STYLES)
 
     @property
     def marks(self):

@@ -22,14 +22,20 @@ USERS, MAILS, SESSIONS_EVERY = 4, 160, 6
 POINTS, POINTS_LONG = 100, 1000
 BIG, BIG_EVERY = 1100000, 50  # so long a body gets a file of its own
 CLOCK_RATE = "20"  # all is done in a second or two: so many flushes of the file system, and trims, fall into it
+# what is missing without that sync: a flush of the file system would stand in for it
+OFTEN_FLUSHED = ("", "syncfs")
 SETTINGS = ("journal_size=16777216", "mailbox_linger_seconds=1", "spool_headroom=0")
 
 
 # ---- the client, which runs under powerloss.so too, so that its marks have their place in time
 
+def is_big(number):
+    return number % BIG_EVERY == 7
+
+
 def mail_of(number):
     line = f"mail {number} ".encode() * 60 + b"\r\n"
-    lines = BIG // len(line) if number % BIG_EVERY == 7 else number * 37 % 30 + 1
+    lines = BIG // len(line) if is_big(number) else number * 37 % 30 + 1
     return f"Number: {number}\r\n\r\n".encode() + line * lines
 
 
@@ -108,6 +114,12 @@ def broken(marks, found):
             yield f"mail {number} of user {user} is doubled"
         if number == 0:
             yield f"wrong octets in a mail of user {user}"
+
+
+def promises(kind, line):
+    """Whether that kind of sync has to do with the mark."""
+    verb, number, *_ = line.split()
+    return is_big(int(number)) if kind == "body" else verb in ("acked", "told")
 
 
 # ---- the post office
@@ -234,8 +246,9 @@ def main(case, library, nosync, build):
     count = int(os.environ.get("POSTHORN_CRASH_POINTS", 0)) or (POINTS_LONG if e2e.LONG and not kind else POINTS)
     seed = int(os.environ.get("POSTHORN_CRASH_SEED", 1))
     with new_office(build) as (folder, office):
-        log = record(office, folder, library, nosync, kind, seed, rate=CLOCK_RATE)
-        return try_points(case, office, log, log.points(count, seed), not kind, lambda point, _: broken(point.marks, office.look(os.environ)))
+        log = record(office, folder, library, nosync, kind, seed, rate=CLOCK_RATE if kind in OFTEN_FLUSHED else "1")
+        points = log.points_after(lambda line: promises(kind, line), count, seed) if kind else log.points(count, seed)
+        return try_points(case, office, log, points, not kind, lambda point, _: broken(point.marks, office.look(os.environ)))
 
 
 if __name__ == "__main__":
