@@ -139,7 +139,7 @@ static void start_mail(struct ring *ring, struct commit *commit)
 	commit->done(commit, true);
 	for (uint32_t i = 0; i < mail->count; i++)
 		if (mail->deliveries[i].account)
-			deliver_push_new(&mail->deliveries[i]);
+			gather_new(&mail->deliveries[i]);
 	mail->busy = false;
 	mail_proceed(mail);
 }

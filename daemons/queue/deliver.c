@@ -9,12 +9,7 @@
 #include <unistd.h>
 
 enum {
-	WINDOW_OCTETS = 4 << 20,
 	INLINE_MAX = 120000,     /* of a body in a DELIVER frame */
-	GATHER_MS = 250,         /* mail for an account without clients waits at most so long for more to come, */
-	GATHER_QUIET_MS = 20,    /* and no longer than no mail comes for anybody */
-	GATHER_FRAMES = WINDOW_FRAMES / 2,
-	GATHER_OCTETS = WINDOW_OCTETS / 2,
 	STARTING_MAX = 50,       /* mailboxes that master is asked for at the same time */
 };
 enum { OPENING = 1, OPEN = 2 };
@@ -222,7 +217,6 @@ static bool send_mail(struct account *a, struct delivery *d, struct fail **fail)
 	d->attempts++;
 	a->sent[a->sent_count++] = d;
 	a->sent_octets += mail->size;
-	a->sent_ms = loop_now_ms(a->queue->loop);
 	msg_deliver_send(&a->peer.channel, 0, &deliver, body);
 	return true;
 }
@@ -255,7 +249,7 @@ static void end_replay(struct account *a)
 	msg_replay_end_send(&a->peer.channel, 0, &(struct msg_replay_end){}, -1);
 }
 
-static struct delivery *next_pending(struct account *a)
+struct delivery *deliver_next_pending(struct account *a)
 {
 	while (a->cursor && a->cursor->state != DELIVERY_PENDING)
 		a->cursor = a->cursor->next;
@@ -269,7 +263,7 @@ static bool has_window(const struct account *a, const struct delivery *d)
 
 static void send_window(struct account *a)
 {
-	for (struct delivery *d; (d = next_pending(a)) != NULL && has_window(a, d) && !a->peer.channel.broken;) {
+	for (struct delivery *d; (d = deliver_next_pending(a)) != NULL && has_window(a, d) && !a->peer.channel.broken;) {
 		if (a->replaying && d->order > a->replay_until)
 			end_replay(a);
 		if (!a->replaying && (a->held || a->queue->held))
@@ -279,7 +273,7 @@ static void send_window(struct account *a)
 		if (!send_one(a, d) && !a->replaying)
 			a->cursor = d;
 	}
-	if (a->replaying && !next_pending(a))
+	if (a->replaying && !deliver_next_pending(a))
 		end_replay(a);
 }
 
@@ -298,7 +292,7 @@ static void start_is_overdue(void *owner)
 
 static bool needs_start(struct account *a)
 {
-	return !a->has_peer && !a->wanted && !a->held && !a->queue->held && next_pending(a);
+	return !a->has_peer && !a->wanted && !a->held && !a->queue->held && deliver_next_pending(a);
 }
 
 static void want(struct account *a)
@@ -346,7 +340,7 @@ void deliver_push(struct account *a)
 {
 	struct queue *q = a->queue;
 	if (a->opened) {
-		if (!a->gathers)
+		if (!a->gathered.holds)
 			send_window(a);
 		return;
 	}
@@ -357,76 +351,6 @@ void deliver_push(struct account *a)
 	*(q->last_to_start ? &q->last_to_start->next_to_start : &q->first_to_start) = a;
 	q->last_to_start = a;
 	start_next(q);
-}
-
-/* ---- holding back ---- */
-
-static void end_gathering(struct account *a)
-{
-	a->gathers = false;
-	a->gathered = 0;
-	a->gathered_octets = 0;
-}
-
-static void send_gathered(struct account *a)
-{
-	end_gathering(a);
-	deliver_push(a);
-}
-
-static void look_at_gathering(void *owner)
-{
-	struct queue *q = owner;
-	int64_t now = loop_now_ms(q->loop);
-	bool quiet = now - q->mail_came_ms >= GATHER_QUIET_MS;
-	for (struct account *a; (a = q->first_gathering) != NULL && (quiet || a->gather_until_ms <= now);) {
-		q->first_gathering = a->next_gathering;
-		a->in_gathering = false;
-		if (a->gathers)
-			send_gathered(a);
-	}
-	if (q->first_gathering)
-		loop_start_timer(q->loop, &q->gather_timer, GATHER_QUIET_MS, look_at_gathering, q);
-}
-
-static void begin_gathering(struct account *a)
-{
-	struct queue *q = a->queue;
-	a->gathers = true;
-	if (a->in_gathering)
-		return; /* what is left of its time there is enough */
-	a->in_gathering = true;
-	a->gather_until_ms = loop_now_ms(q->loop) + GATHER_MS;
-	a->next_gathering = NULL;
-	*(q->first_gathering ? &q->last_gathering->next_gathering : &q->first_gathering) = a;
-	q->last_gathering = a;
-	if (q->gather_timer.place == 0)
-		loop_start_timer(q->loop, &q->gather_timer, GATHER_QUIET_MS, look_at_gathering, q);
-}
-
-static bool may_gather(struct account *a, const struct delivery *d)
-{
-	const struct queue *q = a->queue;
-	bool wakes_anyway = !a->opened || a->replaying || a->watched || a->held;
-	/* Where more waits than this mail the window is what holds it back, and its answers fetch it. */
-	bool is_alone = a->gathers || next_pending(a) == d;
-	return !wakes_anyway && is_alone && loop_now_ms(q->loop) - a->sent_ms < GATHER_MS && a->gathered + 1 < GATHER_FRAMES &&
-	       a->gathered_octets + d->mail->size < GATHER_OCTETS && q->octets <= LIMIT_QUEUE_OCTETS_MAX / 2;
-}
-
-void deliver_push_new(struct delivery *d)
-{
-	struct account *a = d->account;
-	if (d->state != DELIVERY_PENDING)
-		return; /* refused at commit */
-	a->queue->mail_came_ms = loop_now_ms(a->queue->loop);
-	if (!may_gather(a, d)) {
-		send_gathered(a);
-		return;
-	}
-	a->gathered++;
-	a->gathered_octets += d->mail->size;
-	begin_gathering(a);
 }
 
 static void push_recovered(struct delivery *d)
@@ -470,7 +394,7 @@ static bool on_opened(struct ipc_peer *peer, struct ipc_frame *frame)
 	peer->state = OPEN;
 	a->opened = true;
 	quota_note(a, &(struct usage){ read.used_bytes, read.used_messages, read.limit_bytes, read.limit_messages });
-	end_gathering(a);
+	gather_end(a);
 	owe_again(a, read.unclean);
 	a->replaying = true;
 	a->replay_until = read.unclean ? a->next_order : 0;
@@ -595,7 +519,7 @@ static bool on_clients(struct ipc_peer *peer, struct ipc_frame *frame)
 		return false;
 	a->watched = clients.present;
 	if (a->watched) {
-		send_gathered(a);
+		gather_send(a);
 		msg_up_to_date_send(&peer->channel, 0, &(struct msg_up_to_date){}, -1);
 	}
 	return true;
@@ -621,7 +545,7 @@ static void mailbox_ended(struct ipc_peer *peer, const char *why)
 	a->has_peer = a->opened = a->replaying = false;
 	owe_again(a, false);
 	/* One that dies with what it is given is not started again at once. */
-	if (next_pending(a) && !a->held && (why || !was_of_use || a->cursor->replay))
+	if (deliver_next_pending(a) && !a->held && (why || !was_of_use || a->cursor->replay))
 		hold(a);
 	deliver_push(a);
 }

@@ -8,6 +8,7 @@
 #ifndef POSTHORN_QUEUE_DELIVER_H
 #define POSTHORN_QUEUE_DELIVER_H
 
+#include "gather.h"
 #include "ipc.h"
 #include "loop.h"
 #include "mail.h"
@@ -16,7 +17,7 @@
 
 struct queue;
 
-enum { WINDOW_FRAMES = 64 };
+enum { WINDOW_FRAMES = 64, WINDOW_OCTETS = 4 << 20 };
 
 struct account {
 	struct queue *queue;
@@ -40,13 +41,7 @@ struct account {
 	bool held;                   /* until retry_timer */
 	struct timer retry_timer;
 	bool watched;                /* a client would see what comes: nothing is held back */
-	bool gathers;                /* mail is held back, to be sent together */
-	bool in_gathering;           /* is in queue->first_gathering …, maybe still */
-	struct account *next_gathering;
-	int64_t gather_until_ms;     /* rises along that list */
-	unsigned gathered;           /* mails held back, */
-	uint64_t gathered_octets;    /* and their bodies */
-	int64_t sent_ms;             /* when something was sent last */
+	struct gathered gathered;    /* what is held back, see gather.h */
 	uint64_t coming_bytes, coming_messages; /* accepted or promised, not in used yet */
 	struct usage usage;
 	uint64_t prunable;           /* applied rows that the mailbox keeps for us */
@@ -71,9 +66,8 @@ void deliver_finish(struct delivery *d, enum delivery_state state);
 /* Sends what the window allows, unless mail is held back. */
 void deliver_push(struct account *a);
 
-/* The same for a mail that just came. Nobody looks at an account that has no client: while much mail
- * comes, what follows a mail that was sent at once waits for more, and wakes the account's process together. */
-void deliver_push_new(struct delivery *d);
+/* The oldest that is to be sent, or NULL. */
+struct delivery *deliver_next_pending(struct account *a);
 
 /* At the start: pushes every account that has mail, oldest mail first. */
 void deliver_push_all(struct queue *q);

@@ -93,9 +93,7 @@ struct queue {
 	int64_t senders_hour;        /* when they were looked through */
 	unsigned starting;           /* mailboxes asked for and not wired yet */
 	struct account *first_to_start, *last_to_start; /* to be asked for then */
-	struct account *first_gathering, *last_gathering;
-	struct timer gather_timer;
-	int64_t mail_came_ms;        /* for a local account */
+	struct gathering gathering;  /* see gather.h */
 	struct mail *first, *last;
 	size_t mail_count;
 	uint64_t octets;             /* of messages, in memory */

@@ -1,6 +1,7 @@
 /* posthorn-smtpd world|users: see smtpd.h and docs/processes.md. */
 #include "smtpd.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 static bool on_drain(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -87,12 +88,22 @@ static const struct daemon_spec spec = {
 	.program = "smtpd", .role = ROLE_SMTPD, .permits = permits, .permit_count = COUNT_OF(permits),
 };
 
+/*
+ * Queue answers several at a time: the first that is woken would take the processor from it, and the others be answered one by
+ * one. Where the kernel refuses, it merely costs more (docs/decisions/0007).
+ */
+static void let_queue_finish(void)
+{
+	sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){});
+}
+
 int main(int argc, char **argv)
 {
 	struct smtpd smtpd = {};
 	if (argc != 2)
 		return 2;
 	smtpd.kind = str_equal(str_of(argv[1]), STR("users")) ? KIND_USERS : KIND_WORLD;
+	let_queue_finish();
 	daemon_begin(&smtpd.daemon, &spec, &smtpd);
 	daemon_ready(&smtpd.daemon);
 	loop_run(smtpd.daemon.loop);
