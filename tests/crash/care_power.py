@@ -20,6 +20,8 @@ from whole_power import e2e, mark, number_of
 ROUNDS, MAILS_A_ROUND, USERS, QUEUE_EVERY = 12, 5, 2, 4
 POINTS, POINTS_LONG = 12, 600
 LONG_ONLY = "without-spool", "without-key"
+# by what is taken out: after which promises it is missed
+PROMISES = {"backup": ("backed",), "account": ("backed", "restored", "rebuilt"), "spool": ("held",), "key": ("made",)}
 
 
 # ---- the administrator, whose marks are (U: a user, N: a mail, F: a file)
@@ -254,7 +256,8 @@ def main(case, library, nosync, build):
         log = whole_power.record(office, folder, library, nosync, kind, seed, SELF)
         with open(office.directory + "/log", errors="replace") as file:
             e2e.check((kind == "slow") == ("sync-slow" in file.read()), "whether syncfs was slow")
-        return whole_power.try_points(case, office, log, log.points(count, seed), must_hold,
+        points = log.points(count, seed) if must_hold else log.points_after(lambda line: line.split()[0] in PROMISES[kind], count, seed)
+        return whole_power.try_points(case, office, log, points, must_hold,
                                       lambda point, number: look(office, Promises(point.marks), random.Random(seed + number)))
 
 

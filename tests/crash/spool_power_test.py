@@ -58,7 +58,8 @@ def main(case, *files):
         power.make_tree(tree)
         log = power.record(folder + "/run", kind, library, nosync, tree, program, "run", tree, "{marks}", str(STEPS), str(seed))
         print(f"{case}: {len(log.operations)} operations, {len(log.marks)} promises")
-        for number, point in enumerate(power.points(log, count, seed)):
+        points = log.points_after(power.is_promise, count, seed) if kind else power.points(log, count, seed)
+        for number, point in enumerate(points):
             point.build(folder + "/after")
             texts = check(program, folder + "/after", point.marks)
             tried += 1

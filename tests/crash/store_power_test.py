@@ -47,38 +47,19 @@ def record(folder, case, library, nosync, tree, *command):
     return log
 
 
-def is_open_word(o):
-    return o.type == powerlog.WRITE and bytes(o.data).endswith(b" open \n")
-
-
-def is_journal_name(o):
-    return o.type == powerlog.RENAME and o.name2.startswith(b"journal-")
-
-
-def is_segment_name(o):
-    return o.type == powerlog.CREATE and o.name.isdigit() and len(o.name) == 4
-
-
 def is_flush(o):
     return o.type == powerlog.SYNC_ALL
 
 
-def is_account_name(o):
-    return o.type == powerlog.CREATE and o.flags == powerlog.DIRECTORY and o.name in b"123"
-
-
-# What is at stake for a short time only is looked at in that time: after which operations, and for how long.
-FOCUS = {"version": (is_open_word, 600), "spool": (is_journal_name, 600), "accounts": (is_account_name, 600),
-         "seg": (is_segment_name, 100), "trim-order": (is_flush, 1)}
+def is_promise(line):
+    return not line.split()[0].endswith("ing")
 
 
 def points(log, count, seed, case=""):
     """count points in ascending order, the same ones for the same seed."""
     chooser, state = random.Random(seed), powerlog.State(log)
-    spans = [(1, log.end)]
-    if case in FOCUS:
-        is_begin, length = FOCUS[case]
-        spans = [(o.begin, min(o.begin + length, log.end)) for o in log.operations if is_begin(o)]
+    # what is trimmed too early is at stake for one moment after a flush
+    spans = [(o.begin, o.begin + 1) for o in log.operations if is_flush(o)] if case == "trim-order" else [(1, log.end)]
     for number, k in enumerate(sorted(chooser.randint(*chooser.choice(spans)) for _ in range(count))):
         state.advance(k)
         piece = powerlog.PAGE if number % 2 else 512
@@ -87,7 +68,9 @@ def points(log, count, seed, case=""):
 
 def once(folder, log, program, count, seed, case, *_):
     """Points at which power is lost while it works: a name, and what is wrong."""
-    for number, point in enumerate(points(log, count, seed, case)):
+    without_sync = case not in COUNTS and case != "trim-order"
+    chosen = log.points_after(is_promise, count, seed) if without_sync else points(log, count, seed, case)
+    for number, point in enumerate(chosen):
         point.build(folder + "/after")
         yield f"{number} at {point.k}", check(program, folder + "/after", point.marks)
 
