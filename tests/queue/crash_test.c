@@ -192,7 +192,7 @@ static void where_a_sync_is_slow_each_account_makes_its_mail_durable(void **stat
 	struct ipc_frame frame;
 	struct delivered got;
 	(void)state;
-	scene_open_with_fault(&s, "syncfs", 1, 1, FAULT_IS_SLOW);
+	scene_open_with_fault(&s, "syncfs", 1, 1000, FAULT_IS_SLOW); /* the next one, of what was sent meanwhile, too */
 	mailbox_open(&s, 1, false, &mailbox);
 	expect(&s, &mailbox, MSG_REPLAY_END, &frame);
 	got.mail.flags = 0;
