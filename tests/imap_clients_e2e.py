@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Real IMAP clients: Python's imaplib, curl, mbsync, neomutt, mutt, aerc, Thunderbird, fetchmail, getmail, offlineimap, imapfilter,
-interimap, Dovecot's doveadm and Perl's Mail::IMAPClient: tests/imap_clients_e2e.py [NAME…]
+"""Real IMAP clients: Python's imaplib, curl, mbsync, neomutt, mutt, aerc, fetchmail, getmail, offlineimap, imapfilter,
+interimap, Dovecot's doveadm, Perl's Mail::IMAPClient, Alpine, Thunderbird, Geary and Evolution: tests/imap_clients_e2e.py [NAME…]
 
 Each has an account of its own. A client that is not installed is a skip by its name.
 """
+import contextlib
 import fcntl
 import imaplib
 import json
@@ -14,6 +15,7 @@ import re
 import select
 import shutil
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -301,7 +303,7 @@ set mark_old=no header_cache="{folder}/cache" imap_check_subscribed=no from={use
     def thunderbird(self):
         """In a virtual screen of its own; the password is typed into its dialogue, and what it keeps offline is looked at."""
         e2e.long_only("a package of 70 MB")
-        commands = [tool(name) for name in ("xvfb-run", "dbus-run-session", "thunderbird", "xdotool")]
+        thunderbird, _ = tool("thunderbird"), tool("xdotool")
         user, folder = self.begin("thunderbird")
         (folder / "profile").mkdir()
         server = {"hostname": "localhost", "realhostname": "localhost", "name": user, "port": self.instance.port("imap"), "type": "imap",
@@ -317,20 +319,149 @@ set mark_old=no header_cache="{folder}/cache" imap_check_subscribed=no from={use
                                                          for name, value in settings.items()))
         # no window manager is there to give the focus; a dialogue takes no keys in its first moment
         script = ("(while sleep 0.5; do xdotool search --onlyvisible --name 'Enter your password' windowfocus key ctrl+a && "
-                  f"xdotool type {e2e.PASSWORD} && xdotool key Return; done) & exec {commands[2]} --profile {folder}/profile --no-remote")
-        with open(folder / "out", "wb") as out, subprocess.Popen(
-                [commands[0], "-a", "-s", "-screen 0 1280x900x24", commands[1], "--", "sh", "-c", script], stdout=out, stderr=out, cwd=folder,
-                env=dict(os.environ, HOME=str(folder), MOZ_DISABLE_CONTENT_SANDBOX="1", LC_ALL="C.UTF-8"), start_new_session=True) as client:
+                  f"xdotool type {e2e.PASSWORD} && xdotool key Return; done) & exec {thunderbird} --profile {folder}/profile --no-remote")
+        with self.desktop(folder, script, MOZ_DISABLE_CONTENT_SANDBOX="1"):
+            self.thunderbird_keeps(folder, "Body 1", "Body 2", "Body 3")
+            self.instance.deliver(user, mail(4))
+            self.thunderbird_keeps(folder, "Body 4")
+
+    @contextlib.contextmanager
+    def desktop(self, folder, script, **environment):
+        """A script in a virtual screen with a session bus of its own, and all that it begins; ended behind the block."""
+        command = [tool("xvfb-run"), "-a", "-s", "-screen 0 1280x900x24", tool("dbus-run-session"), "--", "sh", "-c", script]
+        (folder / "run").mkdir(mode=0o700)
+        environment = dict(os.environ, HOME=str(folder), XDG_RUNTIME_DIR=str(folder / "run"), LC_ALL="C.UTF-8", GIO_USE_NETWORK_MONITOR="base",
+                           LIBGL_ALWAYS_SOFTWARE="1", **environment)
+        with open(folder / "out", "wb") as out, subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, env=environment,
+                                                                 start_new_session=True) as client:
             try:
-                self.thunderbird_keeps(folder, "Body 1", "Body 2", "Body 3")
-                self.instance.deliver(user, mail(4))
-                self.thunderbird_keeps(folder, "Body 4")
+                yield
             finally:
                 os.killpg(client.pid, signal.SIGTERM)
+
+    def keyring(self, **attributes):
+        """The beginning of a script: the password is in the user's keyring."""
+        words = " ".join(f"{name.replace('__', ':').replace('_', '-')} {value}" for name, value in attributes.items())
+        return (f"eval $(echo -n x | {tool('gnome-keyring-daemon')} --unlock --components=secrets --daemonize); "
+                f"echo -n {e2e.PASSWORD} | {tool('secret-tool')} store --label=x {words}; ")
+
+    def changes_elsewhere(self, user):
+        """One is flagged, one goes, one comes."""
+        with imap_transcript.log_in(self.instance, user) as client:
+            client.command("SELECT INBOX")
+            client.command(r"STORE 1 +FLAGS.SILENT (\Flagged)")
+            client.command(r"STORE 2 +FLAGS.SILENT (\Deleted)")
+            client.command("EXPUNGE")
+        self.instance.deliver(user, mail(4))
 
     def thunderbird_keeps(self, folder, *bodies):
         kept = folder / "profile/ImapMail/localhost/INBOX"
         e2e.until(lambda: kept.exists() and all(body in kept.read_text() for body in bodies), f"{bodies} kept offline by Thunderbird", 60)
+
+    def geary(self):
+        """It keeps all mail offline, and learns in IDLE of what changes."""
+        e2e.long_only("a desktop client")
+        geary = tool("geary")
+        user, folder = self.begin("geary")
+        account = folder / ".config/geary/account_01"
+        account.mkdir(parents=True)
+        (account / "geary.ini").write_text(f"""[Metadata]
+version=1
+status=enabled
+[Account]
+label=x
+ordinal=1
+prefetch_days=-1
+save_drafts=true
+save_sent=true
+service_provider=other
+sender_mailboxes={user};
+[Incoming]
+login={user}
+remember_password=true
+credentials=custom
+host=localhost
+port={self.instance.port("imap")}
+transport_security=none
+[Outgoing]
+remember_password=true
+credentials=none
+host=localhost
+port={self.instance.port("smtp")}
+transport_security=none
+""")
+
+        def kept():
+            """Text and whether it is flagged, of all that it has of INBOX."""
+            with contextlib.suppress(sqlite3.Error), contextlib.closing(
+                    sqlite3.connect(f"file:{folder}/.local/share/geary/account_01/geary.db?mode=ro", uri=True)) as database:
+                return sorted((body.split("\r")[0], "Flagged" in flags) for body, flags in database.execute(
+                    "SELECT body, flags FROM MessageTable JOIN MessageLocationTable AS place ON place.message_id = MessageTable.id JOIN FolderTable"
+                    " ON folder_id = FolderTable.id WHERE name = 'INBOX' AND NOT remove_marker AND body IS NOT NULL"))
+            return []
+        script = self.keyring(proto="IMAP", host="localhost", login=user, xdg__schema="org.gnome.Geary") + f"exec {geary}"
+        with self.desktop(folder, script, WEBKIT_DISABLE_COMPOSITING_MODE="1"):
+            e2e.until(lambda: kept() == [("Body 1", False), ("Body 2", False), ("Body 3", False)], "all mail is here", 60)
+            self.changes_elsewhere(user)
+            e2e.until(lambda: kept() == [("Body 1", True), ("Body 3", False), ("Body 4", False)], "the changes are here", 60)
+
+    def evolution(self):
+        """NOTIFY with QRESYNC and UTF8=ACCEPT; it keeps all mail offline."""
+        e2e.long_only("a desktop client")
+        evolution = tool("evolution")
+        user, folder = self.begin("evolution")
+        sources = folder / ".config/evolution/sources"
+        sources.mkdir(parents=True)
+        common = "[Data Source]\nDisplayName=x\nEnabled=true\nParent={}\n"
+        (sources / "near.source").write_text(common.format("") + f"""[Mail Account]
+BackendName=imapx
+IdentityUid=who
+[Authentication]
+Host=localhost
+Method=PLAIN
+Port={self.instance.port("imap")}
+RememberPassword=true
+User={user}
+[Security]
+Method=none
+[Offline]
+StaySynchronized=true
+[Imapx Backend]
+UseIdle=true
+UseQresync=true
+""")
+        (sources / "who.source").write_text(common.format("near") + f"[Mail Identity]\nAddress={user}\n[Mail Submission]\nTransportUid=out\n")
+        (sources / "out.source").write_text(common.format("near") + "[Mail Transport]\nBackendName=smtp\n[Authentication]\nHost=localhost\n"
+                                            f"Port={self.instance.port('submission')}\n")
+
+        def kept():
+            files = (folder / ".cache/evolution/mail/near/folders/INBOX").glob("cur/*/*")
+            return sorted(text for path in files for text in re.findall(r"^Body \d", path.read_text(), re.MULTILINE))
+        script = self.keyring(e_source_uid="near", eds_origin="evolution-data-server", xdg__schema="org.gnome.Evolution.Data.Source")
+        with self.desktop(folder, script + f"exec {evolution} -c mail", WEBKIT_DISABLE_COMPOSITING_MODE="1"):
+            e2e.until(lambda: kept() == ["Body 1", "Body 2", "Body 3"], "all mail is here", 60)
+            self.changes_elsewhere(user)
+            e2e.until(lambda: kept() == ["Body 1", "Body 3", "Body 4"], "the changes are here", 60)
+
+    def alpine(self):
+        e2e.long_only("its keys have pauses")
+        alpine = tool("alpine")
+        user, folder = self.begin("alpine")
+        box = f'{{localhost:{self.instance.port("imap")}/notls/user="{user}"}}'
+        (folder / ".pinerc").write_text(f"""inbox-path={box}INBOX
+folder-collections=Far {box}[]
+user-domain=example.test
+feature-list=disable-password-file-saving,quit-without-confirm,expunge-without-confirm,enable-aggregate-command-set
+last-version-used=6.26
+""")
+
+        def marked():
+            return ("number 1", ["\\Deleted"]) in [(subject, [one for one in flags if one == "\\Deleted"]) for subject, flags in self.subjects(user)]
+        self.run_in_terminal([alpine, "-p", str(folder / ".pinerc")], folder, keys=[
+            (b"ENTER PASSWORD", e2e.PASSWORD + "\r"), (b"opened with", "I"), (b"number 3", "D"), (lambda: True, "S"), (b"to folder [", "Kept\r"),
+            (b"[Yes]", "Y"), (lambda: marked() and self.names(user, "Kept"), "X"), (lambda: len(self.names(user)) == 1, "Q")])
+        equal(self.names(user), ["number 3"], "INBOX")
+        equal(self.names(user, "Kept"), ["number 2"], "the other mailbox")
 
     def imapfilter(self):
         imapfilter = tool("imapfilter")
@@ -514,7 +645,8 @@ def main():
                         ("curl", tests.curl), ("mbsync", tests.mbsync), ("neomutt", tests.neomutt), ("mutt", tests.mutt_itself), ("aerc", tests.aerc),
                         ("fetchmail", tests.fetchmail), ("getmail", tests.getmail), ("offlineimap", tests.offlineimap),
                         ("imapfilter", tests.imapfilter), ("interimap", tests.interimap), ("doveadm", tests.doveadm),
-                        ("Mail::IMAPClient", tests.perl), ("Thunderbird", tests.thunderbird)]
+                        ("Mail::IMAPClient", tests.perl), ("Alpine", tests.alpine), ("Thunderbird", tests.thunderbird),
+                        ("Geary", tests.geary), ("Evolution", tests.evolution)]
         e2e.run([test for test in tests_of_all if not wanted or test[0] in wanted])
 
 

@@ -238,6 +238,20 @@ def large_mail(instance):
     client.close()
 
 
+def many_large_mails_at_once(instance):
+    """More in one command than waits in memory (RFC 3502), large ones among the small: each is stored as it came."""
+    client = Imap(instance, instance.fresh_user())
+    mails = [b"Subject: mail %d\r\n\r\n" % n + b"%07d\r\n" % n * (1000 * size) for n, size in enumerate([90] * 11 + [150] + [90] * 3 + [1])]
+    _, result = client.ask(b"APPEND INBOX" + b"".join(b" {%d+}\r\n" % len(mail) + mail for mail in mails))
+    check(result.startswith(b"OK [APPENDUID "), f"APPEND: {result}")
+    client.ok("SELECT INBOX")
+    for number, mail in enumerate(mails, 1):
+        check(client.fetch(number, "BODY.PEEK[]")["BODY[]"] == mail, f"mail {number}")
+        equal(client.fetch(number, "BODY.PEEK[HEADER.FIELDS (Subject)]")["BODY[HEADER.FIELDS (Subject)]"], b"Subject: mail %d\r\n\r\n" % (number - 1),
+              "what is kept beside it")
+    client.close()
+
+
 def damaged_mail(instance):
     user = instance.fresh_user()
     client = Imap(instance, user)
@@ -264,9 +278,9 @@ def damage(instance, text):
 
 
 def main():
-    with e2e.Instance(accounts=("user%d:4",)) as instance:
+    with e2e.Instance(accounts=("user%d:5",)) as instance:
         e2e.run([(name, lambda test=test: test(instance)) for name, test in (
-            ("samples against Python's email package", all_samples), ("a large mail whole and in pieces", large_mail),
+            ("samples against Python's email package", all_samples), ("a large mail whole and in pieces", large_mail), ("many large mails in one command", many_large_mails_at_once),
             ("a damaged mail does not hide others", damaged_mail))])
 
 

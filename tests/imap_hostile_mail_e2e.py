@@ -56,6 +56,17 @@ class Tests(imap_hostile_e2e.Tests):
         head = b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
         self._look_at(head + b"--b\r\n\r\nx\r\n" * 100000 + b"--b--\r\n", head + b"--b\r\n" * 100000 + b"--b--\r\n" * 1000)
 
+    def many_mails_of_many_parts(self):
+        """In one command (RFC 3502): their structures together are many times what is allowed, and those that fit are stored."""
+        mail = b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\n" * 10000
+        with self.session() as client:
+            for count, answer in ((300, "A9 NO [TOOBIG]"), (10, "A9 OK ")):
+                client.send(b"A9 APPEND INBOX" + (b" {%d+}\r\n" % len(mail) + mail) * count + b"\r\n")
+                while (got := client.response()).startswith("* "):
+                    pass
+                check(got.startswith(answer), got)
+            equal(self.good(client, "STATUS INBOX (MESSAGES)")[-1], "* STATUS INBOX (MESSAGES 10)", "what is there")
+
     def boundaries(self):
         def mail(boundary, body):
             return b"Content-Type: multipart/mixed; boundary=" + boundary + b"\r\n\r\n" + body

@@ -237,7 +237,9 @@ static bool is_kept(const struct merge *m, uint64_t mailbox, uint32_t uid)
 static void set_flags(struct store_txn *txn, uint64_t mailbox, uint32_t uid, const struct intake_mail *wanted)
 {
 	const struct store_selection one = { mailbox, &(struct store_range){ uid, uid }, 1 };
-	const struct store_change change = { STORE_FLAGS_REPLACE, wanted->flags, wanted->keywords, UINT64_MAX };
+	const struct store_change change = {
+		.how = STORE_FLAGS_REPLACE, .flags = wanted->flags, .keywords = wanted->keywords, .unchanged_since = UINT64_MAX,
+	};
 	store_flags(txn, &one, &change, NULL, NULL);
 }
 

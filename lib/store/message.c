@@ -137,6 +137,8 @@ static void change_rows(struct change_run *run, struct rows *rows, struct store_
 			add_uid(conflicts, row->uid);
 		else if (change_row(run, row, given, &memory)) {
 			add_uid(changed, row->uid);
+			if (row->modseq > change->known)
+				add_uid(change->news, row->uid);
 			continue;
 		}
 		finish_run(run);

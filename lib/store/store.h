@@ -286,6 +286,8 @@ struct store_change {
 	uint32_t flags;
 	struct store_keywords keywords;
 	uint64_t unchanged_since; /* leave alone what has a higher modseq, RFC 7162 §3.1.3; UINT64_MAX: no condition */
+	uint64_t known;           /* what had a higher modseq before it changed is added to `news` too, if there is one */
+	struct store_uids *news;
 };
 
 /* UIDs that an operation met; to[] only where something was copied. Embedded and zeroed by

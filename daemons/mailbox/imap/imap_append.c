@@ -13,7 +13,9 @@
 #include <pthread.h>
 #include <sys/statvfs.h>
 
-enum { MEMORY_MAX = 8 << 20, URL_SHOWN_MAX = 2000 };
+/* What the messages of one command keep in memory: octets, and what is stored beside them; one message more always finds room for the latter. */
+enum { MEMORY_MAX = 8 << 20, COLUMNS_MAX = 32 << 20 };
+enum { URL_SHOWN_MAX = 2000 };
 
 /* Large messages are looked at one after another, whatever the number of sessions. */
 static pthread_mutex_t large_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -22,7 +24,6 @@ struct append_message {
 	struct imap_flags flags;
 	int64_t received;
 	struct imap_incoming octets;
-	struct arena *arena; /* of the columns */
 	struct store_message_columns columns;
 };
 
@@ -33,8 +34,10 @@ struct append {
 	uint32_t replaced;  /* UID; 0: APPEND */
 	uint64_t size_max;  /* of a message */
 	uint64_t total;     /* octets of all */
-	size_t memory;      /* what may still be kept in it */
 	ARRAY(struct append_message) messages;
+	struct imap_waiting waiting;
+	struct arena *columns; /* of all messages */
+	struct arena *parsed;  /* of the one that is looked at */
 	enum imap_collected got; /* how the text at hand ended */
 	bool answered;      /* and there is no more to say */
 	struct fail *fail;
@@ -42,12 +45,59 @@ struct append {
 
 static void release(struct append *a)
 {
-	for (size_t i = 0; i < a->messages.count; i++) {
+	for (size_t i = 0; i < a->messages.count; i++)
 		imap_incoming_release(&a->messages.items[i].octets);
-		arena_cleanup(&a->messages.items[i].arena);
-	}
 	array_release(&a->messages);
+	imap_waiting_release(&a->waiting);
+	arena_cleanup(&a->columns);
+	arena_cleanup(&a->parsed);
 	fail_free(&a->fail);
+}
+
+/* ---- what is stored beside the octets ---- */
+
+static void keep_text(struct arena *arena, struct str *text)
+{
+	if (text->data)
+		*text = arena_copy(arena, *text);
+}
+
+/* The text goes, its columns stay. */
+static void keep_columns(struct arena *arena, struct store_message_columns *columns)
+{
+	struct str *references = arena_alloc_array(arena, columns->reference_count, sizeof *references);
+	struct str *texts[] = { &columns->structure, &columns->headers, &columns->subject, &columns->message_id, &columns->preview };
+	for (size_t i = 0; i < COUNT_OF(texts); i++)
+		keep_text(arena, texts[i]);
+	for (size_t i = 0; i < columns->reference_count; i++)
+		references[i] = arena_copy(arena, columns->references[i]);
+	columns->references = references;
+}
+
+static bool fill_columns(struct append *a, struct append_message *m)
+{
+	struct buf *text = &m->octets.text;
+	const char *before = text->data;
+	if (arena_used(a->columns) > COLUMNS_MAX)
+		return fail_set(&a->fail, FAIL_TOO_BIG, "the headers of all messages together are too large");
+	arena_reset(a->parsed);
+	if (!columns_fill(a->parsed, text, &m->columns))
+		return fail_set(&a->fail, FAIL_TOO_BIG, "its binary parts do not fit when they are encoded");
+	keep_columns(a->columns, &m->columns);
+	return imap_incoming_unload(&m->octets, text->data != before, &a->fail) &&
+	       imap_incoming_wait(a->session, &m->octets, &a->waiting, &a->fail);
+}
+
+static bool prepare_message(struct append *a, struct append_message *m)
+{
+	if (m->octets.file < 0)
+		return fill_columns(a, m);
+	pthread_mutex_lock(&large_lock);
+	bool done = imap_incoming_load(&m->octets, &a->waiting, &a->fail) && fill_columns(a, m);
+	if (!done)
+		imap_incoming_release(&m->octets);
+	pthread_mutex_unlock(&large_lock);
+	return done;
 }
 
 /* ---- reading ---- */
@@ -104,13 +154,13 @@ static bool read_literal(struct append *a, struct append_message *m, bool *liter
 	if (s->parser.failed || a->got != IMAP_MESSAGE || !imap_parse_end(&s->parser))
 		return imap_parse_fail(&s->parser, "a message");
 	/* nothing is asked for that could still be refused: the client would send it, and it would be taken for commands */
-	if (!fits(a, size) || !imap_incoming_prepare(s, &m->octets, size, &a->memory, &a->fail))
+	if (!fits(a, size) || !imap_incoming_prepare(s, &m->octets, size, &a->fail))
 		return false;
 	store_reader_release(&s->reader);
 	if (s->collector.message_waits)
 		imap_ask_for_more(s);
 	bool taken = false;
-	if (!imap_incoming_literal(s, &m->octets, size, &a->memory, &taken, &a->fail)) {
+	if (!imap_incoming_literal(s, &m->octets, size, &taken, &a->fail)) {
 		if (taken)
 			next_text(a);
 		return a->fail ? false : refuse(a);
@@ -140,7 +190,7 @@ static bool read_url(struct append *a, struct append_message *m)
 	if (s->parser.failed || !imap_reader(s))
 		return s->parser.failed ? false : refuse(a);
 	uint64_t before = m->octets.size;
-	enum imap_url_result result = imap_catenate_url(s, url, &m->octets, &a->memory, &a->fail);
+	enum imap_url_result result = imap_catenate_url(s, url, &m->octets, &a->fail);
 	if (result == IMAP_URL_BAD)
 		return refuse_url(a, url);
 	a->total += m->octets.size - before;
@@ -230,7 +280,7 @@ static bool read_message(struct append *a)
 		return false;
 	if (m->octets.size == 0) /* RFC 3502 §6.3.11: an error, and all of the command with it */
 		return fail_set(&a->fail, FAIL_INVALID, "an empty message");
-	return true;
+	return prepare_message(a, m);
 }
 
 /* Mailbox and messages; false: see fail, the parser, answered. */
@@ -251,64 +301,14 @@ static bool read_command(struct append *a)
 	return imap_parse_end(&s->parser) || imap_parse_fail(&s->parser, "the end of the command");
 }
 
-/* ---- what is stored beside the octets ---- */
-
-static void keep_text(struct arena *arena, struct str *text)
-{
-	if (text->data)
-		*text = arena_copy(arena, *text);
-}
-
-/* The text goes, its columns stay. */
-static void keep_columns(struct arena *arena, struct store_message_columns *columns)
-{
-	struct str *references = arena_alloc_array(arena, columns->reference_count, sizeof *references);
-	struct str *texts[] = { &columns->structure, &columns->headers, &columns->subject, &columns->message_id, &columns->preview };
-	for (size_t i = 0; i < COUNT_OF(texts); i++)
-		keep_text(arena, texts[i]);
-	for (size_t i = 0; i < columns->reference_count; i++)
-		references[i] = arena_copy(arena, columns->references[i]);
-	columns->references = references;
-}
-
-static bool fill_columns(struct append_message *m, struct fail **fail)
-{
-	struct buf *text = &m->octets.text;
-	const char *before = text->data;
-	m->arena = arena_new(2 * MESSAGE_ARENA_SIZE);
-	if (!columns_fill(m->arena, text, &m->columns))
-		return fail_set(fail, FAIL_TOO_BIG, "its binary parts do not fit when they are encoded");
-	if (m->octets.file >= 0)
-		keep_columns(m->arena, &m->columns);
-	return imap_incoming_unload(&m->octets, text->data != before, fail);
-}
-
-static bool prepare_message(struct append_message *m, struct fail **fail)
-{
-	if (m->octets.file < 0)
-		return fill_columns(m, fail);
-	pthread_mutex_lock(&large_lock);
-	bool done = imap_incoming_load(&m->octets, fail) && fill_columns(m, fail);
-	if (!done)
-		imap_incoming_release(&m->octets);
-	pthread_mutex_unlock(&large_lock);
-	return done;
-}
-
-static bool prepare(struct append *a)
-{
-	for (size_t i = 0; i < a->messages.count; i++)
-		if (!prepare_message(&a->messages.items[i], &a->fail))
-			return false;
-	return true;
-}
-
 /* ---- storing ---- */
 
 static bool deliver(struct append *a, struct store_txn *txn, struct append_message *m, struct store_uids *stored)
 {
 	bool file = m->octets.file >= 0;
 	struct store_placed placed;
+	if (!file && !imap_incoming_load(&m->octets, &a->waiting, &a->fail))
+		return false;
 	const struct store_delivery delivery = {
 		.body = { .bytes = buf_str(&m->octets.text), .file = file ? m->octets.file : 0, .size = m->octets.size },
 		.columns = &m->columns, .mailbox = a->mailbox, .received = m->received, .flags = m->flags.flags,
@@ -316,6 +316,7 @@ static bool deliver(struct append *a, struct store_txn *txn, struct append_messa
 	};
 	if (!store_deliver(txn, &delivery, &placed))
 		return false;
+	imap_incoming_release(&m->octets);
 	*array_add(&stored->to) = placed.uid;
 	stored->modseq = placed.modseq;
 	stored->to_uidvalidity = placed.uidvalidity;
@@ -341,9 +342,10 @@ static bool store(struct append *a, struct store_uids *stored)
 		return fail_set(&a->fail, FAIL_NOT_FOUND, "the message to replace was expunged");
 	if (!store_txn_failed(txn))
 		before = store_mailbox_modseq(txn, a->mailbox);
-	for (size_t i = 0; i < a->messages.count && !store_txn_failed(txn); i++)
-		deliver(a, txn, &a->messages.items[i], stored);
-	if (!store_commit(&txn, &a->fail))
+	bool stored_all = true;
+	for (size_t i = 0; stored_all && i < a->messages.count; i++)
+		stored_all = deliver(a, txn, &a->messages.items[i], stored);
+	if (a->fail || !store_commit(&txn, &a->fail))
 		return false;
 	imap_note_own(a->session, a->mailbox, before, stored, 0);
 	return true;
@@ -391,11 +393,13 @@ static void answer(struct append *a, const struct store_uids *stored)
 static void carry_out(struct imap_session *s, uint32_t replaced)
 {
 	CLEANUP(release) struct append a = {
-		.session = s, .replaced = replaced, .memory = MEMORY_MAX, .size_max = s->session->account->daemon.config.imap_append_max,
+		.session = s, .replaced = replaced, .size_max = s->session->account->daemon.config.imap_append_max,
+		.columns = arena_new(COLUMNS_MAX + MESSAGE_ARENA_SIZE), .parsed = arena_new(2 * MESSAGE_ARENA_SIZE),
 		.got = s->collector.part == IMAP_COLLECT_MESSAGE ? IMAP_MESSAGE : IMAP_COMMAND,
 	};
 	CLEANUP(store_uids_release) struct store_uids stored = {};
-	if (read_command(&a) && prepare(&a) && store(&a, &stored))
+	imap_waiting_init(&a.waiting, MEMORY_MAX);
+	if (read_command(&a) && store(&a, &stored))
 		answer(&a, &stored);
 	else
 		answer_failure(&a);

@@ -118,14 +118,14 @@ static bool parse_section(struct imap_session *s, struct str text, struct imap_s
 	return true;
 }
 
-static bool add_pieces(struct imap_session *s, struct imap_mail *mail, struct imap_place place, struct imap_incoming *in, size_t *memory,
+static bool add_pieces(struct imap_session *s, struct imap_mail *mail, struct imap_place place, struct imap_incoming *in,
                        struct fail **fail)
 {
 	CLEANUP(imap_pieces_release) struct imap_pieces pieces = {};
 	struct str piece;
 	bool begun = imap_pieces_begin(&pieces, mail, place);
 	while (begun && imap_pieces_next(&pieces, &piece))
-		if (!imap_incoming_add(s, in, piece, memory, fail))
+		if (!imap_incoming_add(s, in, piece, fail))
 			return false;
 	if (begun && pieces.left == 0)
 		return true;
@@ -134,7 +134,7 @@ static bool add_pieces(struct imap_session *s, struct imap_mail *mail, struct im
 
 /* Some fields of a header, which is bounded, unlike what else a section may be. */
 static bool add_fields(struct imap_session *s, struct imap_mail *mail, const struct imap_section *section, struct imap_place header,
-                       struct str partial, struct imap_incoming *in, size_t *memory, struct fail **fail)
+                       struct str partial, struct imap_incoming *in, struct fail **fail)
 {
 	CLEANUP(imap_fields_release) struct imap_fields fields = {};
 	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(header.size + 2);
@@ -145,11 +145,11 @@ static bool add_fields(struct imap_session *s, struct imap_mail *mail, const str
 	imap_fields_add(&out, str_first(str_from_index(text, header.offset), header.size), &fields, header.before_body);
 	struct imap_place place = { .size = out.length };
 	cut_partial(partial, &place);
-	return imap_incoming_add(s, in, str_from(out.data + place.offset, place.size), memory, fail);
+	return imap_incoming_add(s, in, str_from(out.data + place.offset, place.size), fail);
 }
 
 static enum imap_url_result add_mail(struct imap_session *s, const struct url *url, const struct store_entry *entry,
-                                     struct imap_incoming *in, size_t *memory, struct fail **fail)
+                                     struct imap_incoming *in, struct fail **fail)
 {
 	CLEANUP(imap_mail_release) struct imap_mail mail = {};
 	struct imap_section section = {};
@@ -169,8 +169,8 @@ static enum imap_url_result add_mail(struct imap_session *s, const struct url *u
 	if (!cut_partial(url->partial, &place))
 		return IMAP_URL_BAD;
 	bool fields = section.text == IMAP_SECTION_FIELDS || section.text == IMAP_SECTION_FIELDS_NOT;
-	bool added = fields ? add_fields(s, &mail, &section, whole, url->partial, in, memory, fail)
-	                    : add_pieces(s, &mail, place, in, memory, fail);
+	bool added = fields ? add_fields(s, &mail, &section, whole, url->partial, in, fail)
+	                    : add_pieces(s, &mail, place, in, fail);
 	return added ? IMAP_URL_DONE : IMAP_URL_FAILED;
 }
 
@@ -183,7 +183,7 @@ static bool find_mailbox(struct imap_session *s, const struct url *url, uint64_t
 	return mailbox.id && (!url->has_uidvalidity || url->uidvalidity == mailbox.uidvalidity);
 }
 
-enum imap_url_result imap_catenate_url(struct imap_session *s, struct str text, struct imap_incoming *in, size_t *memory, struct fail **fail)
+enum imap_url_result imap_catenate_url(struct imap_session *s, struct str text, struct imap_incoming *in, struct fail **fail)
 {
 	struct url url = {};
 	struct store_entries entries = {};
@@ -195,7 +195,7 @@ enum imap_url_result imap_catenate_url(struct imap_session *s, struct str text, 
 	if (!store_read_entries(s->reader, &one, 0, &entries, fail))
 		result = IMAP_URL_FAILED;
 	else if (entries.list.count)
-		result = add_mail(s, &url, &entries.list.items[0], in, memory, fail);
+		result = add_mail(s, &url, &entries.list.items[0], in, fail);
 	store_entries_release(&entries);
 	return result;
 }

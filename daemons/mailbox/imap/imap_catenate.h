@@ -14,6 +14,6 @@ enum imap_url_result {
 };
 
 /* Adds the octets that the URL means, as FETCH BODY.PEEK would give them. */
-enum imap_url_result imap_catenate_url(struct imap_session *s, struct str url, struct imap_incoming *in, size_t *memory, struct fail **fail);
+enum imap_url_result imap_catenate_url(struct imap_session *s, struct str url, struct imap_incoming *in, struct fail **fail);
 
 #endif

@@ -293,7 +293,6 @@ static bool follows(struct imap_session *s, const struct imap_context *c, const 
 static void tell_sorted(struct imap_session *s, const struct imap_context *c, const struct uids *now,
                         const struct uids *added)
 {
-	buf_add_str(&s->out, STR(" ADDTO ("));
 	bool first = true;
 	for (size_t i = 0; i < now->list.count;) {
 		if (!contains(added, now->list.items[i])) {
@@ -301,14 +300,15 @@ static void tell_sorted(struct imap_session *s, const struct imap_context *c, co
 			continue;
 		}
 		uint32_t begin = number_of(s, c, now->list.items[i]), last = begin;
-		buf_printf(&s->out, "%s%zu %u", first ? "" : " ", i + 1, begin);
+		buf_printf(&s->out, " %s%zu %u", first ? "ADDTO (" : "", i + 1, begin);
 		for (i++; i < now->list.count && follows(s, c, now, added, i, last); i++)
 			last++;
 		if (last > begin)
 			buf_printf(&s->out, ":%u", last);
 		first = false;
 	}
-	buf_add_char(&s->out, ')');
+	if (!first)
+		buf_add_char(&s->out, ')');
 }
 
 static void merge_results(struct imap_context *c, const struct uids *added)
@@ -317,6 +317,24 @@ static void merge_results(struct imap_context *c, const struct uids *added)
 		*array_add(&c->results.list) = added->list.items[i];
 	if (c->results.list.count)
 		qsort(c->results.list.items, c->results.list.count, sizeof(uint32_t), by_uid);
+}
+
+/* What another session expunged cannot be sorted, though EXPUNGE may have to wait: it goes before positions are told that do not count it. */
+static void remove_lost(struct imap_session *s, struct imap_context *c, const struct uids *now, bool *begun)
+{
+	struct uids there = {}, lost = {};
+	for (size_t i = 0; i < now->list.count; i++)
+		*array_add(&there.list) = now->list.items[i];
+	if (there.list.count)
+		qsort(there.list.items, there.list.count, sizeof(uint32_t), by_uid);
+	for (size_t i = 0; i < c->results.list.count; i++)
+		if (!contains(&there, c->results.list.items[i]))
+			*array_add(&lost.list) = c->results.list.items[i];
+	if (lost.list.count)
+		qsort(lost.list.items, lost.list.count, sizeof(uint32_t), by_uid);
+	remove_results(s, c, &lost, begun);
+	array_release(&there.list);
+	array_release(&lost.list);
 }
 
 static void add_results(struct imap_search_run *run, struct imap_context *c, const struct uids *added, bool *begun)
@@ -335,6 +353,8 @@ static void add_results(struct imap_search_run *run, struct imap_context *c, con
 	for (size_t i = 0; i < added->list.count; i++)
 		*array_add(&members.list) = added->list.items[i];
 	if (sort_anew(run, c, &members, &now)) {
+		if (now.list.count < members.list.count)
+			remove_lost(run->s, c, &now, begun);
 		begin_answer(run->s, c, begun);
 		tell_sorted(run->s, c, &now, added);
 		array_release(&c->results.list);

@@ -232,7 +232,7 @@ static bool fill_chunk(struct imap_fetch_walk *f, struct fail **fail)
 	copy_rows(f);
 	store_index_unlock(f->s->view.index);
 	place_flags(f);
-	return true;
+	return !f->s->view.untold_keyword || imap_view_tell_flags(f->s, fail);
 }
 
 static bool read_threads(struct imap_fetch_walk *f, struct fail **fail)

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-
 void imap_incoming_init(struct imap_incoming *in, uint64_t size_max)
 {
 	*in = (struct imap_incoming){ .text = BUF_WITH_LIMIT(size_max), .file = -1 };
@@ -18,63 +17,69 @@ void imap_incoming_release(struct imap_incoming *in)
 	file_close(&in->file);
 }
 
+void imap_waiting_init(struct imap_waiting *waiting, size_t memory)
+{
+	*waiting = (struct imap_waiting){ .memory = memory, .file = -1 };
+}
+
+void imap_waiting_release(struct imap_waiting *waiting)
+{
+	file_close(&waiting->file);
+}
+
 /* Its name goes at once: only this process ever writes here, so nobody else can have taken it. */
-static bool make_file(struct imap_session *s, struct imap_incoming *in, struct fail **fail)
+static bool make_file(struct imap_session *s, int *file, struct fail **fail)
 {
 	int directory = s->session->account->directory;
 	char name[64];
 	snprintf(name, sizeof name, "append.%llu", (unsigned long long)s->session->connection);
 	unlinkat(directory, name, 0);
-	in->file = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (in->file < 0)
-		return fail_set_errno(fail, FAIL_IO, "cannot make a file for a large message");
+	*file = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (*file < 0)
+		return fail_set_errno(fail, FAIL_IO, "cannot make a file for large messages");
 	unlinkat(directory, name, 0);
 	return true;
 }
 
-static bool spill(struct imap_session *s, struct imap_incoming *in, size_t *memory, struct fail **fail)
+static void let_go(struct buf *text)
 {
-	if (!make_file(s, in, fail) || !file_write_at(in->file, in->text.data, in->text.length, 0, fail))
+	size_t limit = text->limit;
+	buf_release(text);
+	buf_init(text, limit);
+}
+
+static bool spill(struct imap_session *s, struct imap_incoming *in, struct fail **fail)
+{
+	if (!make_file(s, &in->file, fail) || !file_write_at(in->file, in->text.data, in->text.length, 0, fail))
 		return false;
-	*memory += in->text.length;
-	size_t limit = in->text.limit;
-	buf_release(&in->text);
-	buf_init(&in->text, limit);
+	let_go(&in->text);
 	return true;
 }
 
-/* Whether so many octets more go to memory. */
-static bool has_room(const struct imap_incoming *in, uint64_t more, size_t memory)
-{
-	return in->file < 0 && more <= memory && in->text.length + more <= LIMIT_INLINE_BODY_MAX;
-}
-
-bool imap_incoming_prepare(struct imap_session *s, struct imap_incoming *in, uint64_t more, size_t *memory, struct fail **fail)
+bool imap_incoming_prepare(struct imap_session *s, struct imap_incoming *in, uint64_t more, struct fail **fail)
 {
 	if (more > in->text.limit - in->size)
 		return fail_set(fail, FAIL_TOO_BIG, "the message is larger than %zu octets", in->text.limit);
-	return in->file >= 0 || has_room(in, more, *memory) || spill(s, in, memory, fail);
+	return in->file >= 0 || in->text.length + more <= LIMIT_INLINE_BODY_MAX || spill(s, in, fail);
 }
 
-static bool take(struct imap_incoming *in, struct str octets, size_t *memory, struct fail **fail)
+static bool take(struct imap_incoming *in, struct str octets, struct fail **fail)
 {
-	if (in->file < 0) {
+	if (in->file < 0)
 		buf_add_str(&in->text, octets);
-		*memory -= octets.length;
-	} else if (!file_write_at(in->file, octets.data, octets.length, in->size, fail)) {
+	else if (!file_write_at(in->file, octets.data, octets.length, in->size, fail))
 		return false;
-	}
 	in->size += octets.length;
 	return true;
 }
 
-bool imap_incoming_add(struct imap_session *s, struct imap_incoming *in, struct str octets, size_t *memory, struct fail **fail)
+bool imap_incoming_add(struct imap_session *s, struct imap_incoming *in, struct str octets, struct fail **fail)
 {
-	return imap_incoming_prepare(s, in, octets.length, memory, fail) && take(in, octets, memory, fail);
+	return imap_incoming_prepare(s, in, octets.length, fail) && take(in, octets, fail);
 }
 
 /* In one go, straight to where it stays. */
-static bool read_small(struct imap_session *s, struct imap_incoming *in, size_t size, size_t *memory)
+static bool read_small(struct imap_session *s, struct imap_incoming *in, size_t size)
 {
 	char *room = buf_reserve(&in->text, size);
 	must(room);
@@ -82,12 +87,11 @@ static bool read_small(struct imap_session *s, struct imap_incoming *in, size_t 
 		return false;
 	buf_claim(&in->text, size);
 	in->size += size;
-	*memory -= size;
 	return true;
 }
 
 /* What came too late to be refused is taken to its end, or the next command would begin in its middle. */
-static bool read_large(struct imap_session *s, struct imap_incoming *in, uint64_t size, size_t *memory, struct fail **fail)
+static bool read_large(struct imap_session *s, struct imap_incoming *in, uint64_t size, struct fail **fail)
 {
 	bool stored = true;
 	while (size) {
@@ -96,29 +100,46 @@ static bool read_large(struct imap_session *s, struct imap_incoming *in, uint64_
 			fail_free(fail);
 			return false;
 		}
-		stored = stored && take(in, piece, memory, fail);
+		stored = stored && take(in, piece, fail);
 		size -= piece.length;
 		stream_consume(s->stream, piece.length);
 	}
 	return stored;
 }
 
-bool imap_incoming_literal(struct imap_session *s, struct imap_incoming *in, uint64_t size, size_t *memory, bool *taken, struct fail **fail)
+bool imap_incoming_literal(struct imap_session *s, struct imap_incoming *in, uint64_t size, bool *taken, struct fail **fail)
 {
 	stream_begin_bulk(s->stream);
-	bool kept = in->file < 0 ? read_small(s, in, (size_t)size, memory) : read_large(s, in, size, memory, fail);
+	bool kept = in->file < 0 ? read_small(s, in, (size_t)size) : read_large(s, in, size, fail);
 	stream_end_bulk(s->stream);
 	*taken = kept || *fail;
 	return kept;
 }
 
-bool imap_incoming_load(struct imap_incoming *in, struct fail **fail)
+bool imap_incoming_wait(struct imap_session *s, struct imap_incoming *in, struct imap_waiting *waiting, struct fail **fail)
 {
-	if (in->file < 0)
+	size_t length = in->text.length;
+	if (in->file >= 0 || length <= waiting->memory) {
+		waiting->memory -= length;
+		return true;
+	}
+	if ((waiting->file < 0 && !make_file(s, &waiting->file, fail)) ||
+	    !file_write_at(waiting->file, in->text.data, length, waiting->end, fail))
+		return false;
+	in->waits = true;
+	in->offset = waiting->end;
+	waiting->end += length;
+	let_go(&in->text);
+	return true;
+}
+
+bool imap_incoming_load(struct imap_incoming *in, const struct imap_waiting *waiting, struct fail **fail)
+{
+	if (in->file < 0 && !in->waits)
 		return true;
 	char *room = buf_reserve(&in->text, in->size);
 	must(room);
-	if (!file_read_at(in->file, room, in->size, 0, fail))
+	if (!file_read_at(in->waits ? waiting->file : in->file, room, in->size, in->offset, fail))
 		return false;
 	buf_claim(&in->text, in->size);
 	return true;

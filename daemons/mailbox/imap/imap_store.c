@@ -2,8 +2,9 @@
 
 #include "imap_flags.h"
 #include "imap_limit.h"
+#include "imap_notify.h"
 
-enum { TRIES_MAX = 3, CHUNK = 60000 };
+enum { CHUNK = 60000 };
 
 struct store_command {
 	struct imap_sequence sequence;
@@ -13,6 +14,7 @@ struct store_command {
 	struct imap_numbers uids;
 	uint32_t lowest; /* UID where MESSAGELIMIT cut the set; 0: it did not */
 	struct store_uids changed, conflicts;
+	struct store_uids news; /* of changed: the client had not yet been told what they were */
 };
 
 static void release(struct store_command *c)
@@ -20,6 +22,7 @@ static void release(struct store_command *c)
 	imap_numbers_release(&c->uids);
 	store_uids_release(&c->changed);
 	store_uids_release(&c->conflicts);
+	store_uids_release(&c->news);
 }
 
 /* RFC 7162 §3.1.3. */
@@ -69,35 +72,15 @@ static bool parse(struct imap_session *s, struct store_command *c)
 	return imap_arguments_end(s);
 }
 
-/* Whether the client was told all that was before the transaction. */
-static bool is_up_to_date(struct imap_session *s, struct store_txn *txn)
-{
-	uint64_t modseq = store_mailbox_modseq(txn, s->kept.view.mailbox);
-	return !modseq || modseq == s->kept.view.told_modseq; /* 0: the change itself says what is wrong */
-}
-
-/* After .SILENT the client believes that it knows the flags, so what others changed before has to be told before. */
-static struct store_txn *begin(struct imap_session *s, bool silent, struct fail **fail)
-{
-	for (unsigned i = 0; silent && i < TRIES_MAX; i++) {
-		if (!imap_view_update(s, imap_may_expunge(s), fail))
-			return NULL;
-		CLEANUP(store_rollback) struct store_txn *txn = store_begin(s->session->account->store);
-		if (is_up_to_date(s, txn))
-			return TAKE(txn);
-	}
-	return store_begin(s->session->account->store);
-}
-
 static bool change_flags(struct imap_session *s, struct store_command *c, struct fail **fail)
 {
 	if (c->change.how == STORE_FLAGS_REMOVE && !imap_flags_keep_known(s, &c->flags, fail))
 		return false;
-	CLEANUP(store_rollback) struct store_txn *txn = begin(s, c->silent, fail);
-	if (!txn)
-		return false;
+	CLEANUP(store_rollback) struct store_txn *txn = store_begin(s->session->account->store);
 	struct store_selection selection = imap_view_selection(s, &c->uids);
 	c->change.keywords = imap_flags_keywords(s, &c->flags, txn);
+	c->change.known = s->kept.view.told_modseq;
+	c->change.news = imap_notify_selected(s) & IMAP_TELL_FLAGS ? &c->news : NULL;
 	store_flags(txn, &selection, &c->change, &c->changed, &c->conflicts);
 	return store_commit(&txn, fail);
 }
@@ -127,21 +110,27 @@ static bool is_next(const struct store_uids *uids, size_t *at, uint32_t uid)
 
 /* How far the answer has come. */
 struct progress {
-	size_t range, conflict, changed, met;
+	size_t range, conflict, changed, news, met;
 	uint32_t next; /* UID */
 };
 
-static bool is_told(const struct store_command *c, struct progress *at, uint32_t uid)
+/* After .SILENT the client believes that it knows the flags: unless somebody else changed them too (RFC 9051 §6.4.6) it is told the
+ * new MODSEQ at most. */
+static void tell_outcome(struct imap_session *s, const struct store_command *c, struct progress *at, const struct store_row *row)
 {
-	return !is_next(&c->conflicts, &at->conflict, uid) && (!c->silent || is_next(&c->changed, &at->changed, uid));
+	if (is_next(&c->conflicts, &at->conflict, row->uid))
+		return;
+	if (!c->silent || is_next(&c->news, &at->news, row->uid))
+		tell_row(s, row, false);
+	else if (imap_is_enabled(s, IMAP_ENABLE_CONDSTORE) && is_next(&c->changed, &at->changed, row->uid))
+		tell_row(s, row, true);
 }
 
-/* Some rows of a range, with the lock; false when there are no more in it. What .SILENT changed without CONDSTORE needs no word. */
+/* Some rows of a range, with the lock; false when there are no more in it. */
 static bool tell_some(struct imap_session *s, const struct store_command *c, struct progress *at)
 {
 	const struct store_row *rows = store_index_rows(s->view.index);
 	const struct imap_range *range = &c->uids.ranges.items[at->range];
-	bool quiet = c->silent && !imap_is_enabled(s, IMAP_ENABLE_CONDSTORE);
 	size_t count = store_index_count(s->view.index);
 	for (size_t i = store_index_at(s->view.index, at->next); i < count && rows[i].uid <= range->last; i++) {
 		if (s->out.length >= CHUNK) {
@@ -149,8 +138,7 @@ static bool tell_some(struct imap_session *s, const struct store_command *c, str
 			return true;
 		}
 		at->met++;
-		if (!quiet && is_told(c, at, rows[i].uid))
-			tell_row(s, &rows[i], c->silent);
+		tell_outcome(s, c, at, &rows[i]);
 	}
 	return false;
 }
@@ -172,12 +160,6 @@ static bool tell_all(struct imap_session *s, const struct store_command *c, stru
 			return true;
 	}
 	return true;
-}
-
-static bool knows_keywords(const struct imap_session *s, const struct store_command *c)
-{
-	const struct store_keywords *keywords = &c->change.keywords;
-	return keywords->count == 0 || keywords->numbers[keywords->count - 1] < s->view.known_keywords;
 }
 
 /* RFC 7162 §3.1.3: the set is of UIDs for UID STORE, of numbers else. */
@@ -220,9 +202,7 @@ static bool carry_out(struct imap_session *s, struct store_command *c, struct fa
 	imap_limit_set(s, imap_limit(s, false), &c->uids, &c->lowest);
 	if (!change_flags(s, c, fail) || !store_index_refresh(s->view.index, s->reader, fail))
 		return false;
-	if (!knows_keywords(s, c) && !imap_view_tell_flags(s, fail))
-		return false;
-	if (!tell_all(s, c, &at, fail))
+	if (!imap_view_tell_keywords(s, fail) || !tell_all(s, c, &at, fail))
 		return false;
 	s->view.own_modseq = c->changed.modseq;
 	answer(s, c, at.met);

@@ -37,6 +37,7 @@ bool imap_view_tell_flags(struct imap_session *s, struct fail **fail)
 	if (!read_keywords(s, fail))
 		return false;
 	view->known_keywords = view->keywords.names.count;
+	view->untold_keyword = false;
 	buf_add_str(&s->out, STR("* FLAGS (" SYSTEM_FLAGS));
 	add_keywords(s, view->known_keywords);
 	buf_add_str(&s->out, STR(")\r\n* OK [PERMANENTFLAGS ("));
@@ -265,18 +266,24 @@ static void tell_rows(struct imap_session *s, const struct store_positions *posi
 	}
 }
 
-static bool tell_flags(struct imap_session *s, struct fail **fail)
+/* Keywords and, if all is to be told, rows, of what changed since the last update. */
+static bool tell_changed(struct imap_session *s, bool all, struct fail **fail)
 {
 	struct store_positions positions = {};
 	if (!store_index_lock(s->view.index, s->reader, fail))
 		return false;
 	store_index_changed(s->view.index, s->kept.view.told_modseq, &positions);
 	bool told = tell_keywords(s, &positions, fail);
-	if (told)
+	if (told && all)
 		tell_rows(s, &positions);
 	store_index_unlock(s->view.index);
 	store_positions_release(&positions);
 	return told;
+}
+
+bool imap_view_tell_keywords(struct imap_session *s, struct fail **fail)
+{
+	return tell_changed(s, false, fail);
 }
 
 /* RFC 7162 §3.2: a client that was told of later changes must not believe that it was told of all before. */
@@ -308,7 +315,7 @@ bool imap_view_update(struct imap_session *s, bool may_expunge, struct fail **fa
 			return false;
 		view->counters.uidnext = state.uidnext;
 	}
-	if (wanted & IMAP_TELL_FLAGS && state.modseq != kept->told_modseq && !tell_flags(s, fail))
+	if (wanted & IMAP_TELL_FLAGS && state.modseq != kept->told_modseq && !tell_changed(s, true, fail))
 		return false;
 	bool delayed = kept->told_removals < state.removals;
 	if (!delayed)
@@ -494,6 +501,7 @@ static void add_keyword_names(struct imap_session *s, uint32_t set)
 	if (keywords.count && keywords.numbers[keywords.count - 1] >= s->view.keywords.names.count && s->reader)
 		read_keywords(s, NULL);
 	for (size_t i = 0; i < keywords.count && keywords.numbers[i] < s->view.keywords.names.count; i++) {
+		s->view.untold_keyword |= keywords.numbers[i] >= s->view.known_keywords;
 		buf_add_str(&s->out, str_of(s->view.keywords.names.items[keywords.numbers[i]]));
 		buf_add_char(&s->out, ' ');
 	}

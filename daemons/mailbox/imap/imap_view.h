@@ -35,6 +35,7 @@ struct imap_view {
 	struct uidmap recent;      /* \Recent for rev1: UIDs that this session was first to see */
 	struct store_mailboxes keywords; /* names of the account's keywords, as far as they were read */
 	size_t known_keywords;     /* so many of them were told in FLAGS */
+	bool untold_keyword;       /* flags were written with one that was not, since FLAGS was told last */
 	uint64_t own_modseq;       /* of the change that the command at hand made and told itself; 0: none */
 	uint32_t noticed;          /* NOTIFY's items were told of messages up to this UID, or were not to be told */
 	uint32_t announced_after;  /* largest UID that was known before the last update */
@@ -51,6 +52,9 @@ bool imap_view_update(struct imap_session *s, bool may_expunge, struct fail **fa
 
 /* "* FLAGS (…)" and, unless the mailbox is read-only, "* OK [PERMANENTFLAGS (…)]"; keywords that are new are read. */
 bool imap_view_tell_flags(struct imap_session *s, struct fail **fail);
+
+/* The same, if what changed since the last update has keywords that were not told: they come before the first message that has them. */
+bool imap_view_tell_keywords(struct imap_session *s, struct fail **fail);
 
 /* VANISHED (RFC 7162, RFC 9586) instead of EXPUNGE. */
 bool imap_view_says_vanished(const struct imap_session *s);
