@@ -4,7 +4,8 @@
  *	relay_sink SMTP_PORT DNS_PORT
  *
  * A name server that gives every name NAME an MX "mx.NAME", whose address is 127.8.0.1, or for names that begin with "dead" one of
- * 127.9.0.0/16, always the same; and a mail server at all these addresses that takes what comes to 127.8 and never says a word to 127.9. After each
+ * 127.9.0.0/16, always the same, and that answers nothing for names that begin with "mute"; and a mail server at all these addresses that takes
+ * what comes to 127.8 and never says a word to 127.9. After each
  * line on standard input it prints the numbers so far: "messages connections octets silent" of which silent are connections to the dead.
  *
  * One thread, epoll. It offers PIPELINING, 8BITMIME, SMTPUTF8, CHUNKING, DSN and no TLS, and is no more correct than a sink need be.
@@ -50,10 +51,15 @@ static int bound_socket(int type, unsigned port)
 	return descriptor;
 }
 
+static bool begins(const unsigned char *label, const char *four)
+{
+	return label[0] >= 4 && memcmp(label + 1, four, 4) == 0;
+}
+
 static uint32_t address_of(const unsigned char *label)
 {
 	uint32_t sum = 0;
-	if (label[0] < 4 || memcmp(label + 1, "dead", 4) != 0)
+	if (!begins(label, "dead"))
 		return 0x7f080001;
 	for (unsigned i = 1; i <= label[0]; i++)
 		sum = sum * 31 + label[i];
@@ -114,6 +120,8 @@ static void serve_names(void)
 		while (at < (size_t)got && packet[at])
 			at += 1 + (size_t)packet[at];
 		if (at + 5 > (size_t)got)
+			continue;
+		if (begins(packet + 12, "mute"))
 			continue;
 		unsigned type = (unsigned)packet[at + 1] << 8 | packet[at + 2];
 		size_t size = answer(packet, at + 5, type);

@@ -20,7 +20,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { TOGETHER_MS = 1000, RETRY_MS = 30000, UNDER_WAY_MAX = 20, RECIPIENTS_MAX = 100, UNASKED_WHOLE_MAX = 50000,
+enum { TOGETHER_MS = 1000, RETRY_MS = 30000, UNDER_WAY_MAX = 20, RECIPIENTS_MAX = 100, RANGE_LENGTH_MAX = 24, UNASKED_WHOLE_MAX = 50000,
        WHOLE_MAX = LIMIT_INLINE_BODY_MAX - 65536 };
 
 /* envelope.protocol of what is written here. */
@@ -43,7 +43,7 @@ struct bounce {
 	ARRAY(struct item) items;
 	size_t told;              /* so many of them are in the report that is UNDER_WAY */
 	struct timer timer;
-	struct buf to;
+	struct buf to, which;     /* which: of whom it tells, see note_which */
 	struct submission submission;
 };
 
@@ -168,7 +168,7 @@ static void address(struct submission *s, struct bounce *b, const struct envelop
 		.queue = b->queue, .recipient = buf_str(&b->to), .notify = ENVELOPE_NOTIFY_NEVER, .session = b->session,
 		.done = submitted, .owner = b, .text = BUF_WITH_LIMIT(LIMIT_INLINE_BODY_MAX),
 		.envelope = {
-			.protocol = e->reverse_path.length ? STR(PROTOCOL_REPORT) : STR(PROTOCOL_DOUBLE),
+			.protocol = e->reverse_path.length ? STR(PROTOCOL_REPORT) : STR(PROTOCOL_DOUBLE), .peer = buf_str(&b->which),
 			.require_tls = e->require_tls, /* RFC 8689 §5 */
 			.priority = e->priority,       /* RFC 6710 §4.6 */
 		},
@@ -206,13 +206,34 @@ static bool write_report(struct bounce *b, struct arena *arena, const struct env
 	return written;
 }
 
+static bool follows(const struct item *a, const struct item *b)
+{
+	return a->kind == b->kind && b->d->index == a->d->index + 1;
+}
+
+/* As many as the envelope can name: the mail's id, and of each range its kind, its first and its last recipient. */
+static size_t note_which(struct bounce *b)
+{
+	const struct item *items = b->items.items;
+	size_t end = b->items.count < RECIPIENTS_MAX ? b->items.count : RECIPIENTS_MAX, told = 0;
+	b->which = BUF_WITH_LIMIT(ENVELOPE_FACT_MAX + 1);
+	buf_printf(&b->which, "%" PRIu64, b->mail_id);
+	while (told < end && b->which.length + RANGE_LENGTH_MAX <= ENVELOPE_FACT_MAX) {
+		const struct item *first = &items[told++];
+		while (told < end && follows(&items[told - 1], &items[told]))
+			told++;
+		buf_printf(&b->which, " %u %u %u", (unsigned)first->kind, first->d->index, items[told - 1].d->index);
+	}
+	return told;
+}
+
 static bool compose(struct bounce *b, struct fail **fail)
 {
 	CLEANUP(arena_cleanup) struct arena *arena = arena_new(ENVELOPE_ARENA_MAX);
 	struct envelope e;
 	if (!mail_envelope(b->mail, arena, &e, fail))
 		return false;
-	b->told = b->items.count < RECIPIENTS_MAX ? b->items.count : RECIPIENTS_MAX;
+	b->told = note_which(b);
 	struct dsn_recipient *recipients = arena_alloc_array(arena, b->told, sizeof *recipients);
 	for (size_t i = 0; i < b->told; i++)
 		recipients[i] = describe(&b->items.items[i], &e, arena);
@@ -230,6 +251,7 @@ static void begin_ready(void *owner);
 static void release_texts(struct bounce *b)
 {
 	buf_release(&b->to);
+	buf_release(&b->which);
 	buf_release(&b->submission.text);
 }
 
@@ -441,4 +463,68 @@ void bounce_forget(struct mail *mail)
 		leave_ready(desk, b);
 	if (b->phase != UNDER_WAY)
 		bounce_free(b);
+}
+
+/* ---- after a crash ---- */
+
+bool bounce_is_report(const struct envelope *e)
+{
+	return str_equal(e->protocol, STR(PROTOCOL_REPORT)) || str_equal(e->protocol, STR(PROTOCOL_DOUBLE));
+}
+
+void bounce_note_recovered(struct queue *q, const struct envelope *e)
+{
+	if (bounce_is_report(e) && e->peer.length)
+		*array_add(&q->bounces.recovered) = mem_printf("%.*s", STR_ARG(e->peer));
+}
+
+static bool take_number(struct str *rest, uint64_t max, uint64_t *number)
+{
+	struct str word;
+	return str_take_until(rest, ' ', &word) && str_to_u64(word, max, number);
+}
+
+static void settle_recovered(struct delivery *d, enum report_kind kind)
+{
+	if (delivery_is_final(d))
+		return;
+	if (kind == REPORT_DELAYED) {
+		d->warned = true;
+		return;
+	}
+	if (d->account)
+		deliver_finish(d, DELIVERY_BOUNCING);
+	destination_leave(d);
+	d->state = DELIVERY_BOUNCING;
+	d->report = kind;
+	result_reported(d);
+}
+
+static void settle_ranges(struct map *mails, struct str ranges)
+{
+	uint64_t id, kind, first, last;
+	struct mail *mail = take_number(&ranges, UINT64_MAX, &id) ? map_get(mails, MAP_KEY(id)) : NULL;
+	while (mail && take_number(&ranges, REPORT_RELAYED, &kind) && take_number(&ranges, mail->count - 1, &first) &&
+	       take_number(&ranges, mail->count - 1, &last))
+		for (uint64_t i = first; i <= last; i++)
+			settle_recovered(&mail->deliveries[i], (enum report_kind)kind);
+}
+
+/* busy: so that no mail goes while others may tell of it. */
+void bounce_settle_recovered(struct queue *q)
+{
+	struct bounce_desk *desk = &q->bounces;
+	struct map *mails = map_new();
+	for (struct mail *mail = q->first; mail && desk->recovered.count; mail = mail->next) {
+		mail->busy = true;
+		map_set(mails, MAP_KEY(mail->id), mail);
+	}
+	for (size_t i = 0; i < desk->recovered.count; i++) {
+		settle_ranges(mails, str_of(desk->recovered.items[i]));
+		free(desk->recovered.items[i]);
+	}
+	for (struct mail *mail = q->first; mail && desk->recovered.count; mail = mail->next)
+		mail->busy = false;
+	array_release(&desk->recovered);
+	map_free(mails);
 }

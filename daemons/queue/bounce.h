@@ -6,6 +6,7 @@
 #ifndef POSTHORN_QUEUE_BOUNCE_H
 #define POSTHORN_QUEUE_BOUNCE_H
 
+#include "array.h"
 #include "hash.h"
 #include "loop.h"
 #include "mail.h"
@@ -19,6 +20,7 @@ struct bounce_desk {
 	struct bounce *first, *last; /* ready */
 	unsigned under_way;
 	struct timer timer;
+	ARRAY(char *) recovered;     /* at the start: what each report in the spool tells of */
 };
 
 /* Tells the sender, if he wants to know. d is BOUNCING, and then FAILED or DONE, or, for REPORT_DELAYED, in any state that it keeps.
@@ -31,5 +33,13 @@ void bounce_expanded(struct mail *mail, const struct envelope *e, const struct e
 
 /* mail goes. */
 void bounce_forget(struct mail *mail);
+
+/* Only what is written here comes by such a protocol. */
+bool bounce_is_report(const struct envelope *e);
+
+/* At the start, so that nothing is told of twice: what each envelope in the spool says is noted; when all mails are in the queue, what a
+ * report tells of is settled. Their ends may all be known then: mail_proceed is to be called. */
+void bounce_note_recovered(struct queue *q, const struct envelope *e);
+void bounce_settle_recovered(struct queue *q);
 
 #endif

@@ -7,7 +7,9 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "text.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,9 +19,9 @@
 
 enum { ROW_MAX = 59000, ROWS_TOGETHER = 100, ROUND_MS = 3, WAITING_MAX = 1 << 20, FULL_WAIT_MAX_MS = 100 };
 
-/* Recipients by what the administrator says: "domain:example.org", "sender:alice@example.org". */
+/* Recipients by what the administrator says: "all", "domain:example.org", "sender:alice@example.org". */
 struct selection {
-	bool by_sender;
+	enum { SELECTED_ALL, SELECTED_BY_DOMAIN, SELECTED_BY_SENDER } kind;
 	char value[LIMIT_ADDRESS_MAX + 1];
 };
 
@@ -31,8 +33,9 @@ struct control {
 	uint64_t request;
 	bool listing;
 	struct mail *cursor;
-	/* that of all mail of a domain or a sender, or NULL; selected: so far */
+	/* what is done to each mail of the selection; selected: so far */
 	bool (*act)(struct control *c, struct mail *mail, struct fail **fail);
+	bool (*finish)(struct queue *q, struct fail **fail); /* once, after the last one; or NULL */
 	struct selection selection;
 	size_t selected;
 	unsigned full_wait_ms;          /* doubled while posthornctl does not read */
@@ -227,12 +230,11 @@ void control_mail_gone(struct queue *q, struct mail *mail)
 
 static struct mail *find(struct control *c, struct str id, struct fail **fail)
 {
-	char text[17];
-	for (struct mail *mail = c->queue->first; mail; mail = mail->next) {
-		envelope_id_text(mail->id, text);
-		if (str_equal_nocase(id, str_of(text)))
+	uint64_t number;
+	bool is_id = text_hex_decode(id, &number, sizeof number);
+	for (struct mail *mail = is_id ? c->queue->first : NULL; mail; mail = mail->next)
+		if (mail->id == be64toh(number))
 			return mail;
-	}
 	fail_set(fail, FAIL_NOT_FOUND, "no message %.*s in the queue", STR_ARG(id));
 	return NULL;
 }
@@ -320,12 +322,14 @@ static bool show(struct control *c, struct str argument, struct fail **fail)
 	return true;
 }
 
-/* ---- all of a domain or of a sender ---- */
+/* ---- all, or all of a domain or of a sender ---- */
 
 static bool is_selected(const struct selection *s, const struct delivery *d)
 {
 	struct mail *mail = d->mail;
-	if (s->by_sender)
+	if (s->kind == SELECTED_ALL)
+		return true;
+	if (s->kind == SELECTED_BY_SENDER)
 		return str_equal_nocase(mail->brief ? str_of(mail->brief) : mail_text(mail, mail->sender), str_of(s->value));
 	struct str address = mail_address(d);
 	if (d->destination && str_equal_nocase(str_from(d->destination->name, d->destination->name_length), str_of(s->value)))
@@ -335,8 +339,8 @@ static bool is_selected(const struct selection *s, const struct delivery *d)
 
 static bool act_on(struct control *c, struct mail *mail, struct fail **fail)
 {
-	bool was_loaded = mail->head != NULL, found = false;
-	if (!has_open(mail) || (!mail->brief && !mail_load(mail, NULL)))
+	bool was_loaded = mail->head != NULL, found = false, is_asked = c->selection.kind != SELECTED_ALL;
+	if (!has_open(mail) || (is_asked && !mail->brief && !mail_load(mail, NULL)))
 		return true;
 	for (uint32_t i = 0; i < mail->count && !found; i++)
 		found = is_open(&mail->deliveries[i]) && is_selected(&c->selection, &mail->deliveries[i]);
@@ -363,26 +367,37 @@ static void go_on_selecting(void *owner)
 		loop_start_timer(c->queue->loop, &c->timer, 0, go_on_selecting, c);
 		return;
 	}
-	if (good && c->selected == 0)
-		fail_set(&fail, FAIL_NOT_FOUND, "no message %s %s waits", c->selection.by_sender ? "from" : "for", c->selection.value);
+	if (good && c->selected == 0 && c->selection.kind != SELECTED_ALL)
+		fail_set(&fail, FAIL_NOT_FOUND, "no message %s %s waits", c->selection.kind == SELECTED_BY_SENDER ? "from" : "for", c->selection.value);
+	if (c->selected && c->finish)
+		c->finish(c->queue, fail ? NULL : &fail);
 	c->cursor = NULL;
 	c->listing = false;
 	done(c, fail);
 }
 
-/* True when the argument names more than one message: act then goes through them in rounds of the loop. */
-static bool select_all(struct control *c, struct str argument, bool (*act)(struct control *c, struct mail *mail, struct fail **fail))
+/* Begins going through all mail in rounds of the loop: act for each that is selected, then finish. */
+static void go_through(struct control *c, struct selection selection, bool (*act)(struct control *c, struct mail *mail, struct fail **fail),
+                       bool (*finish)(struct queue *q, struct fail **fail))
 {
-	bool by_sender = str_starts(argument, STR("sender:"));
-	if (!by_sender && !str_starts(argument, STR("domain:")))
-		return false;
-	c->selection = (struct selection){ .by_sender = by_sender };
-	str_copy_to_array(str_first(str_from_index(argument, 7), LIMIT_ADDRESS_MAX), c->selection.value, sizeof c->selection.value);
+	c->selection = selection;
 	c->act = act;
+	c->finish = finish;
 	c->selected = 0;
 	c->listing = true;
 	c->cursor = c->queue->first;
 	loop_start_timer(c->queue->loop, &c->timer, 0, go_on_selecting, c);
+}
+
+/* True when the argument names more than one message. */
+static bool select_all(struct control *c, struct str argument, bool (*act)(struct control *c, struct mail *mail, struct fail **fail),
+                       bool (*finish)(struct queue *q, struct fail **fail))
+{
+	struct selection selection = { .kind = str_starts(argument, STR("sender:")) ? SELECTED_BY_SENDER : SELECTED_BY_DOMAIN };
+	if (selection.kind == SELECTED_BY_DOMAIN && !str_starts(argument, STR("domain:")))
+		return false;
+	str_copy_to_array(str_first(str_from_index(argument, 7), LIMIT_ADDRESS_MAX), selection.value, sizeof selection.value);
+	go_through(c, selection, act, finish);
 	return true;
 }
 
@@ -421,7 +436,7 @@ static bool release_selected(struct control *c, struct mail *mail, struct fail *
 
 static bool retry(struct control *c, struct str argument, struct fail **fail)
 {
-	if (select_all(c, argument, retry_selected))
+	if (select_all(c, argument, retry_selected, NULL))
 		return true;
 	if (!str_equal(argument, STR("all"))) {
 		struct mail *mail = find(c, argument, fail);
@@ -435,18 +450,17 @@ static bool retry(struct control *c, struct str argument, struct fail **fail)
 	while (map_next(c->queue->accounts, &position, &key, &value))
 		if (((struct account *)value)->held)
 			deliver_retry_soon(value);
-	for (struct mail *mail = c->queue->first; mail; mail = mail->next)
-		schedule_retry(mail);
+	go_through(c, (struct selection){ .kind = SELECTED_ALL }, retry_selected, NULL);
 	return true;
 }
 
 static bool hold(struct control *c, struct str argument, struct fail **fail)
 {
-	if (select_all(c, argument, hold_selected))
+	if (select_all(c, argument, hold_selected, schedule_keep_marks))
 		return true;
 	struct mail *mail = argument.length ? find(c, argument, fail) : NULL;
 	if (argument.length)
-		return mail && schedule_hold(mail, fail);
+		return mail && schedule_hold(mail, fail) && schedule_keep_marks(c->queue, fail);
 	int file = openat(c->queue->spool, "held", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (file < 0)
 		return fail_set_errno(fail, FAIL_IO, "cannot note that the queue is held");
@@ -461,7 +475,7 @@ static bool release(struct control *c, struct str argument, struct fail **fail)
 	size_t position = 0;
 	struct str key;
 	void *value;
-	if (select_all(c, argument, release_selected))
+	if (select_all(c, argument, release_selected, NULL))
 		return true;
 	struct mail *mail = argument.length ? find(c, argument, fail) : NULL;
 	if (argument.length)
@@ -508,7 +522,7 @@ static bool delete_selected(struct control *c, struct mail *mail, struct fail **
 
 static bool delete(struct control *c, struct str argument, struct fail **fail)
 {
-	if (select_all(c, argument, delete_selected))
+	if (select_all(c, argument, delete_selected, NULL))
 		return true;
 	struct mail *mail = find(c, argument, fail);
 	return mail && (delete_from(mail, NULL) || fail_set(fail, FAIL_BUSY, "its recipients are being served now"));

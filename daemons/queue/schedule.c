@@ -303,7 +303,7 @@ bool schedule_hold(struct mail *mail, struct fail **fail)
 	char name[32];
 	held_name(name, mail);
 	int file = openat(mail->queue->spool, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (file < 0 || close(file) != 0 || fsync(mail->queue->spool) != 0)
+	if (file < 0 || close(file) != 0)
 		return fail_set_errno(fail, FAIL_IO, "cannot note that it is held");
 	mail->held = true;
 	log_order(mail, "held");
@@ -312,6 +312,11 @@ bool schedule_hold(struct mail *mail, struct fail **fail)
 			deliver_hold(&mail->deliveries[i]);
 	mail_proceed(mail);
 	return true;
+}
+
+bool schedule_keep_marks(struct queue *q, struct fail **fail)
+{
+	return fsync(q->spool) == 0 || fail_set_errno(fail, FAIL_IO, "cannot note that it is held");
 }
 
 bool schedule_release(struct mail *mail, struct fail **fail)

@@ -5,7 +5,7 @@
  * than its lifetime and was tried, or its destination, at least three times since this process began: neither a clock that jumps nor a
  * host that was switched off for a week makes mail go back untried.
  *
- * Times that others see are wall clock, seconds. Failures: schedule_hold and schedule_release, when the disk does not take it.
+ * Times that others see are wall clock, seconds. Failures: schedule_hold, schedule_keep_marks and schedule_release, when the disk does not take it.
  */
 #ifndef POSTHORN_QUEUE_SCHEDULE_H
 #define POSTHORN_QUEUE_SCHEDULE_H
@@ -37,8 +37,10 @@ int64_t schedule_next(const struct delivery *d);
 /* The times that have come. */
 void schedule_tick(struct queue *q);
 
-/* By the administrator: the whole mail. The file says so from then on. */
+/* By the administrator: the whole mail. The file says so from then on; that it is held is durable after schedule_keep_marks, which is called
+ * once for many. */
 bool schedule_hold(struct mail *mail, struct fail **fail);
+bool schedule_keep_marks(struct queue *q, struct fail **fail);
 bool schedule_release(struct mail *mail, struct fail **fail);
 void schedule_retry(struct mail *mail);
 void schedule_retry_one(struct delivery *d);

@@ -413,7 +413,7 @@ struct recovery {
 	ARRAY(struct mail *) mails;
 	ARRAY(uint64_t) bodies;
 	struct map *origins; /* (journal, sequence) → mail */
-	struct map *ids;     /* of those that may have a body in a file */
+	struct map *ids;     /* of those that have a body in a file, or may have */
 	struct map *held;    /* ids of those that the administrator holds */
 };
 
@@ -460,10 +460,12 @@ static void add_file(struct recovery *r, uint64_t id)
 	for (uint32_t i = 0; i < mail->count; i++)
 		recover_delivery(&mail->deliveries[i], &results[i]);
 	results_apply(mail);
+	bounce_note_recovered(r->queue, &e);
 	struct origin_key key = { mail->journal, mail->sequence };
 	if (mail->sequence)
 		map_set(r->origins, MAP_KEY(key), mail);
-	map_set(r->ids, MAP_KEY(id), r);
+	if (mail->body_in_file)
+		map_set(r->ids, MAP_KEY(id), r);
 	*array_add(&r->mails) = mail;
 }
 
@@ -508,6 +510,7 @@ static bool add_record(struct recovery *r, struct ring *ring, uint64_t sequence,
 	for (uint32_t i = 0; i < mail->count; i++)
 		mail->deliveries[i].replay = true;
 	results_apply(mail);
+	bounce_note_recovered(r->queue, &e);
 	mail->ring_previous = ring->last;
 	*(ring->last ? &ring->last->ring_next : &ring->first) = mail;
 	ring->last = mail;
@@ -619,8 +622,9 @@ static void enqueue_all(struct recovery *r)
 		mail->held = map_remove(r->held, MAP_KEY(mail->id)) != NULL;
 		mail_enqueue(mail);
 	}
+	bounce_settle_recovered(q);
 	for (size_t i = 0; i < r->mails.count; i++)
-		if (r->mails.items[i]->open == 0)
+		if (r->mails.items[i]->open == 0 || r->mails.items[i]->in_file)
 			mail_proceed(r->mails.items[i]);
 	if (r->mails.count)
 		log_event(LOG_INFO, 0, "recovered", LOG_NUMBER("messages", r->mails.count));
@@ -654,10 +658,10 @@ void spool_recover(struct queue *q)
 	results_load(q);
 	walk_files(&r);
 	open_journals(&r);
+	results_loaded(q);
 	remove_orphans(&r);
 	enqueue_all(&r);
 	remove_marks(&r);
-	results_loaded(q);
 	map_free(r.origins);
 	map_free(r.ids);
 	map_free(r.held);

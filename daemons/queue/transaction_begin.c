@@ -82,7 +82,7 @@ static bool keep_envelope(struct intake *in, const struct msg_mail_begin *begin)
 		.hold_until = begin->hold_until, .hold_is_interval = begin->flags & MAIL_HOLD_FOR,
 		.deliver_by = begin->deliver_by, .by_return = begin->flags & MAIL_BY_RETURN, .by_trace = begin->flags & MAIL_BY_TRACE,
 	};
-	return true;
+	return !bounce_is_report(e);
 }
 
 static bool keep_first(struct intake *in, const struct msg_mail_begin *begin)

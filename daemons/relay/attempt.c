@@ -266,9 +266,12 @@ static bool may_open(const struct host *host)
 	return host->connections < config->relay_connections_per_host_max;
 }
 
-static bool has_room(struct relay *r)
+/* Those that rest go first: they may have been made for another of the host's names, of which it may have thousands. */
+static bool make_room(struct host *host)
 {
-	return r->connection_count < r->daemon.config.relay_connections_max || connection_end_oldest(r);
+	struct relay *r = host->relay;
+	bool has_room = may_open(host) || (host->resting && connection_end_oldest(r, host));
+	return has_room && (r->connection_count < r->daemon.config.relay_connections_max || connection_end_oldest(r, NULL));
 }
 
 static enum config_relay_tls at_least(enum config_relay_tls a, enum config_relay_tls b)
@@ -311,7 +314,7 @@ static bool take_connection(struct attempt *a, struct host *host)
 		attempt_ready(a);
 		return true;
 	}
-	if (!may_open(host) || !has_room(host->relay))
+	if (!make_room(host))
 		return false;
 	a->tries++;
 	a->connection = connection_open(host, &demand, a);

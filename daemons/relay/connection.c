@@ -606,10 +606,13 @@ void connection_break(struct connection *c, const char *status, const char *text
 	work(c, false);
 }
 
-bool connection_end_oldest(struct relay *r)
+bool connection_end_oldest(struct relay *r, const struct host *host)
 {
-	if (!r->oldest_resting)
+	struct connection *c = r->oldest_resting;
+	while (c && host && c->host != host)
+		c = c->previous;
+	if (!c)
 		return false;
-	connection_free(r->oldest_resting);
+	connection_free(c);
 	return true;
 }

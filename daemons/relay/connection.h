@@ -87,8 +87,8 @@ void connection_leave(struct connection *c);
 /* Breaks off; results and attempt_over follow. */
 void connection_break(struct connection *c, const char *status, const char *text);
 
-/* True when one that rested was ended to make room. */
-bool connection_end_oldest(struct relay *r);
+/* True when one that rested, to this host or with NULL to any, was ended to make room. */
+bool connection_end_oldest(struct relay *r, const struct host *host);
 
 /* ---- attempt.c: what a connection tells ---- */
 void attempt_ready(struct attempt *attempt);

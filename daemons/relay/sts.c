@@ -110,13 +110,15 @@ void sts_stop(struct sts_wait *wait)
 	wait->entry = NULL;
 }
 
-static void answer_all(struct sts_entry *e)
+/* One that was fetched this moment applies to the mail it was fetched for, however short its time. */
+static void answer_all(struct sts_entry *e, bool is_fresh)
 {
-	if (!holds(e))
+	bool applies = is_fresh || holds(e);
+	if (!applies)
 		forget_policy(e);
 	for (struct sts_wait *wait; (wait = e->waiting) != NULL;) {
 		sts_stop(wait);
-		wait->ready(wait, holds(e) ? &e->policy : NULL, &e->failure);
+		wait->ready(wait, applies ? &e->policy : NULL, &e->failure);
 	}
 	entry_free_if_idle(e);
 }
@@ -169,7 +171,7 @@ static void on_fetched(void *owner, struct https *https)
 		          LOG_TEXT("mode", str_of(mtasts_mode_name(e->policy.mode))));
 		tell_queue(e);
 	}
-	answer_all(e);
+	answer_all(e, e->failure.result == TLSRPT_SUCCESS);
 }
 
 static void fetch(struct sts_entry *e)
@@ -218,7 +220,7 @@ static void on_txt(struct ask *ask, const struct dns_answer *answer)
 	}
 	if (!found || strcmp(e->failed_id, e->asked_id) != 0)
 		note_failure(e, TLSRPT_SUCCESS, "");
-	answer_all(e);
+	answer_all(e, false);
 }
 
 void sts_ask(struct relay *r, struct sts_wait *wait, struct str domain,

@@ -68,7 +68,7 @@ struct envelope {
 	int64_t received;          /* wall clock, seconds */
 	struct str reverse_path;   /* empty: the null sender */
 	uint64_t account;          /* who submitted, as attested; 0: nobody */
-	struct str peer;           /* facts for the log: address */
+	struct str peer;           /* facts for the log: address; of a report: what it tells of */
 	struct str helo;
 	struct str session;
 	struct str protocol;       /* "ESMTPSA" and so on, RFC 3848 */

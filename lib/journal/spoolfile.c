@@ -31,6 +31,9 @@ struct latest {
 struct spoolfile {
 	int directory; /* the caller's */
 	int file;
+	bool is_writable;
+	char *head;         /* what stood at the beginning when it was opened, mostly all of it; NULL after a write */
+	size_t head_length; /* less than WINDOW_SIZE: all of it */
 	struct spoolfile_header header;
 	struct spoolfile_summary summary;
 	struct latest *latest;
@@ -222,6 +225,31 @@ static void note(struct spoolfile *f, const struct spoolfile_result *result, uin
 		(struct latest){ offset, result->state, result->attempts, result->next_attempt };
 }
 
+/* Most files are read by one system call: a queue of many starts sooner so. */
+static bool read_head(struct spoolfile *f)
+{
+	f->head = mem_resize(NULL, WINDOW_SIZE, 1);
+	return disk_read(f->file, f->head, WINDOW_SIZE, 0, &f->head_length);
+}
+
+static void drop_head(struct spoolfile *f)
+{
+	free(f->head);
+	f->head = NULL;
+}
+
+static bool read_at(const struct spoolfile *f, void *data, size_t length, uint64_t offset, size_t *got)
+{
+	bool is_whole = f->head_length < WINDOW_SIZE;
+	if (!f->head || (!is_whole && offset + length > f->head_length))
+		return disk_read(f->file, data, length, offset, got);
+	size_t left = offset < f->head_length ? f->head_length - (size_t)offset : 0;
+	*got = length < left ? length : left;
+	if (*got)
+		memcpy(data, f->head + offset, *got);
+	return true;
+}
+
 /* Bounded memory: the log passes through a window. *end: where the next entry goes. */
 static bool walk_log(struct spoolfile *f, void (*take)(void *owner, const struct spoolfile_result *result, uint64_t offset), void *owner,
                      uint64_t *end, struct fail **fail)
@@ -230,7 +258,7 @@ static bool walk_log(struct spoolfile *f, void (*take)(void *owner, const struct
 	uint64_t offset = spoolfile_log_offset(&f->header), limit = offset + LIMIT_SPOOL_LOG_MAX + SPOOLFILE_ENTRY_MAX;
 	size_t got = WINDOW_SIZE;
 	while (got == WINDOW_SIZE && offset < limit) {
-		if (!disk_read(f->file, window, WINDOW_SIZE, offset, &got))
+		if (!read_at(f, window, WINDOW_SIZE, offset, &got))
 			return fail_set_errno(fail, FAIL_IO, "reading a message's own file");
 		size_t at = 0, stop = got < WINDOW_SIZE ? got : WINDOW_SIZE - SPOOLFILE_ENTRY_MAX;
 		while (at < stop) {
@@ -294,7 +322,7 @@ static bool read_file(struct spoolfile *f, uint64_t id, struct fail **fail)
 {
 	uint8_t bytes[SPOOLFILE_HEADER_SIZE];
 	size_t got;
-	if (!disk_read(f->file, bytes, sizeof bytes, 0, &got))
+	if (!read_head(f) || !read_at(f, bytes, sizeof bytes, 0, &got))
 		return fail_set_errno(fail, FAIL_IO, "reading a message's own file");
 	if (got < sizeof bytes || !spoolfile_header_decode(bytes, id, &f->header))
 		return fail_set(fail, FAIL_CORRUPT, "the header of a message's own file is damaged");
@@ -309,7 +337,7 @@ static bool read_file(struct spoolfile *f, uint64_t id, struct fail **fail)
 
 struct spoolfile *spoolfile_open(int directory, uint64_t id, struct fail **fail)
 {
-	int file = open_named(directory, id, message_suffix, O_RDWR, fail);
+	int file = open_named(directory, id, message_suffix, O_RDONLY, fail);
 	if (file < 0)
 		return NULL;
 	struct spoolfile *f = mem_alloc(sizeof *f);
@@ -326,6 +354,7 @@ void spoolfile_close(struct spoolfile *f)
 		return;
 	disk_close(&f->file);
 	free(f->latest);
+	free(f->head);
 	free(f);
 }
 
@@ -352,7 +381,7 @@ static bool load_results(const struct spoolfile *f, struct arena *arena, struct 
 		if (latest->offset == 0)
 			continue;
 		size_t got, span;
-		if (!disk_read(f->file, bytes, sizeof bytes, latest->offset, &got))
+		if (!read_at(f, bytes, sizeof bytes, latest->offset, &got))
 			return fail_set_errno(fail, FAIL_IO, "reading a message's own file");
 		struct spoolfile_result stored;
 		results[i].attempts = latest->attempts;
@@ -370,7 +399,7 @@ static bool load_envelope(const struct spoolfile *f, struct arena *arena, struct
 	const struct spoolfile_header *h = &f->header;
 	char *bytes = arena_alloc(arena, h->envelope_length);
 	size_t got;
-	if (!disk_read(f->file, bytes, h->envelope_length, SPOOLFILE_HEADER_SIZE, &got))
+	if (!read_at(f, bytes, h->envelope_length, SPOOLFILE_HEADER_SIZE, &got))
 		return fail_set_errno(fail, FAIL_IO, "reading a message's own file");
 	struct str encoded = str_from(bytes, got), rest;
 	if (got < h->envelope_length || spoolfile_check(h->id, encoded) != h->envelope_check)
@@ -416,8 +445,25 @@ int spoolfile_body(struct spoolfile *f, uint64_t *offset, struct fail **fail)
 
 /* ---- results ---- */
 
+/* Opening for writing costs the kernel more, and most files are only looked at. */
+static bool open_for_writing(struct spoolfile *f, struct fail **fail)
+{
+	if (f->is_writable)
+		return true;
+	int file = open_named(f->directory, f->header.id, message_suffix, O_RDWR, fail);
+	if (file < 0)
+		return false;
+	disk_close(&f->file);
+	f->file = file;
+	f->is_writable = true;
+	return true;
+}
+
 static bool write_log(struct spoolfile *f, struct str entries, struct fail **fail)
 {
+	if (!open_for_writing(f, fail))
+		return false;
+	drop_head(f);
 	if (!disk_write(f->file, entries.data, entries.length, f->log_end)) {
 		f->failed = errno != ENOSPC && errno != EDQUOT;
 		return fail_set_errno(fail, FAIL_IO, "writing the results of a message");

@@ -79,15 +79,13 @@ static void break_off(struct smtp_sender *s, const char *status, const char *tex
 	sender_end_session(s, outcome);
 }
 
+/* With its last piece the content is at its end: what is out may be answered at once. */
 static void send_content(struct smtp_sender *s, struct buf *out)
 {
 	struct transaction *t = &s->transaction;
 	uint64_t left = t->mail.size - t->offset;
-	bool clean;
-	if (left == 0) {
-		clean = smtp_sender_content_end(&t->content, out);
-		t->content_ended = clean;
-	} else {
+	bool clean = true;
+	if (left > 0) {
 		struct str piece = t->mail.content(t->mail.context, t->offset);
 		if (piece.length == 0) {
 			break_off(s, "4.3.0", "the message can not be read", SMTP_SENDER_DEFERRED);
@@ -97,6 +95,8 @@ static void send_content(struct smtp_sender *s, struct buf *out)
 		clean = smtp_sender_content_add(&t->content, piece, out);
 		t->offset += piece.length;
 	}
+	if (clean && t->offset == t->mail.size)
+		clean = t->content_ended = smtp_sender_content_end(&t->content, out);
 	s->events++;
 	if (!clean)
 		break_off(s, "5.6.0", "the message has a CR or LF that is no line end", SMTP_SENDER_FAILED);

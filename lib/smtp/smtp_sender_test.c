@@ -195,7 +195,7 @@ static void chunked(void **state)
 	                "<503 no", "!ready"));
 }
 
-/* A chunk that is not small waits until somebody wants it. */
+/* A chunk that is not small waits until somebody wants it; its answer may come as soon as it is out. */
 static void large_chunk(void **state)
 {
 	static char content[SMTP_SENDER_PIECE + 1];
@@ -211,9 +211,6 @@ static void large_chunk(void **state)
 	run(&f, STR("250 ok\r\n"));
 	take_front(&f.out, "BDAT 65536 LAST", "\r\n");
 	take_front(&f.out, content, "");
-	assert_int_equal(smtp_sender_stage(f.sender), SMTP_SENDER_AT_CONTENT);
-	assert_true(smtp_sender_wants_room(f.sender));
-	run(&f, STR(""));
 	assert_int_equal(smtp_sender_stage(f.sender), SMTP_SENDER_AT_END);
 	assert_false(smtp_sender_wants_room(f.sender));
 	play(&f, SCRIPT("<250 kept", "!result accepted 0 end 250 2.0.0 kept", "!ready"));

@@ -11,19 +11,25 @@
 
 /* ---- mail for other hosts -------------------------------------------------------------------- */
 
+static uint64_t submit_elsewhere(struct scene *s, uint64_t request)
+{
+	uint64_t id;
+	assert_int_equal(begin(s, &s->users, request, "u5@example.test", 5), VERDICT_OK);
+	assert_int_equal(recipient(s, &s->users, request, "x@elsewhere.test"), VERDICT_OK);
+	send_body(&s->users, request, STR("x\r\n"));
+	assert_int_equal(commit(s, &s->users, request, 3, &id), VERDICT_OK);
+	return id;
+}
+
 static void remote_mail_waits_in_its_file(void **state)
 {
 	struct scene s;
-	uint64_t id;
 	char text[40];
 	CLEANUP(buf_release) struct buf rows = BUF_WITH_LIMIT(100000);
 	(void)state;
 	scene_open(&s);
 	give_token(&s, 5);
-	assert_int_equal(begin(&s, &s.users, 1, "u5@example.test", 5), VERDICT_OK);
-	assert_int_equal(recipient(&s, &s.users, 1, "x@elsewhere.test"), VERDICT_OK);
-	send_body(&s.users, 1, STR("x\r\n"));
-	assert_int_equal(commit(&s, &s.users, 1, 3, &id), VERDICT_OK);
+	uint64_t id = submit_elsewhere(&s, 1);
 	wait_for_row(&s, "list", "place=file", &rows);
 	scene_restart(&s);
 	assert_int_equal(control(&s, "list", &rows), 0);
@@ -35,6 +41,43 @@ static void remote_mail_waits_in_its_file(void **state)
 	assert_int_equal(control(&s, "list", &rows), 0);
 	assert_int_equal(rows.length, 0);
 	assert_int_equal(control(&s, text, &rows) != 0 && rows.length == 0, 1);
+	scene_close(&s);
+}
+
+static size_t count_rows(const struct buf *rows, const char *part)
+{
+	size_t count = 0;
+	struct str rest = buf_str(rows), part_text = str_of(part);
+	for (size_t at; (at = str_find(rest, part_text)) < rest.length; count++)
+		rest = str_from_index(rest, at + part_text.length);
+	return count;
+}
+
+/* What is done to all of a sender, or to all, is done to each, and holding outlives a kill. */
+static void many_at_a_time(void **state)
+{
+	struct scene s;
+	CLEANUP(buf_release) struct buf rows = BUF_WITH_LIMIT(100000);
+	(void)state;
+	scene_open(&s);
+	assert_int_equal(control(&s, "retry all", &rows), 0);
+	give_token(&s, 5);
+	for (uint64_t request = 1; request <= 3; request++)
+		submit_elsewhere(&s, request);
+	assert_true(control(&s, "hold sender:nobody@example.test", &rows) != 0);
+	assert_int_equal(control(&s, "hold sender:U5@example.test", &rows), 0);
+	scene_restart(&s);
+	assert_int_equal(control(&s, "list", &rows), 0);
+	assert_int_equal(count_rows(&rows, "state=held"), 3);
+	assert_int_equal(control(&s, "retry all", &rows), 0);
+	assert_int_equal(control(&s, "list", &rows), 0);
+	assert_int_equal(count_rows(&rows, "state=held"), 3);
+	assert_int_equal(control(&s, "release domain:elsewhere.test", &rows), 0);
+	assert_int_equal(control(&s, "list", &rows), 0);
+	assert_int_equal(count_rows(&rows, "state=waiting"), 3);
+	assert_int_equal(control(&s, "delete sender:u5@example.test", &rows), 0);
+	assert_int_equal(control(&s, "list", &rows), 0);
+	assert_int_equal(rows.length, 0);
 	scene_close(&s);
 }
 
@@ -87,6 +130,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(remote_mail_waits_in_its_file),
+		cmocka_unit_test(many_at_a_time),
 		cmocka_unit_test(a_held_queue_takes_and_keeps),
 		cmocka_unit_test(drain_ends_it),
 	};

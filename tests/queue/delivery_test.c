@@ -273,6 +273,36 @@ static void a_failure_for_good_is_bounced_once(void **state)
 	scene_close(&s);
 }
 
+/* The record says still that it is to be sent, and the report that it was refused. */
+static void what_was_reported_is_not_sent_after_a_kill(void **state)
+{
+	struct scene s;
+	struct ipc_channel one, two;
+	struct ipc_frame frame;
+	struct delivered got;
+	(void)state;
+	scene_open(&s);
+	mailbox_open(&s, 1, false, &one);
+	mailbox_open(&s, 2, false, &two);
+	expect(&s, &one, MSG_REPLAY_END, &frame);
+	expect(&s, &two, MSG_REPLAY_END, &frame);
+	assert_int_equal(begin(&s, &s.world, 1, "u2@example.test", 0), VERDICT_OK);
+	assert_int_equal(recipient(&s, &s.world, 1, "u1@example.test"), VERDICT_OK);
+	send_body(&s.world, 1, STR("x\r\n"));
+	assert_int_equal(commit(&s, &s.world, 1, 3, NULL), VERDICT_OK);
+	expect_mail(&s, &one, "x\r\n", &got);
+	acknowledge(&one, &got.mail, 1 + FAIL_TOO_BIG);
+	expect_mail(&s, &two, NULL, &got);
+	scene_restart(&s);
+	ipc_channel_release(&one);
+	ipc_channel_release(&two);
+	mailbox_start(&s, 2, false, &two);
+	expect(&s, &two, MSG_REPLAY_END, &frame);
+	expect_mail(&s, &two, NULL, &got);
+	expect_nothing(&s, &s.master); /* account 1 is not asked for */
+	scene_close(&s);
+}
+
 static void what_may_pass_is_tried_again(void **state)
 {
 	static const enum fail_kind kinds[] = { FAIL_NO_SPACE, FAIL_IO, FAIL_BUSY, FAIL_CORRUPT };
@@ -430,6 +460,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_file_of_another_size_is_not_taken),
 		cmocka_unit_test(what_is_aborted_is_gone),
 		cmocka_unit_test(a_failure_for_good_is_bounced_once),
+		cmocka_unit_test(what_was_reported_is_not_sent_after_a_kill),
 		cmocka_unit_test(what_may_pass_is_tried_again),
 		cmocka_unit_test(a_stuck_mailbox_delays_no_other),
 		cmocka_unit_test(a_full_journal_makes_room),

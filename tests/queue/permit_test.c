@@ -31,7 +31,6 @@ static void recipients_are_judged(void **state)
 	scene_close(&s);
 }
 
-/* A users' smtpd without a token is nobody, and so is LMTP with one. */
 /* The first recipient may come with MAIL_BEGIN, and is answered for both. */
 static void a_transaction_may_begin_with_its_recipient(void **state)
 {
@@ -64,6 +63,7 @@ static void a_transaction_may_begin_with_its_recipient(void **state)
 	scene_close(&s);
 }
 
+/* A users' smtpd without a token is nobody, and so is LMTP with one. */
 static void only_a_log_in_relays(void **state)
 {
 	struct scene s;

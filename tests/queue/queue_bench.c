@@ -1,5 +1,6 @@
 /*
- * How long queue takes to start with many messages that wait for other hosts, its memory, and how long a list of them takes:
+ * How long queue takes to start with many messages that wait for other hosts, its memory, how long a list of them takes, and what an
+ * administrator does to one or to all of them; and how long a new mail takes to be taken while all of them are gone through:
  *
  *	queue_bench POSTHORN-QUEUE FAULTS.SO; QUEUE_BENCH_COUNT: how many (100,000), for QUEUE_BENCH_DOMAINS domains (1,000);
  *	QUEUE_BENCH_CTL: posthornctl, to list them as an administrator does
@@ -101,6 +102,31 @@ static uint64_t list(const struct scene *s)
 	return rows;
 }
 
+/* As of before this order: what one mail took that came with it. */
+static void order(struct scene *s, const char *words)
+{
+	CLEANUP(buf_release) struct buf rows = BUF_WITH_LIMIT(1 << 20);
+	int64_t began = clock_monotonic_ms();
+	uint64_t cpu = cpu_ms(s->pid);
+	assert_int_equal(control(s, words, &rows), 0);
+	int64_t ended = clock_monotonic_ms();
+	submit(s, "u1@example.test", "x\r\n");
+	printf("%s: %" PRId64 " ms (CPU %" PRIu64 "), then one mail %" PRId64 " ms; %lu MB at most\n", words, ended - began, cpu_ms(s->pid) - cpu,
+	       clock_monotonic_ms() - ended, resident_kb(s->pid) / 1024);
+}
+
+static void orders(struct scene *s, uint64_t count)
+{
+	CLEANUP(mem_free) char *show = mem_printf("show %016" PRIx64, count);
+	order(s, show);
+	order(s, "retry all");
+	order(s, "retry domain:domain7.example.test");
+	order(s, "hold sender:u5@example.test");
+	order(s, "release sender:u5@example.test");
+	order(s, "delete domain:domain7.example.test");
+	order(s, "delete sender:u5@example.test");
+}
+
 static int64_t children_cpu_ms(void)
 {
 	struct rusage usage;
@@ -139,6 +165,7 @@ static void measure(void **state)
 		list_by_command(&s, posthornctl, "");
 		list_by_command(&s, posthornctl, "--json ");
 	}
+	orders(&s, count);
 	scene_close(&s);
 }
 

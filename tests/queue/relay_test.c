@@ -692,12 +692,62 @@ static void what_is_not_there_by_its_time_goes_back(void **state)
 /* ---- the disk --------------------------------------------------------------------------------- */
 
 /* What stands where the log would be: folders of the names that it could have. */
-static void obstruct(const struct scene *s, bool on)
+static void obstruct_some(const struct scene *s, unsigned first, unsigned end, bool on)
 {
-	for (unsigned i = 0; i < 20; i++) {
+	for (unsigned i = first; i < end; i++) {
 		CLEANUP(mem_free) char *path = mem_printf("%s/spool/results-%016x", s->folder, i);
 		assert_int_equal(on ? mkdir(path, 0700) : rmdir(path), 0);
 	}
+}
+
+static void obstruct(const struct scene *s, bool on)
+{
+	obstruct_some(s, 0, 20, on);
+}
+
+static void lose_results(const struct scene *s)
+{
+	for (unsigned i = 0; i < 50; i++) {
+		CLEANUP(mem_free) char *path = mem_printf("%s/spool/results-%016x", s->folder, i);
+		unlink(path);
+	}
+}
+
+/* The report is durable, and what says so was not written yet; nor, where the power fails, what asked for it. */
+static void report_and_kill(bool power_fails)
+{
+	enum { SECOND_FILE = 3, END = 6 };
+	struct scene s;
+	struct ipc_channel relay;
+	struct job job;
+	scene_open(&s);
+	relay_up(&s, &relay, 100);
+	send_to(&s, "nobody@one.test");
+	expect_job(&s, &relay, "one.test", &job);
+	s.auth_is_silent = true; /* no report is made before the log cannot be written */
+	settle(&s, &relay, &job, RELAY_FAILED, RELAY_REACHED);
+	scene_restart(&s);
+	obstruct_some(&s, SECOND_FILE, END, true);
+	s.auth_is_silent = false;
+	expect_report(&s, "550");
+	scene_restart(&s);
+	obstruct_some(&s, SECOND_FILE, END, false);
+	if (power_fails) {
+		lose_results(&s);
+		scene_restart(&s);
+	}
+	ipc_channel_release(&relay);
+	relay_up(&s, &relay, 100);
+	expect_report(&s, "550"); /* the same one again: the account's place in the journal could not go on */
+	expect_no_job(&s, &relay);
+	scene_close(&s);
+}
+
+static void a_report_is_not_made_twice(void **state)
+{
+	(void)state;
+	report_and_kill(false);
+	report_and_kill(true);
 }
 
 static void a_result_that_cannot_be_written_is_not_noted(void **state)
@@ -777,6 +827,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_held_queue_gives_no_jobs),
 		cmocka_unit_test(what_is_to_be_held_waits_for_its_time),
 		cmocka_unit_test(what_is_not_there_by_its_time_goes_back),
+		cmocka_unit_test(a_report_is_not_made_twice),
 		cmocka_unit_test(a_result_that_cannot_be_written_is_not_noted),
 		cmocka_unit_test(a_damaged_file_is_set_aside),
 	};

@@ -1,17 +1,18 @@
 /*
  * posthorn-relay as a process of its own, sandbox and all, with this program in the place of its master, of queue and of the
- * resolver, whose answers come from a zone in memory:
+ * resolver, whose answers come from a zone in memory; those about names that begin with "mute" wait for "unmute":
  *
  *	give RELAY ZONEFILE [key=value …]
  *
  * Commands come on standard input, a line each; what relay says goes to standard output, a line each.
  *
  *	job NUMBER DESTINATION FILE FLAGS SENDER RECIPIENT…     FLAGS: enum relay_flags as a number; SENDER "-" is <>
- *	noted NUMBER              requeue: another queue              drain
+ *	noted NUMBER              requeue: another queue              drain              unmute
  *
  *	up JOBS    held NUMBER MAIL PLACES    result NUMBER OUTCOME PLACES CODE STATUS HOST ADDRESS TLS REPLY (tabs between)
  *	done NUMBER REACH    ended STATUS
  */
+#include "array.h"
 #include "config.h"
 #include "dns_zone.h"
 #include "file.h"
@@ -34,6 +35,8 @@ static struct ipc_peer master, queue, resolver;
 static struct dns_zone *zone;
 static struct watch input;
 static pid_t relay;
+static ARRAY(uint64_t) unanswered;
+static bool unmuted;
 
 static struct config config;
 
@@ -138,6 +141,15 @@ static const struct ipc_permit queue_permits[] = {
 	{ MSG_STS_POLICY, (unsigned)IPC_ANY_STATE, 0, pass_over },   { MSG_TLS_OUTCOME, (unsigned)IPC_ANY_STATE, 0, pass_over },
 };
 
+static void unmute(void)
+{
+	CLEANUP(buf_release) struct buf packed = BUF_WITH_LIMIT(100);
+	dns_answer_pack(&(struct dns_answer){ .status = DNS_FAILED }, &packed);
+	for (size_t i = 0; i < unanswered.count; i++)
+		msg_dns_answer_send(&resolver.channel, unanswered.items[i], &(struct msg_dns_answer){ .packed = buf_str(&packed) }, -1);
+	unmuted = true;
+}
+
 static bool on_ask(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	CLEANUP(arena_cleanup) struct arena *a = arena_new(1 << 24);
@@ -146,6 +158,10 @@ static bool on_ask(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct dns_answer answer;
 	const struct dns_source source = dns_zone_source(zone);
 	must(msg_dns_ask_read(frame, &ask));
+	if (str_starts(ask.name, STR("mute")) && !unmuted) {
+		*array_add(&unanswered) = frame->request;
+		return true;
+	}
 	dns_ask(&source, a, ask.name, (enum dns_type)ask.type, &answer);
 	dns_answer_pack(&answer, &packed);
 	msg_dns_answer_send(&peer->channel, frame->request, &(struct msg_dns_answer){ .packed = buf_str(&packed) }, -1);
@@ -210,6 +226,8 @@ static void obey(char *line)
 	} else if (strcmp(words[0], "requeue") == 0) {
 		ipc_peer_release(&queue);
 		wire(&queue, ROLE_QUEUE, queue_permits, COUNT_OF(queue_permits));
+	} else if (strcmp(words[0], "unmute") == 0) {
+		unmute();
 	} else {
 		must(strcmp(words[0], "drain") == 0);
 		msg_drain_send(&master.channel, 0, &(struct msg_drain){}, -1);

@@ -536,6 +536,17 @@ def connections_per_host():
         equal(len(server.mails), 60, "mails")
 
 
+def resting_connections_make_room():
+    """One host under several names, of which each has its own connections."""
+    with sink() as server, Relay(mx("a.test", server.address) + mx("b.test", server.address), "relay_connections_per_host_max=2",
+                                 "relay_idle_seconds=300") as relay:
+        for destinations in (("a.test", "a.test"), ("b.test", "b.test"), ("a.test", "b.test")):
+            for job in [relay.give(destination) for destination in destinations]:
+                equal(relay.wait(job)[0][0].outcome, "delivered", "outcome")
+        check(server.open_most <= 2, f"{server.open_most} connections at a time")
+        equal(len(server.mails), 6, "mails")
+
+
 def connections_in_all():
     servers = [sink() for _ in range(12)]
     for server in servers:
@@ -561,6 +572,17 @@ def dead_hosts_delay_nobody():
             check(not relay.done.keys() & set(jobs), "the dead ones were done before")
             for job in jobs:
                 equal(relay.wait(job, 60)[0][0].outcome, "deferred", "outcome")
+
+
+def names_without_answer_delay_nobody():
+    """As many as queue gives of those that nothing is known of."""
+    with sink() as living, Relay(mx("a.test", living.address)) as relay:
+        jobs = [relay.give(f"mute{i}.test") for i in range(1500)]
+        equal(relay.one("a.test")[0].outcome, "delivered", "outcome")
+        check(not relay.done.keys() & set(jobs), "those without an answer were done before")
+        relay.say("unmute")
+        for job in jobs:
+            equal(relay.wait(job)[0][0].outcome, "deferred", "outcome")
 
 
 def silent_hosts_make_room():
@@ -647,8 +669,8 @@ TESTS = [delivered, null_sender, require_tls_of_reports, each_recipient_has_its_
          utf8_is_needed_where_a_header_has_it, routes, unreachable,
          own_address, families, source_address, next_host_when_a_session_fails, only_host_fails, lost_answer, silent_servers, injection_before_tls,
          opportunistic_tls, broken_tls_falls_back, demanded_tls, smarthost, smarthost_by_scram, no_password_in_the_clear, refused_log_in, lmtp, lmtp_over_a_unix_socket, reuse,
-         reused_connection_was_closed, idle_connections_end, connections_per_host, connections_in_all, dead_hosts_delay_nobody,
-         silent_hosts_make_room, dead_host_is_left_alone, next_queue, drain]
+         reused_connection_was_closed, idle_connections_end, connections_per_host, resting_connections_make_room, connections_in_all,
+         dead_hosts_delay_nobody, names_without_answer_delay_nobody, silent_hosts_make_room, dead_host_is_left_alone, next_queue, drain]
 
 if __name__ == "__main__":
     chosen = sys.argv[3:]
