@@ -50,7 +50,16 @@ static void take_report(void *context, const struct session_report *report)
 		session_close(report->session, NULL, 0);
 	} else if (report->event == SESSION_CLOSED || report->event == SESSION_FAILED) {
 		g_ptr_array_remove(c->sessions, report->session);
+		mailbox_page_check_ended(c->app->mailbox);
 	}
+}
+
+bool checker_is_at(const struct checker *c, const char *account)
+{
+	for (guint i = 0; i < c->sessions->len; i++)
+		if (strcmp(session_account(c->sessions->pdata[i]), account) == 0)
+			return true;
+	return false;
 }
 
 static void password_given(void *context, const struct account *account, const char *password)

@@ -10,4 +10,7 @@
 struct checker *checker_new(struct app *app);
 void checker_free(struct checker *c);
 
+/* True while the account is being checked, which keeps its mailbox locked; mailbox_page_check_ended follows. */
+bool checker_is_at(const struct checker *c, const char *account);
+
 #endif

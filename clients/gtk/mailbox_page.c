@@ -1,6 +1,7 @@
 #include "mailbox_page.h"
 
 #include "account_form.h"
+#include "checker.h"
 #include "mail_list.h"
 #include "mem.h"
 #include "paced_scroll.h"
@@ -30,6 +31,7 @@ struct mailbox_page {
 	GSimpleActionGroup *actions;
 	GPtrArray *visits;
 	bool downloads;          /* as soon as the lists are complete */
+	bool waits;              /* for the end of a check, to open */
 	GHashTable *refused;     /* accounts whose kept password was refused */
 };
 
@@ -101,7 +103,8 @@ static void show_emptiness(struct mailbox_page *p, bool has_accounts, bool is_op
 
 static void refresh(struct mailbox_page *p)
 {
-	bool is_open = p->visits->len > 0, ready = are_ready(p), has_accounts = p->app->accounts.count > 0;
+	bool is_open = mailbox_page_is_open(p), ready = !p->waits && are_ready(p);
+	bool has_accounts = p->app->accounts.count > 0;
 	enable(p, "open", !is_open && has_accounts);
 	enable(p, "download", has_accounts && ready);
 	enable(p, "close", is_open && ready);
@@ -321,14 +324,38 @@ static void open_account(struct mailbox_page *p, const struct account *account)
 }
 
 /* The last entry of several means all. */
-static void open_chosen(struct mailbox_page *p)
+static bool is_chosen(const struct mailbox_page *p, guint account)
 {
 	guint chosen = gtk_drop_down_get_selected(GTK_DROP_DOWN(p->chooser));
+	return chosen == account || chosen == p->app->accounts.count;
+}
+
+static bool is_checked(const struct mailbox_page *p)
+{
+	for (guint i = 0; i < p->app->accounts.count; i++)
+		if (is_chosen(p, i) && checker_is_at(p->app->checker, p->app->accounts.items[i].name))
+			return true;
+	return false;
+}
+
+/* A check that goes on would make the server say that the mailbox is in use. */
+static void open_chosen(struct mailbox_page *p)
+{
 	gtk_info_bar_set_revealed(GTK_INFO_BAR(p->info), FALSE);
 	mail_list_clear(p->list);
-	for (guint i = 0; i < p->app->accounts.count; i++)
-		if (chosen == i || chosen == p->app->accounts.count)
+	p->waits = is_checked(p);
+	if (p->waits)
+		say(p, GTK_MESSAGE_INFO, _("A check for new mail is going on; the mailbox is opened as soon as it has ended."));
+	for (guint i = 0; i < p->app->accounts.count && !p->waits; i++)
+		if (is_chosen(p, i))
 			open_account(p, &p->app->accounts.items[i]);
+	refresh(p);
+}
+
+static void stop_waiting(struct mailbox_page *p)
+{
+	p->waits = p->downloads = false;
+	gtk_info_bar_set_revealed(GTK_INFO_BAR(p->info), FALSE);
 	refresh(p);
 }
 
@@ -372,6 +399,8 @@ static void do_undo(GSimpleAction *action UNUSED, GVariant *value UNUSED, void *
 static void do_cancel(GSimpleAction *action UNUSED, GVariant *value UNUSED, void *context)
 {
 	struct mailbox_page *p = context;
+	if (p->waits)
+		stop_waiting(p);
 	for (guint i = 0; i < p->visits->len; i++)
 		if (((struct visit *)p->visits->pdata[i])->session)
 			session_cancel(((struct visit *)p->visits->pdata[i])->session);
@@ -565,6 +594,8 @@ void mailbox_page_show_accounts(struct mailbox_page *p)
 	if (p->app->accounts.count > 1)
 		gtk_string_list_append(names, _("All accounts"));
 	gtk_drop_down_set_model(GTK_DROP_DOWN(p->chooser), G_LIST_MODEL(names));
+	if (p->waits)
+		stop_waiting(p);
 	if (p->visits->len == 0)
 		gtk_info_bar_set_revealed(GTK_INFO_BAR(p->info), FALSE);
 	refresh(p);
@@ -572,5 +603,11 @@ void mailbox_page_show_accounts(struct mailbox_page *p)
 
 bool mailbox_page_is_open(struct mailbox_page *p)
 {
-	return p->visits->len > 0;
+	return p->visits->len > 0 || p->waits;
+}
+
+void mailbox_page_check_ended(struct mailbox_page *p)
+{
+	if (p->waits && !is_checked(p))
+		open_chosen(p);
 }

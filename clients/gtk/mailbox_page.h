@@ -20,7 +20,10 @@ void mailbox_page_focus_filter(struct mailbox_page *p);
 /* The accounts have changed. */
 void mailbox_page_show_accounts(struct mailbox_page *p);
 
-/* True while a mailbox is open: a check would only find it locked. */
+/* True while a mailbox is open, or about to be: a check would only find it locked. */
 bool mailbox_page_is_open(struct mailbox_page *p);
+
+/* A mailbox that waited for the check is opened. */
+void mailbox_page_check_ended(struct mailbox_page *p);
 
 #endif

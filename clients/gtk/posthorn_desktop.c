@@ -81,12 +81,14 @@ char *app_explain(enum fail_kind kind, const char *detail)
 	static const char *const sentences[FAIL_KIND_COUNT] = {
 		[FAIL_DENIED] = N_("The server refused. Look at the user and the password in the settings."),
 		[FAIL_BUSY] = N_("The server is busy, or the mailbox is in use; try again later."),
-		[FAIL_CORRUPT] = N_("The server can't be trusted, or does not keep to the protocol."),
-		[FAIL_UNAVAILABLE] = N_("The connection could not be made, or was lost."),
-		[FAIL_TIMEOUT] = N_("The server was silent for too long."),
-		[FAIL_NO_SPACE] = N_("The disk is full."),
-		[FAIL_IO] = N_("Something could not be saved."),
-		[FAIL_TOO_BIG] = N_("Something is larger than is allowed."),
+		[FAIL_CORRUPT] = N_("The server can't be trusted, or does not keep to the protocol: "
+		                    "ask who runs it before you try again."),
+		[FAIL_UNAVAILABLE] = N_("The connection could not be made, or was lost: "
+		                        "check the network and the server's address, then try again."),
+		[FAIL_TIMEOUT] = N_("The server was silent for too long: try again later."),
+		[FAIL_NO_SPACE] = N_("The disk is full: make room, then try again."),
+		[FAIL_IO] = N_("Something could not be saved: check the folder and who may write in it, then try again."),
+		[FAIL_TOO_BIG] = N_("Something is larger than is allowed: ask who runs the server."),
 	};
 	const char *sentence = sentences[kind];
 	return sentence ? g_strdup_printf("%s (%s)", _(sentence), detail) : g_strdup(detail);

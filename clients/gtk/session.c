@@ -115,11 +115,6 @@ void session_drop(struct session *s)
 	free(s);
 }
 
-const char *session_mailbox(const struct session *s)
-{
-	return s->mailbox;
-}
-
 const char *session_account(const struct session *s)
 {
 	return s->account.name;
@@ -282,6 +277,8 @@ static bool list(struct session *s, struct fail **fail)
 	s->places = mem_alloc((pop3_client_count(s->client) + 1) * sizeof *s->places);
 	s->done = 0;
 	s->total = count;
+	if (s->only_new)
+		return true;
 	post_batch(s);
 	bool good = pop3_client_top(s->client, indexes, count, 0, &sink, fail);
 	post_batch(s);

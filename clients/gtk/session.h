@@ -61,7 +61,7 @@ struct session_options {
 	const char *folder;        /* where downloads go */
 	enum mail_format format;
 	bool keeps_copies;         /* RETR before each deletion */
-	bool only_new;             /* a check: mails that are not new are not looked at */
+	bool only_new;             /* a check: new mails are counted, and no header is asked for */
 	const char *desk_path;
 	const char *copy_folder;
 	void (*report)(void *context, const struct session_report *report);
@@ -73,8 +73,7 @@ struct session *session_open(const struct session_options *options);
 struct session *session_hold(struct session *s);
 void session_drop(struct session *s);
 
-/* "user@host:port"; lives as long as the session. */
-const char *session_mailbox(const struct session *s);
+/* The name of its subscription; lives as long as the session. */
 const char *session_account(const struct session *s);
 
 void session_preview(struct session *s, size_t index, uint64_t lines);

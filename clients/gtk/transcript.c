@@ -93,7 +93,7 @@ void transcript_add_line(struct transcript *t, bool is_client, int64_t when_us, 
 	const char *who = is_client ? "client" : "server", *more = !is_client && t->in_answer ? "more" : NULL;
 	t->in_answer = !is_client;
 	add(t, stamp, who, more);
-	if (!is_client && g_str_has_prefix(text, "..")) {
+	if (more && g_str_has_prefix(text, "..")) {
 		add(t, ".", who, "dot");
 		text++;
 	}
@@ -125,6 +125,7 @@ static GtkTextTag *tag_of(struct transcript *t, const char *name)
 void transcript_fold(struct transcript *t, bool fold)
 {
 	g_object_set(tag_of(t, "more"), "invisible", fold, NULL);
+	g_object_set(tag_of(t, "dot"), "invisible", fold, NULL);
 }
 
 void transcript_show_dots(struct transcript *t, bool show)
