@@ -177,9 +177,31 @@ class Tests:
         self.finds("spf", "error", "everybody may send", f'{DOMAIN}. IN TXT "v=spf1 mx -all"', spf='@ TXT "v=spf1 mx +all"')
         self.finds("spf", "warning", "says nothing about hosts", spf='@ TXT "v=spf1 mx ?all"')
         many = " ".join(f"exists:x{i}.{DOMAIN}" for i in range(11))
-        self.finds("spf", "error", "the record is wrong", "", spf=f'@ TXT "v=spf1 ip4:{ADDRESS} " "{many[:200]}" "{many[200:]} -all"')
+        self.finds("spf", "error", "the record is wrong", f'{DOMAIN}. IN TXT "v=spf1 ip4:{ADDRESS} -all"',
+                   spf=f'@ TXT "v=spf1 ip4:{ADDRESS} " "{many[:200]}" "{many[200:]} -all"')
         self.finds("spf", "error", "permerror", f'{DOMAIN}. IN TXT "v=spf1 a:{HOST} mx -all"', spf='@ TXT "v=spf1 nonsense mx ip4:1.2.3 -all"')
         self.finds("spf", "error", "does not begin with", record, spf='@ TXT "v=spf1" "mx -all"')
+
+    def too_many_lookups(self):
+        """What is proposed keeps the ten, and is content with itself when it is published."""
+        services = "\n".join(f'{name} TXT "v=spf1 {" ".join(f"a:h{i}.{DOMAIN}" for i in range(count))} -all"' for name, count in {"s3": 3, "s4": 4, "s9": 9, "s12": 12}.items())
+        hosts = "\n".join(f"h{i} A 198.51.100.{i + 1}" for i in range(12))
+        include = lambda *counts: " ".join(f"include:s{count}.{DOMAIN}" for count in counts)
+        rows = [
+            (f"mx a:h0.{DOMAIN} -a:h1.{DOMAIN}/24 {include(3, 4)}", f"ip4:{ADDRESS} ip4:198.51.100.1 -a:h1.{DOMAIN}/24 {include(3, 4)} -all", "addresses of today"),
+            (f"{include(4, 9)} mx exp=why.{DOMAIN}", f"{include(4)} mx exp=why.{DOMAIN} ~all", "s9.example.test (10 look-ups)"),
+            (f"{include(12)} include:nothing.{DOMAIN} mx", "mx ~all", "more than 10 look-ups"),
+            (f"{include(9)} {include(3)}", f"ip4:{ADDRESS} {include(9)} ~all", "s3.example.test (4 look-ups)"),
+            (f"{include(3, 4)} mx a:h2.{DOMAIN} redirect=s3.{DOMAIN}", f"{include(3, 4)} mx ip4:198.51.100.3 ~all", "redirect=s3"),
+        ]
+        for terms, wanted, advice in rows:
+            wanted = f"v=spf1 {wanted}"
+            self.publish(spf=f'@ TXT "v=spf1 {terms}{"" if "redirect=" in terms else " -all"}"\n{services}\n{hosts}')
+            found = [f for f in self.doctor(DOMAIN) if f["check"] == "spf" and f["text"].startswith("the record is wrong")]
+            check(found and advice in found[0]["advice"], found)
+            equal(found[0]["record"].replace('" "', ""), f'{DOMAIN}. IN TXT "{wanted}"', f"instead of {terms}")
+            self.publish(spf=f'@ TXT "{wanted}"\n{services}\n{hosts}')
+            equal({f["level"] for f in self.doctor(DOMAIN) if f["check"] == "spf"}, {"ok"}, wanted)
 
     def wrong_dkim(self):
         keys = self.keys
@@ -339,7 +361,7 @@ def main():
     with nsd, e2e.Instance("--base", "0", "--dns", nsd.address, *listeners, accounts=("alice",)) as instance:
         os.environ["SSL_CERT_FILE"] = instance.facts["ca"]
         tests = Tests(instance, nsd, PolicyServer(instance.directory))
-        functions = [tests.right, tests.published_zone, tests.wrong_mx, tests.clients, tests.wrong_host, tests.wrong_spf, tests.wrong_dkim, tests.wrong_dmarc,
+        functions = [tests.right, tests.published_zone, tests.wrong_mx, tests.clients, tests.wrong_host, tests.wrong_spf, tests.too_many_lookups, tests.wrong_dkim, tests.wrong_dmarc,
                      tests.wrong_policies, tests.tlsa, tests.lists, tests.certificates, tests.wrong_name, tests.disk, tests.clock,
                      tests.closed_port, tests.silent_dns, tests.other_server]
         names = sys.argv[1:]

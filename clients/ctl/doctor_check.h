@@ -71,6 +71,9 @@ struct str doctor_record(struct doctor *d, struct str owner, const char *type, s
 /* A text as data of a TXT record: quoted, in strings of 255 octets. */
 struct str doctor_text_data(struct doctor *d, struct str text);
 
+/* A line for a finding with it. */
+struct str doctor_text_record(struct doctor *d, struct str owner, struct str text);
+
 /* Should stand in the zone; once is enough. */
 void doctor_zone_add(struct doctor *d, struct str owner, const char *type, struct str data);
 void doctor_zone_print(struct doctor *d, FILE *out);
@@ -124,8 +127,10 @@ void doctor_check_reverse(struct doctor *d, struct str host);
 void doctor_check_lists(struct doctor *d, struct str host);
 void doctor_check_mx(struct doctor *d, struct str domain);
 
-/* doctor_sender.c */
+/* doctor_spf.c */
 void doctor_check_spf(struct doctor *d, struct str domain);
+
+/* doctor_sender.c */
 void doctor_check_dkim(struct doctor *d, struct str domain);
 void doctor_check_dmarc(struct doctor *d, struct str domain);
 

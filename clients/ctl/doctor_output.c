@@ -189,6 +189,11 @@ struct str doctor_text_data(struct doctor *d, struct str text)
 	return arena_copy(d->arena, buf_str(&data));
 }
 
+struct str doctor_text_record(struct doctor *d, struct str owner, struct str text)
+{
+	return doctor_record(d, owner, "TXT", doctor_text_data(d, text));
+}
+
 void doctor_zone_add(struct doctor *d, struct str owner, const char *type, struct str data)
 {
 	for (size_t i = 0; i < d->zone.count; i++) {

@@ -35,7 +35,7 @@ static struct doctor_finding propose_policy(struct doctor *d, struct str domain,
 	return (struct doctor_finding){ level, .text = text,
 		.advice = arena_printf(d->arena, "Put \"version: STSv1\", \"mode: enforce\", \"mx: %.*s\" and \"max_age: 604800\", a line each, at "
 		                       "https://mta-sts.%.*s/.well-known/mta-sts.txt, then publish the record", STR_ARG(d->host), STR_ARG(domain)),
-		.record = doctor_record(d, owner, "TXT", doctor_text_data(d, new_sts_record(d))) };
+		.record = doctor_text_record(d, owner, new_sts_record(d)) };
 }
 
 static void judge_policy(struct doctor *d, struct str domain, struct str page)
@@ -132,5 +132,5 @@ void doctor_check_tls_report(struct doctor *d, struct str domain)
 		        : count > 1 ? STR("there are several TLSRPT records, so none of them counts")
 		        : count   ? STR("the TLSRPT record names no place for reports (rua=)")
 		                  : STR("there is no TLSRPT record: nobody reports that TLS with this host fails"),
-		.advice = STR("Publish the record"), .record = doctor_record(d, owner, "TXT", doctor_text_data(d, proposal)) });
+		.advice = STR("Publish the record"), .record = doctor_text_record(d, owner, proposal) });
 }

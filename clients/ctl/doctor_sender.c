@@ -1,158 +1,6 @@
-#include "clock.h"
 #include "dkim_key.h"
 #include "dmarc.h"
 #include "doctor_check.h"
-#include "spf_record.h"
-
-/* ---- SPF, RFC 7208 ---- */
-
-static bool is_spf(struct str text)
-{
-	static const char version[] = "v=spf1";
-	struct str rest = str_from_index(text, sizeof version - 1);
-	return str_starts_nocase(text, STR("v=spf1")) && (rest.length == 0 || rest.data[0] == ' ');
-}
-
-static struct spf_outcome ask_spf(struct doctor *d, struct str domain, const struct endpoint *client)
-{
-	struct spf_outcome outcome;
-	const struct spf_request request = { .dns = doctor_dns_source(d->dns), .client = *client, .helo = d->host,
-		.sender = arena_printf(d->arena, "postmaster@%.*s", STR_ARG(domain)), .receiver = d->host, .now = clock_wall_seconds(),
-		.deadline_ms = d->deadline_ms };
-	spf_check(d->arena, &request, &outcome);
-	return outcome;
-}
-
-/* May this host send for the domain? */
-static bool spf_lets_us(struct doctor *d, struct str domain, struct str proposal)
-{
-	for (size_t i = 0; i < d->addresses.count; i++) {
-		struct spf_outcome outcome = ask_spf(d, domain, &d->addresses.items[i]);
-		if (outcome.result == SPF_PASS)
-			continue;
-		struct str address = doctor_address(d, &d->addresses.items[i]);
-		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = arena_printf(d->arena, "the result for mail from %.*s, which is this host, is %s%s%s", STR_ARG(address),
-			                     spf_result_name(outcome.result), outcome.why ? ": " : "", outcome.why ? outcome.why : ""),
-			.advice = STR("Name this host in the record, and keep its terms in order"), .record = proposal });
-		return false;
-	}
-	return true;
-}
-
-/* An address that no record names walks through all terms: so those behind the one that names us are looked at too. */
-static struct spf_outcome ask_for_stranger(struct doctor *d, struct str domain)
-{
-	struct endpoint stranger;
-	must(endpoint_parse_ip(STR("192.0.2.255"), 0, &stranger, NULL));
-	if (doctor_is_among(d->addresses.items, d->addresses.count, &stranger))
-		return (struct spf_outcome){ .result = SPF_FAIL };
-	return ask_spf(d, domain, &stranger);
-}
-
-static bool spf_refuses_others(struct doctor *d, struct str domain, struct str proposal)
-{
-	struct spf_outcome outcome = ask_for_stranger(d, domain);
-	struct doctor_finding finding = { DOCTOR_ERROR, .record = proposal };
-	if (outcome.result == SPF_TEMPERROR) {
-		finding.level = DOCTOR_WARNING;
-		finding.text = STR("what the record leads to does not answer");
-	} else if (outcome.result == SPF_PERMERROR) {
-		finding.text = arena_printf(d->arena, "the record is wrong: %s", outcome.why ? outcome.why : "it cannot be read");
-		finding.advice = proposal.length ? STR("Receivers pass over such a record as a whole")
-		                                 : STR("Take the terms out that lead there: no more than ten may ask the DNS, and each name must have what is asked for");
-	} else if (outcome.result == SPF_PASS) {
-		finding.text = arena_printf(d->arena, "everybody may send mail as the domain (%.*s)", STR_ARG(outcome.term));
-		finding.advice = STR("End the record with -all");
-	} else if (outcome.result != SPF_FAIL && outcome.result != SPF_SOFTFAIL) {
-		finding.level = DOCTOR_WARNING;
-		finding.text = STR("the record says nothing about hosts that it does not name");
-		finding.advice = STR("End it with -all");
-	} else {
-		return true;
-	}
-	doctor_report(d, finding);
-	return false;
-}
-
-static struct str text_record(struct doctor *d, struct str owner, struct str text)
-{
-	return doctor_record(d, owner, "TXT", doctor_text_data(d, text));
-}
-
-static bool is_all(struct str term)
-{
-	if (term.length && (term.data[0] == '+' || term.data[0] == '-' || term.data[0] == '~' || term.data[0] == '?'))
-		term = str_from_index(term, 1);
-	return str_equal_nocase(term, STR("all"));
-}
-
-static bool can_be_read(struct doctor *d, struct str text)
-{
-	struct spf_record record;
-	const char *why;
-	return spf_record_parse(d->arena, text, &record, &why);
-}
-
-/* The good ones of the terms that are there, with this host before them if it is not named, and a strict end. */
-static struct str propose_spf(struct doctor *d, struct str present, bool names_us)
-{
-	struct str alone = arena_printf(d->arena, "v=spf1 a:%.*s", STR_ARG(d->host));
-	struct str proposal = names_us ? STR("v=spf1") : alone;
-	struct str rest = str_from_index(present, sizeof "v=spf1" - 1), term;
-	bool goes_on = false;
-	while (str_take_until(&rest, ' ', &term)) {
-		if (!term.length || is_all(term) || !can_be_read(d, arena_printf(d->arena, "v=spf1 %.*s", STR_ARG(term))))
-			continue;
-		goes_on |= str_starts_nocase(term, STR("redirect="));
-		proposal = arena_printf(d->arena, "%.*s %.*s", STR_ARG(proposal), STR_ARG(term));
-	}
-	if (!goes_on)
-		proposal = arena_printf(d->arena, "%.*s -all", STR_ARG(proposal));
-	return can_be_read(d, proposal) ? proposal : arena_printf(d->arena, "%.*s -all", STR_ARG(alone));
-}
-
-/* Its terms are right, and where they lead is wrong: which of them to leave out nobody knows but who wrote them. */
-static bool leads_astray(struct doctor *d, struct str domain, struct str text)
-{
-	enum spf_result result = can_be_read(d, text) ? ask_for_stranger(d, domain).result : SPF_NONE;
-	return result == SPF_PERMERROR || result == SPF_TEMPERROR;
-}
-
-static bool looks_like_spf(struct str text)
-{
-	return str_starts_nocase(text, STR("v=spf"));
-}
-
-/* Anything that was meant to be one is shown. */
-static struct str lack_of_spf(struct doctor *d, struct str domain)
-{
-	size_t count;
-	struct str text;
-	if (!doctor_ask_text(d, domain, looks_like_spf, &count, &text) || !count)
-		return STR("there is no SPF record: nobody knows that this host may send for the domain");
-	return arena_printf(d->arena, "there is no SPF record: this one does not begin with \"v=spf1 \": %.*s", STR_ARG(text));
-}
-
-void doctor_check_spf(struct doctor *d, struct str domain)
-{
-	size_t count;
-	struct str text;
-	if (!doctor_ask_text(d, domain, is_spf, &count, &text))
-		return;
-	bool is_astray = count == 1 && leads_astray(d, domain, text);
-	bool names_us = count == 1 && spf_lets_us(d, domain, is_astray ? STR("") : text_record(d, domain, propose_spf(d, text, false)));
-	struct str proposal = propose_spf(d, text, names_us), record = is_astray ? STR("") : text_record(d, domain, proposal);
-	bool good = count == 1 && spf_refuses_others(d, domain, record) && names_us;
-	if (count != 1)
-		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = count ? arena_printf(d->arena, "there are %zu SPF records, so none of them counts (RFC 7208 §4.5)", count)
-			              : lack_of_spf(d, domain),
-			.advice = count ? STR("Make one of them") : STR("Publish one"), .record = record });
-	if (good && d->addresses.count)
-		doctor_ok(d, "this host may send for %.*s: %.*s", STR_ARG(domain), STR_ARG(text));
-	doctor_zone_add(d, domain, "TXT", doctor_text_data(d, good || is_astray ? text : proposal));
-}
 
 /* ---- DKIM, RFC 6376: the keys that queue signs with ---- */
 
@@ -221,7 +69,7 @@ static void check_key(struct doctor *d, const struct key_row *key)
 	if (good && is_tested) { /* RFC 6376 §3.6.1 */
 		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
 			.text = arena_printf(d->arena, "%.*s is published as a test (t=y): receivers may take its signatures for none", STR_ARG(key->name)),
-			.advice = STR("When the signatures pass, publish the key without it"), .record = text_record(d, key->name, key->record) });
+			.advice = STR("When the signatures pass, publish the key without it"), .record = doctor_text_record(d, key->name, key->record) });
 		return;
 	}
 	if (good) {
@@ -232,7 +80,7 @@ static void check_key(struct doctor *d, const struct key_row *key)
 	                              : arena_printf(d->arena, "is published wrong: %s", why);
 	doctor_report(d, (struct doctor_finding){ signs ? DOCTOR_ERROR : DOCTOR_NOTE,
 		.text = arena_printf(d->arena, "%.*s %.*s%s", STR_ARG(key->name), STR_ARG(wrong), signs ? ", but mail is signed with it" : ""),
-		.advice = STR("Publish the key"), .record = text_record(d, key->name, key->record) });
+		.advice = STR("Publish the key"), .record = doctor_text_record(d, key->name, key->record) });
 }
 
 void doctor_check_dkim(struct doctor *d, struct str domain)
@@ -276,7 +124,7 @@ static void check_report_address(struct doctor *d, struct str domain, struct str
 	if (doctor_ask_text(d, owner, is_dmarc, &count, &text) && count == 0)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
 			.text = arena_printf(d->arena, "reports to %.*s are not sent, because %.*s does not say that it takes them", STR_ARG(address), STR_ARG(there)),
-			.advice = STR("Have them publish the record"), .record = text_record(d, owner, STR("v=DMARC1")) });
+			.advice = STR("Have them publish the record"), .record = doctor_text_record(d, owner, STR("v=DMARC1")) });
 }
 
 static void judge_dmarc(struct doctor *d, struct str domain, struct str text)
@@ -343,5 +191,5 @@ void doctor_check_dmarc(struct doctor *d, struct str domain)
 		        : count == 0 ? STR("there is no DMARC record: large receivers take the domain's mail for spam, and anybody can forge it")
 		        : count > 1 ? arena_printf(d->arena, "there are %zu DMARC records, so none of them counts", count)
 		                    : arena_printf(d->arena, "the DMARC record makes no sense: %.*s", STR_ARG(text)),
-		.advice = count ? STR("Replace it") : STR("Publish one"), .record = text_record(d, owner, proposal) });
+		.advice = count ? STR("Replace it") : STR("Publish one"), .record = doctor_text_record(d, owner, proposal) });
 }

@@ -9,6 +9,9 @@
 
 #include "dns.h"
 
+/* Terms of a record and of those that it includes that may ask the DNS: RFC 7208 §4.6.4. */
+enum { SPF_LOOKUPS_MAX = 10 };
+
 /* RFC 7208 §2.6. */
 enum spf_result { SPF_NONE, SPF_NEUTRAL, SPF_PASS, SPF_FAIL, SPF_SOFTFAIL, SPF_TEMPERROR, SPF_PERMERROR, SPF_RESULT_COUNT };
 

@@ -4,7 +4,7 @@
 #include "clock.h"
 
 /* RFC 7208 §4.6.4, §5.5 */
-enum { LOOKUPS_MAX = 10, VOID_LOOKUPS_MAX = 2, NAMES_MAX = 10, EXPANSION_MAX = 4096, EXPLANATION_MAX = 500 };
+enum { VOID_LOOKUPS_MAX = 2, NAMES_MAX = 10, EXPANSION_MAX = 4096, EXPLANATION_MAX = 500 };
 
 struct check {
 	struct arena *arena;
@@ -62,7 +62,7 @@ static bool ask(struct check *c, struct str name, enum dns_type type, bool count
 
 static bool count_lookup(struct check *c)
 {
-	if (++c->outcome->lookups <= LOOKUPS_MAX)
+	if (++c->outcome->lookups <= SPF_LOOKUPS_MAX)
 		return true;
 	give_up(c, SPF_PERMERROR, "too many terms that ask the DNS");
 	return false;
