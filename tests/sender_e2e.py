@@ -240,6 +240,8 @@ client.test A 127.0.0.1
 1.0.0.127.bl.test A 127.0.0.4
 1.0.0.127.narrow.test A 127.0.0.4
 1.0.0.127.white.test A 127.0.3.1
+1.0.0.127.blocked.test A 127.255.255.254
+1.0.0.127.parked.test A 192.0.2.9
 slow.test FAIL
 """
 
@@ -270,7 +272,7 @@ class Hosts:
             reply = self.refusal(tests)
             check(reply.startswith("550 5.7.1") and "bl.test" in reply and "127.0.0.1" in reply, reply)
             check(self.refusal(tests, user=f"postmaster@{e2e.DOMAIN}").startswith("250"), "postmaster")
-        with self.instance("dnsbl=narrow.test=127.0.0.5-9") as tests:
+        with self.instance("dnsbl=narrow.test=127.0.0.5-9,blocked.test,parked.test") as tests:
             check("x-dnsbl" not in tests.results("a@lax.test", mail)[0], "an answer that does not count")
         with self.instance("dnsbl=narrow.test=127.0.0.2-4", "dnsbl_action=mark") as tests:
             text, _ = tests.results("a@lax.test", mail)

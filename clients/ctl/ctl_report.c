@@ -33,7 +33,7 @@ static bool read_file(const char *path, struct buf *out, struct fail **fail)
 
 static bool is_xml(struct str text)
 {
-	return str_starts(text, STR("\xef\xbb\xbf")) || str_starts(str_trim(str_first(text, 100)), STR("<"));
+	return str_starts(text, STR("\xef\xbb\xbf")) || str_starts(text, STR("\xff\xfe")) || str_starts(text, STR("\xfe\xff")) || str_starts(str_trim(str_first(text, 100)), STR("<"));
 }
 
 static bool is_packed(struct str text)

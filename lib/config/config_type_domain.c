@@ -3,7 +3,9 @@
 
 #include "array.h"
 
-/* Lists of hosts in the DNS: "zone.example", "zone.example=127.0.0.2-11" */
+/* Lists of hosts in the DNS: "zone.example", "zone.example=127.0.0.2-11". By 127.255.255.x large lists say that they do not answer whoever
+ * asks (a public resolver, too many questions): taken for a listing it would shut everybody out. */
+enum { ANSWERS_FIRST = 127 << 24, ANSWERS_LAST = 127 << 24 | 0xfffeff };
 
 static bool is_dns_zone(struct str text)
 {
@@ -48,7 +50,7 @@ static bool read_weight(struct str text, struct config_dns_list *list)
 static bool dns_list_add(const struct config_key *key, struct str text, void *field, struct fail **fail)
 {
 	struct config_dns_lists *lists = field;
-	struct config_dns_list list = { .first = 127u << 24, .last = (127u << 24) | 0xffffff };
+	struct config_dns_list list = { .first = ANSWERS_FIRST, .last = ANSWERS_LAST };
 	size_t star = str_find_char(text, '*');
 	struct str place = str_first(text, star);
 	size_t sign = str_find_char(place, '=');
@@ -78,9 +80,10 @@ static bool dns_list_text(const struct config_key *key, const void *field, size_
 	const struct config_dns_list *list = &lists->items[i];
 	buf_add_str(out, str_of(list->zone));
 	uint32_t first = list->first;
-	if (list->last - first < 0xffffff)
+	bool is_whole = first == ANSWERS_FIRST && list->last == ANSWERS_LAST;
+	if (!is_whole)
 		buf_printf(out, "=%u.%u.%u.%u", first >> 24, first >> 16 & 255, first >> 8 & 255, first & 255);
-	if (list->last != first && list->last - first < 0xffffff)
+	if (list->last != first && !is_whole)
 		buf_printf(out, "-%u", list->last & 255);
 	return list->weight == 0 || buf_printf(out, "*%u", list->weight);
 }

@@ -145,6 +145,8 @@ static void element_ends(void *owner, const XML_Char *name)
 {
 	const struct str dkim = STR("/feedback/record/auth_results/dkim"), spf = STR("/feedback/record/auth_results/spf");
 	struct reading *r = owner;
+	if (r->why) /* expat still tells the end of an empty element that it was stopped at */
+		return;
 	struct str text = str_trim(buf_str(&r->text));
 	struct str path = buf_str(&r->path);
 	if (is_at(r, "/feedback/record"))
@@ -182,6 +184,8 @@ static void document_type(void *owner, const XML_Char *name, const XML_Char *sys
 
 static bool parse(struct reading *r, struct str xml, struct fail **fail)
 {
+	while (xml.length && strchr(" \t\r\n", xml.data[0]) && xml.data[0]) /* some senders put a line before the declaration */
+		xml = str_from_index(xml, 1);
 	do {
 		struct str piece = str_first(xml, PIECE);
 		xml = str_from_index(xml, piece.length);

@@ -32,8 +32,8 @@ struct dmarc_feedback {
 	ARRAY(struct dmarc_feedback_row) rows;
 };
 
-/* Gzip (RFC 1952) and the first file of a ZIP archive are unpacked into out, whose limit counts; all else is added as it is. FAIL_CORRUPT,
- * FAIL_TOO_BIG. */
+/* Gzip (RFC 1952), and of a ZIP archive the first XML file, without one the first file, are unpacked into out, whose limit counts; all else
+ * is added as it is. FAIL_CORRUPT, FAIL_TOO_BIG. */
 bool dmarc_feedback_unpack(struct str packed, struct buf *out, struct fail **fail);
 
 /* FAIL_INVALID: no XML, or no report. The texts lie in the arena; release it in any case. */

@@ -128,6 +128,7 @@ static void test_reports_of_others(void **state)
 	static const char *const texts[] = {
 		REPORT_WITH("", "", ""),
 		REPORT_WITH(" xmlns='urn:ietf:params:xml:ns:dmarc-2.0'", "", ""),
+		"\r\n\t<?xml version='1.0'?>" REPORT_WITH("", "", ""),
 		REPORT_WITH(" xmlns='urn:ietf:params:xml:ns:dmarc-2.0' xmlns:e='urn:e'", "<extension><e:domain>x.test</e:domain></extension>",
 		            "<e:row><count>1</count></e:row><e:spf><result>fail</result></e:spf>"),
 	};
@@ -203,6 +204,9 @@ static void test_destinations(void **state)
 
 /* ---- reading ---- */
 
+#define NAME_OF_FIFTY "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define LONG_NAME NAME_OF_FIFTY NAME_OF_FIFTY NAME_OF_FIFTY NAME_OF_FIFTY NAME_OF_FIFTY NAME_OF_FIFTY
+
 static void test_hostile_reports(void **state)
 {
 	static const char *const texts[] = {
@@ -210,6 +214,7 @@ static void test_hostile_reports(void **state)
 		"<!DOCTYPE feedback [<!ENTITY a \"b\">]><feedback><policy_published><domain>&a;</domain></policy_published></feedback>",
 		"<!DOCTYPE feedback SYSTEM \"file:///etc/passwd\"><feedback/>",
 		"<feedback><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a>",
+		"<feedback><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a/>", "<feedback><" LONG_NAME "/></feedback>",
 		"<feedback><policy_published><domain>a.test</domain></policy_published></feedback><feedback/>",
 	};
 	(void)state;
@@ -271,6 +276,33 @@ static void test_unpack_bounds(void **state)
 	}
 }
 
+/* Members one behind the other are one file (RFC 1952 §2.2); what stands behind them is nothing. */
+static void test_members(void **state)
+{
+	static const struct {
+		struct str behind;
+		bool good;
+	} cases[] = { { STR(""), true }, { STR("\0\0\0\0"), true }, { STR("noise"), true }, { STR("\x1f\x8b\x08"), false } };
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		CLEANUP(buf_release) struct buf packed = BUF_WITH_LIMIT(300000);
+		CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(11);
+		gzip(STR("hello "), &packed);
+		gzip(STR("world"), &packed);
+		buf_add_str(&packed, cases[i].behind);
+		assert_int_equal(dmarc_feedback_unpack(buf_str(&packed), &out, NULL), cases[i].good);
+		assert_string_equal(buf_text(&out), "hello world");
+	}
+}
+
+/* A note, a file of that name at that place, and the directory. */
+#define ZIP_NAMED(name) "\x14\0\0\0\0\0\0\0\0\0\0\0\0\0" name
+#define ZIP_OF_TWO(name, place)                                                                                                                     \
+	"PK\x03\x04" ZIP_NAMED("\x04\0\0\0\x04\0\0\0\x04\0\0\0") "READnote" "PK\x03\x04" ZIP_NAMED("\x05\0\0\0\x05\0\0\0\x05\0\0\0") name "hello" \
+	"PK\x01\x02\x14\0" ZIP_NAMED("\x04\0\0\0\x04\0\0\0\x04\0\0\0") "\0\0\0\0\0\0\0\0\0\0" "\0\0\0\0" "READ"                                  \
+	"PK\x01\x02\x14\0" ZIP_NAMED("\x05\0\0\0\x05\0\0\0\x05\0\0\0") "\0\0\0\0\0\0\0\0\0\0" place name                                           \
+	"PK\x05\x06\0\0\0\0\x02\0\x02\0\x65\0\0\0\x4e\0\0\0\0\0"
+
 /* A stored and a deflated file, as zip(1) writes them but for times and checksums; and damaged ones. */
 static void test_zip(void **state)
 {
@@ -285,6 +317,10 @@ static void test_zip(void **state)
 		{ STR("PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\x06\0\0\0\x06\0\0\0\x01\0\0\0ahello"), NULL },
 		{ STR("PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0\x05\0\0\0\xff\xff\xff\xff""ahello"), NULL },
 		{ STR("PK\x03\x04"), NULL },
+		{ STR(ZIP_OF_TWO("a.XML", "\x26\0\0\0")), "hello" },
+		{ STR(ZIP_OF_TWO("a.txt", "\x26\0\0\0")), "note" },
+		{ STR(ZIP_OF_TWO("a.XML", "\x27\0\0\0")), NULL },
+		{ STR(ZIP_OF_TWO("a.XML", "\xff\xff\xff\xff")), NULL },
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -302,7 +338,7 @@ int main(void)
 		cmocka_unit_test(test_row_round_trip), cmocka_unit_test(test_row_cut), cmocka_unit_test(test_row_cleans),
 		cmocka_unit_test(test_report_is_read), cmocka_unit_test(test_report_name), cmocka_unit_test(test_destinations),
 		cmocka_unit_test(test_reports_of_others), cmocka_unit_test(test_hostile_reports), cmocka_unit_test(test_long_text_is_cut), cmocka_unit_test(test_unpack_bounds),
-		cmocka_unit_test(test_zip),
+		cmocka_unit_test(test_members), cmocka_unit_test(test_zip),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
