@@ -41,7 +41,7 @@ static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS state(kind TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, expires INTEGER NOT NULL,"
 	" PRIMARY KEY(kind, key)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX IF NOT EXISTS state_expires ON state(expires);"
-	"PRAGMA user_version=1;";
+	"PRAGMA user_version=1; PRAGMA synchronous=FULL;";
 
 static const char put_text[] = "INSERT INTO state VALUES(?1,?2,?3,?4) ON CONFLICT DO UPDATE SET value=?3, expires=?4";
 

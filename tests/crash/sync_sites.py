@@ -24,7 +24,7 @@ CASES = {
     "lib/store/store.c": {"prepare_writer": "power-without-wal"},
     "lib/store/version.c": {"version_write": "power-without-version", "make": "power-without-account"},
     "daemons/queue/keys.c": {"open_domain": "care-without-key", "flush_folder": "care-without-key", "write_file": "care-without-key"},
-    "daemons/queue/schedule.c": {"schedule_hold": "care-without-spool"},
+    "daemons/queue/schedule.c": {"schedule_keep_marks": "care-without-spool"},
     "daemons/queue/trim.c": {"run_sync": "whole-without-syncfs power-without-trim-order"},
     "daemons/mailbox/repair.c": {"mark": "care-without-account", "unmark": "care-without-account"},
     "clients/ctl/ctl_archive_backup.c": {"new_file_end": "care-without-backup", "sync_folder_of": "care-without-account"},
@@ -42,7 +42,7 @@ REASONS = {
     "daemons/queue/results.c": {
         "results_sync": "mail that left in the last second is sent again", "load_file": "the same"},
     "daemons/queue/spool.c": {"rename_damaged": "what is damaged is found again, and set aside again"},
-    "daemons/queue/state.c": {"": "greylist and counts: state.db says what may be lost"},
+    "daemons/queue/state.c": {"": "SQLite's own promise; state.db says what may be lost"},
     "clients/common/mail_file.c": {"sync_file": "a copy on the user's machine"},
     "clients/ctl/ctl_archive_sink.c": {"ctl_sink_finish": "an export whose command did not end"},
 }
