@@ -233,7 +233,8 @@ class Tests:
         equal(self.instance.mails(friend), [], "mail that is held")
         report, = self.reports(user)
         check(time.time() >= before + 2, "it was not held")
-        equal(report.message["Future-Release-Request"], "for;3", "what was asked for")
+        # counted from when queue took it, which may be in the second after
+        check(report.message["Future-Release-Request"] in ("for;2", "for;3"), report.message["Future-Release-Request"])
         e2e.until(lambda: len(self.instance.mails(friend)) == 1, "the mail, released")
 
     def require_tls(self):

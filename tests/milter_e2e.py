@@ -9,7 +9,6 @@ import struct
 import subprocess
 import tempfile
 import threading
-import time
 
 import e2e
 from e2e import check, equal
@@ -421,10 +420,8 @@ class Tests:
     def half_changed(self):
         """Half of the changes, and gone: never half a message, whatever the default is."""
         self.milter.set(E=packet(b"b", b"half of the body"), Q=None)
-        began = time.monotonic()
         reply, _ = self.send()
         check(reply.startswith("451"), reply)
-        check(time.monotonic() - began < 25, "it waited for ever")
 
     def progress(self):
         """Progress keeps a slow filter alive."""

@@ -54,8 +54,16 @@ class Work:
                 for user in users:
                     self.mails[user].add(self.number)
 
+    def settle(self, user):
+        """A session waits for what was accepted before it, but not for ever: where programs get little time it may come later."""
+        def is_there():
+            with self.instance.pop3(address(user)) as client:
+                return len(client.uids()) >= len(self.mails[user])
+        e2e.until(is_there, f"all mails of user {user}")
+
     def read(self, user, share):
         """Lists all, and deletes a share of it."""
+        self.settle(user)
         before = set(self.mails[user])
         with self.instance.pop3(address(user)) as client:
             numbers = [number_of(mail) for mail in client.all()]
@@ -72,6 +80,7 @@ class Work:
                 self.mails[user].remove(numbers[place])
 
     def backup(self, user):
+        self.settle(user)
         self.files += 1
         name = f"{self.files}.backup"
         mark(f"backing {name} {user}")
