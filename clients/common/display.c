@@ -134,7 +134,8 @@ static void add_address(struct buf *out, const struct address *address)
 		buf_add_char(out, '>');
 }
 
-void display_addresses(struct buf *out, const struct address_list *list)
+/* "Name <local@host>, …": the address is always shown, because a name can say anything. */
+static void display_addresses(struct buf *out, const struct address_list *list)
 {
 	const char *comma = "";
 	size_t shown = 0;
@@ -151,8 +152,8 @@ void display_addresses(struct buf *out, const struct address_list *list)
 	}
 }
 
-/* RFC 3339 §5.6. */
-void display_date(struct buf *out, struct date date)
+/* "2002-01-05T10:11:12+01:00", RFC 3339 §5.6. */
+static void display_date(struct buf *out, struct date date)
 {
 	char zone = date.zone_minutes < 0 ? '-' : '+';
 	int minutes = date.zone_minutes < 0 ? -date.zone_minutes : date.zone_minutes;

@@ -21,12 +21,6 @@ void display_text(struct buf *out, struct str text);
 /* A header value: folded, with encoded words (RFC 2047). */
 void display_header(struct buf *out, struct str value);
 
-/* "Name <local@host>, …": the address is always shown, because a name can say anything. */
-void display_addresses(struct buf *out, const struct address_list *list);
-
-/* "2002-01-05T10:11:12+01:00" (RFC 3339). */
-void display_date(struct buf *out, struct date date);
-
 /* Several lines, whose ends become LF and whose tabs stay; otherwise as display_text, without a limit of its own. */
 void display_lines(struct buf *out, struct str text);
 

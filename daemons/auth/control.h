@@ -55,13 +55,6 @@ struct options {
 	struct directory_password password;
 };
 
-/* The words from first on. Takes password and optin only if with_secrets. */
-bool options_read(const struct call *call, size_t first, bool with_secrets, struct options *options,
-                  struct fail **fail);
-
-/* For CLEANUP. */
-void options_wipe(struct options *options);
-
 /* "apop", "cram-md5" or "scram-sha-1", several with commas between. */
 bool parts_read(struct str text, unsigned *parts, struct fail **fail);
 

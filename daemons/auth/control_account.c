@@ -13,7 +13,7 @@ enum { RANGE_MAX = 1000000, GRACE_SECONDS = 14 * 86400 };
 
 /* ---- options ------------------------------------------------------------------------------- */
 
-void options_wipe(struct options *options)
+static void options_wipe(struct options *options)
 {
 	mem_wipe(options, sizeof *options);
 }
@@ -92,7 +92,9 @@ static bool read_option(const struct call *call, struct str key, struct str valu
 	return fail_set(fail, FAIL_INVALID, "unknown option %.*s", STR_ARG(str_first(key, 40)));
 }
 
-bool options_read(const struct call *call, size_t first, bool with_secrets, struct options *options, struct fail **fail)
+/* The words from first on. Takes password and optin only if with_secrets. */
+static bool options_read(const struct call *call, size_t first, bool with_secrets, struct options *options,
+                         struct fail **fail)
 {
 	*options = (struct options){ .quota_bytes = DIRECTORY_QUOTA_INHERIT, .quota_messages = DIRECTORY_QUOTA_INHERIT };
 	for (size_t i = first; i < call->count; i += 2) {

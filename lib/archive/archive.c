@@ -29,7 +29,8 @@ void archive_field_add_number(struct buf *fields, const char *key, uint64_t valu
 	archive_field_add(fields, key, str_of(digits));
 }
 
-bool archive_field_next(struct str *fields, struct str *key, struct str *value)
+/* Takes the next pair; false at the end. */
+static bool take_field(struct str *fields, struct str *key, struct str *value)
 {
 	return str_take_until(fields, '\0', key) && str_take_until(fields, '\0', value);
 }
@@ -37,7 +38,7 @@ bool archive_field_next(struct str *fields, struct str *key, struct str *value)
 struct str archive_field(struct str fields, const char *key)
 {
 	struct str name, value;
-	while (archive_field_next(&fields, &name, &value))
+	while (take_field(&fields, &name, &value))
 		if (str_equal(name, str_of(key)))
 			return value;
 	return STR("");

@@ -39,9 +39,6 @@ struct str archive_field(struct str fields, const char *key);
 /* The same as a number; 0 without. False when it is no number up to max. */
 bool archive_field_number(struct str fields, const char *key, uint64_t max, uint64_t *value);
 
-/* Takes the next pair; false at the end. */
-bool archive_field_next(struct str *fields, struct str *key, struct str *value);
-
 /* ---- writing ---- */
 
 struct archive_writer {

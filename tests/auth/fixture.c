@@ -112,7 +112,8 @@ static int wait_for_end(struct office *o)
 	return status;
 }
 
-void office_stop(struct office *o)
+/* Ends it as master would and sees that it ends well. */
+static void office_stop(struct office *o)
 {
 	msg_drain_send(&o->master, 0, &(struct msg_drain){}, -1);
 	int status = wait_for_end(o);

@@ -27,10 +27,7 @@ struct office {
 /* Starts it in a new folder; settings are config_set's, NULL at the end, besides the quick ones that all tests have. */
 void office_open(struct office *o, const char *const *settings);
 
-/* Ends it as master would and sees that it ends well. */
-void office_stop(struct office *o);
-
-/* Starts it again in the same folder, after office_stop or a kill. */
+/* Starts it again in the same folder, after office_kill. */
 void office_start(struct office *o, const char *const *settings);
 void office_kill(struct office *o);
 

@@ -108,11 +108,6 @@ static struct imap_value *read_value(struct arena *arena, struct str *rest, size
 	return add_value(arena, str_equal(atom, STR("NIL")) ? IMAP_VALUE_NIL : IMAP_VALUE_ATOM, atom);
 }
 
-struct imap_value *imap_value_read(struct arena *arena, struct str *rest)
-{
-	return read_value(arena, rest, 0);
-}
-
 /* ---- items ---- */
 
 struct imap_value *imap_check_item(struct arena *arena, struct imap_mail *mail, const struct imap_fetch_item *item, bool utf8)
@@ -134,7 +129,7 @@ struct imap_value *imap_check_item(struct arena *arena, struct imap_mail *mail, 
 	skip(&rest, item->label.length);
 	must(str_starts(rest, STR(" ")));
 	skip(&rest, 1);
-	struct imap_value *value = imap_value_read(arena, &rest);
+	struct imap_value *value = read_value(arena, &rest, 0);
 	must(value && rest.length == 0);
 	return value;
 }

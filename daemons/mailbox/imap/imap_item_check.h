@@ -16,9 +16,6 @@ struct imap_value {
 	size_t count;
 };
 
-/* Reads one value off the front of *rest; NULL: it is none. */
-struct imap_value *imap_value_read(struct arena *arena, struct str *rest);
-
 /* Writes the item of the mail and reads it back; NULL when it was not written. What comes behind the label is given. */
 struct imap_value *imap_check_item(struct arena *arena, struct imap_mail *mail, const struct imap_fetch_item *item, bool utf8);
 

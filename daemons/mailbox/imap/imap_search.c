@@ -107,7 +107,8 @@ uint32_t imap_search_number(const struct imap_search_run *run, uint32_t position
 	return run->s->command.uid ? run->uids[position] : position + 1;
 }
 
-void imap_search_write_set(struct imap_search_run *run, const uint32_t *positions, size_t count)
+/* The numbers of a part of them as a sequence-set in this order: "5,7:9,1". */
+static void write_set(struct imap_search_run *run, const uint32_t *positions, size_t count)
 {
 	struct imap_session *s = run->s;
 	for (size_t i = 0; i < count;) {
@@ -165,7 +166,7 @@ static void write_partial(struct imap_search_run *run, const struct imap_partial
 	struct imap_search_found part = part_of(found, partial);
 	buf_printf(&s->out, " PARTIAL (%s%u:%s%u ", sign, partial->first, sign, partial->last);
 	if (part.count)
-		imap_search_write_set(run, part.positions, part.count);
+		write_set(run, part.positions, part.count);
 	else
 		buf_add_str(&s->out, STR("NIL"));
 	buf_add_char(&s->out, ')');
@@ -225,7 +226,7 @@ static void write_items(struct imap_search_run *run, const struct imap_search_re
 		write_partial(run, &options->partial, found);
 	if (found->count && wanted & IMAP_RETURN_ALL) {
 		buf_add_str(&s->out, STR(" ALL "));
-		imap_search_write_set(run, found->positions, found->count);
+		write_set(run, found->positions, found->count);
 	}
 }
 

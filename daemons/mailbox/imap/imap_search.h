@@ -36,7 +36,4 @@ bool imap_search_answer(struct imap_search_run *run, const struct imap_search_re
 /* "* SEARCH 2 3 6 (MODSEQ 7)", or the same with SORT: RFC 3501 §7.2.5, RFC 5256 §4, RFC 7162 §3.1.6, §3.1.9. */
 bool imap_search_answer_plainly(struct imap_search_run *run, const struct imap_search_found *found, struct fail **fail);
 
-/* The numbers of a part of them as a sequence-set in this order: "5,7:9,1". */
-void imap_search_write_set(struct imap_search_run *run, const uint32_t *positions, size_t count);
-
 #endif
