@@ -2,31 +2,19 @@
 
 #include "charset.h"
 #include "clock.h"
-#include "encoded_word.h"
 #include "imap_limit.h"
 #include "imap_objectid.h"
+#include "imap_search_text.h"
 #include "search_text.h"
 #include "store_date.h"
 
 enum {
 	KEY_MAX = 1 << 24,           /* octets of a folded key: a command is shorter */
 	DAY = 86400,
-	FEW = 100,                   /* so few mails are rather read than all taken up into the search text */
-	UPDATE_STEP = 2 << 20,       /* octets of mail taken up between looks at the clock */
 	THREADS_STEP = 1000,         /* messages whose threads one transaction finds */
-	PROGRESS_STEP = 1024,        /* messages between them */
 };
 
-struct imap_search_text_key {
-	struct text_key key;         /* folded as the search text is */
-	struct str ascii;            /* folded for i;ascii-casemap */
-	struct str folded_name;      /* of HEADER, with its colon */
-	bool is_often;               /* field is valid */
-	enum text_field field;
-};
-
-/* A sign of life, where the client waits for an answer (RFC 9585). */
-static bool goes_on(struct imap_search_run *run, size_t done, size_t all)
+bool imap_search_goes_on(struct imap_search_run *run, size_t done, size_t all)
 {
 	return run->silent ? !run->s->over : imap_still_working(run->s, done, all) && !run->s->over;
 }
@@ -156,7 +144,7 @@ void imap_search_end(struct imap_search_run *run)
 
 /* ---- rows ---- */
 
-static struct store_reader *reader_of(struct imap_search_run *run, struct fail **fail)
+struct store_reader *imap_search_reader(struct imap_search_run *run, struct fail **fail)
 {
 	struct imap_session *s = run->s;
 	if (!s->reader)
@@ -169,7 +157,7 @@ bool imap_search_read_rows(struct imap_search_run *run, const struct imap_bits *
                            struct fail **fail)
 {
 	struct store_index *index = run->s->view.index;
-	struct store_reader *reader = reader_of(run, fail);
+	struct store_reader *reader = imap_search_reader(run, fail);
 	size_t hint = 0;
 	if (!reader || !store_index_lock(index, reader, fail))
 		return false;
@@ -188,7 +176,7 @@ static void note_message(void *context, size_t position, const struct store_row 
 	messages[position] = row->message;
 }
 
-static bool need_messages(struct imap_search_run *run, struct fail **fail)
+bool imap_search_need_messages(struct imap_search_run *run, struct fail **fail)
 {
 	if (run->messages)
 		return true;
@@ -302,7 +290,7 @@ static unsigned store_flag_of(int64_t flag)
 static bool find_keyword(struct imap_search_run *run, struct row_key *k, struct fail **fail)
 {
 	struct store_mailboxes names = {};
-	struct store_reader *reader = reader_of(run, fail);
+	struct store_reader *reader = imap_search_reader(run, fail);
 	bool ok = reader && store_read_keywords(reader, &names, fail);
 	for (size_t i = 0; ok && i < names.names.count; i++)
 		if (str_equal_nocase(str_of(names.names.items[i]), k->node->text)) {
@@ -331,257 +319,7 @@ static bool evaluate_rows(struct imap_search_run *run, uint32_t number, const st
 	return imap_search_read_rows(run, candidates, &(struct imap_row_visitor){ look_at_row, &k }, fail);
 }
 
-/* ---- mails ---- */
-
-/* Messages in the order of the search text. */
-struct walk {
-	struct imap_search_run *run;
-	uint64_t *messages;
-	uint32_t *positions; /* of them */
-	size_t count;
-	struct text_scan *scan;
-};
-
-struct wanted {
-	uint64_t message;
-	uint32_t position;
-};
-
-static int by_message(const void *a, const void *b)
-{
-	const struct wanted *x = a, *y = b;
-	return x->message < y->message ? -1 : x->message > y->message;
-}
-
-static void sort_wanted(struct walk *w)
-{
-	struct wanted *list = mem_alloc(w->count * sizeof *list);
-	for (size_t i = 0; i < w->count; i++)
-		list[i] = (struct wanted){ w->messages[i], w->positions[i] };
-	qsort(list, w->count, sizeof *list, by_message);
-	for (size_t i = 0; i < w->count; i++) {
-		w->messages[i] = list[i].message;
-		w->positions[i] = list[i].position;
-	}
-	free(list);
-}
-
-static bool list_wanted(struct walk *w, const struct imap_bits *candidates, struct fail **fail)
-{
-	struct imap_search_run *run = w->run;
-	size_t most = imap_bits_number(candidates);
-	bool sorted = true;
-	if (!need_messages(run, fail))
-		return false;
-	w->messages = mem_alloc((most + 1) * sizeof *w->messages);
-	w->positions = mem_alloc((most + 1) * sizeof *w->positions);
-	for (size_t i = imap_bits_next(candidates, 0); i < candidates->count; i = imap_bits_next(candidates, i + 1))
-		if (run->messages[i]) {
-			sorted = sorted && (!w->count || w->messages[w->count - 1] <= run->messages[i]);
-			w->messages[w->count] = run->messages[i];
-			w->positions[w->count++] = (uint32_t)i;
-		}
-	if (!sorted)
-		sort_wanted(w);
-	return true;
-}
-
-/* A search text that can't be brought up to date is no failure: mails are read instead. */
-static void update_text(struct imap_search_run *run, struct text_store *text, size_t wanted)
-{
-	bool more = wanted >= FEW;
-	while (more && goes_on(run, 0, wanted) && text_store_update(text, UPDATE_STEP, &more, NULL))
-		;
-}
-
-static bool begin_walk(struct walk *w, const struct imap_bits *candidates, enum text_kind kind,
-                       const struct text_wanted *what, struct fail **fail)
-{
-	struct text_store *text = w->run->s->session->account->texts[kind];
-	if (!list_wanted(w, candidates, fail))
-		return false;
-	update_text(w->run, text, w->count);
-	struct text_wanted wanted = *what;
-	wanted.messages = w->messages;
-	wanted.count = w->count;
-	w->scan = text_scan_begin(text, &wanted, fail);
-	return w->scan;
-}
-
-static void end_walk(struct walk *w)
-{
-	text_scan_end(&w->scan);
-	free(w->messages);
-	free(w->positions);
-}
-
-/* The mail itself, in run->mail. False: it is gone or can't be read, and so matches nothing. */
-static bool read_mail(struct imap_search_run *run, uint64_t message)
-{
-	struct store_reader *reader = reader_of(run, NULL);
-	if (run->mail_message == message)
-		return true;
-	run->mail_message = 0;
-	if (!reader || !text_read_mail(reader, message, &run->mail, NULL))
-		return false;
-	run->mail_message = message;
-	return true;
-}
-
-static bool make_entry(struct imap_search_run *run, uint64_t message, struct text_entry *entry)
-{
-	if (!read_mail(run, message))
-		return false;
-	if (!run->make)
-		run->make = text_make_new();
-	text_make(run->make, buf_str(&run->mail), entry);
-	return true;
-}
-
-static bool client_gone(struct fail **fail)
-{
-	return fail_set(fail, FAIL_UNAVAILABLE, "nobody waits for the answer any more");
-}
-
-/* ---- texts ---- */
-
-static bool ascii_header_matches(struct imap_search_run *run, const struct imap_search_node *node,
-                                 const struct imap_search_text_key *key)
-{
-	CLEANUP(buf_release) struct buf value = BUF_WITH_LIMIT(4 * LIMIT_HEADER_SIZE_MAX);
-	CLEANUP(buf_release) struct buf folded = BUF_WITH_LIMIT(4 * LIMIT_HEADER_SIZE_MAX);
-	struct header_reader reader;
-	struct header_field field;
-	bool found = false;
-	header_begin(&reader, buf_str(&run->mail));
-	while (!found && header_next(&reader, &field)) {
-		bool blank = false;
-		if (!str_equal_nocase(field.name, node->name))
-			continue;
-		buf_clear(&value);
-		buf_clear(&folded);
-		encoded_word_decode(&value, field.value);
-		search_text_fold(&folded, buf_str(&value), true, &blank);
-		found = str_find(buf_str(&folded), key->ascii) < folded.length || !key->ascii.length;
-	}
-	return found;
-}
-
-static bool mail_has(struct imap_search_run *run, enum imap_search_op op, struct str key, bool ascii_only)
-{
-	struct arena *arena = arena_new(MESSAGE_ARENA_SIZE);
-	const struct mime_part *root = mime_parse(arena, buf_str(&run->mail), NULL);
-	const struct search_text_question question = { key, ascii_only, op == IMAP_KEY_TEXT, true };
-	bool found = search_text_has(&question, buf_str(&run->mail), root);
-	arena_free(arena);
-	return found;
-}
-
-static bool entry_matches(const struct imap_search_node *node, const struct imap_search_text_key *key,
-                          const struct text_entry *entry)
-{
-	const struct str *sections = entry->sections;
-	const struct text_needle *needle = &key->key.needle;
-	if (node->op == IMAP_KEY_HEADER)
-		return key->is_often ? text_fields_have(sections[TEXT_FIELDS], key->field, needle)
-		                     : text_headers_have(sections[TEXT_FIELDS], sections[TEXT_HEADERS], key->folded_name,
-		                                         needle);
-	return text_find(needle, sections[TEXT_BODIES]) || (node->op == IMAP_KEY_TEXT && text_find(needle,
-	                                                                                           sections[TEXT_HEADERS]));
-}
-
-/* By looking at the mail. */
-static bool mail_matches(struct imap_search_run *run, uint32_t number, uint64_t message)
-{
-	const struct imap_search_node *node = &run->program.nodes[number];
-	const struct imap_search_text_key *key = &run->keys[number];
-	struct text_entry entry;
-	if (node->op == IMAP_KEY_HEADER)
-		return make_entry(run, message, &entry) && entry_matches(node, key, &entry);
-	return read_mail(run, message) && mail_has(run, node->op, key->key.needle.key, false);
-}
-
-/* RFC 5255 §4.6: what i;ascii-casemap finds is among what was found, and fewer. */
-static bool ascii_matches(struct imap_search_run *run, uint32_t number, uint64_t message)
-{
-	const struct imap_search_node *node = &run->program.nodes[number];
-	const struct imap_search_text_key *key = &run->keys[number];
-	if (!read_mail(run, message))
-		return false;
-	return node->op == IMAP_KEY_HEADER ? ascii_header_matches(run, node, key) : mail_has(run, node->op, key->ascii,
-	                                                                                     true);
-}
-
-static struct text_wanted sections_for(const struct imap_search_node *node, const struct imap_search_text_key *key)
-{
-	struct text_wanted wanted = { .key = &key->key, .filters = TEXT_BIT(TEXT_HEADERS) };
-	if (node->op == IMAP_KEY_HEADER)
-		wanted.sections = TEXT_BIT(TEXT_FIELDS) | (key->is_often ? 0 : TEXT_BIT(TEXT_HEADERS));
-	else if (node->op == IMAP_KEY_TEXT)
-		wanted.sections = wanted.filters = TEXT_BIT(TEXT_HEADERS) | TEXT_BIT(TEXT_BODIES);
-	else
-		wanted.sections = wanted.filters = TEXT_BIT(TEXT_BODIES);
-	return wanted;
-}
-
-static bool scanned_matches(struct imap_search_run *run, uint32_t number, uint64_t message, enum text_scanned scanned,
-                            const struct text_entry *entry)
-{
-	bool matches = scanned == TEXT_SCAN_FOUND && entry_matches(&run->program.nodes[number], &run->keys[number], entry);
-	if (!matches && (scanned == TEXT_SCAN_MISSING || entry->cut))
-		matches = mail_matches(run, number, message);
-	return matches && (run->s->kept.unicode_casemap || ascii_matches(run, number, message));
-}
-
-static bool evaluate_text(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates,
-                          struct imap_bits *hits,
-                          struct fail **fail)
-{
-	struct walk w = { .run = run };
-	const struct imap_search_node *node = &run->program.nodes[number];
-	if (node->op != IMAP_KEY_HEADER && !run->keys[number].key.needle.key.length) {
-		imap_bits_add(hits, candidates); /* nothing is part of everything */
-		return true;
-	}
-	const struct text_wanted wanted = sections_for(node, &run->keys[number]);
-	bool ok = begin_walk(&w, candidates, run->keys[number].is_often ? TEXT_LISTED : TEXT_WHOLE, &wanted, fail);
-	struct text_entry entry;
-	size_t index, looked = 0;
-	enum text_scanned scanned;
-	while (ok && (scanned = text_scan_next(w.scan, &index, &entry)) != TEXT_SCAN_END) {
-		if (scanned_matches(run, number, w.messages[index], scanned, &entry))
-			imap_bits_set(hits, w.positions[index]);
-		if (scanned == TEXT_SCAN_MISSING || ++looked % PROGRESS_STEP == 0)
-			ok = goes_on(run, index, w.count) || client_gone(fail);
-	}
-	end_walk(&w);
-	return ok;
-}
-
 /* ---- orders ---- */
-
-bool imap_search_read_orders(struct imap_search_run *run, const struct imap_bits *positions,
-                             const struct imap_order_visitor *visitor,
-                             struct fail **fail)
-{
-	struct walk w = { .run = run };
-	bool ok = begin_walk(&w, positions, TEXT_LISTED, &(struct text_wanted){ .sections = TEXT_BIT(TEXT_ORDER) }, fail);
-	struct text_entry entry;
-	struct text_order order;
-	size_t index;
-	enum text_scanned scanned;
-	while (ok && (scanned = text_scan_next(w.scan, &index, &entry)) != TEXT_SCAN_END) {
-		bool there = scanned == TEXT_SCAN_FOUND && text_order_read(&order, entry.sections[TEXT_ORDER]);
-		if (!there && make_entry(run, w.messages[index], &entry))
-			there = text_order_read(&order, entry.sections[TEXT_ORDER]);
-		if (there)
-			visitor->order(visitor->context, w.positions[index], &order);
-		if (scanned == TEXT_SCAN_MISSING || index % PROGRESS_STEP == 0)
-			ok = goes_on(run, index, w.count) || client_gone(fail);
-	}
-	end_walk(&w);
-	return ok;
-}
 
 struct sent_key {
 	const struct imap_search_node *node;
@@ -619,8 +357,8 @@ static bool evaluate_thread(struct imap_search_run *run, uint32_t number, const 
                             struct fail **fail)
 {
 	uint64_t wanted, thread;
-	struct store_reader *reader = reader_of(run, fail);
-	if (!reader || !need_messages(run, fail) || !assign_threads(run, fail))
+	struct store_reader *reader = imap_search_reader(run, fail);
+	if (!reader || !imap_search_need_messages(run, fail) || !assign_threads(run, fail))
 		return false;
 	if (!imap_objectid_read(run->program.nodes[number].text, IMAP_THREADID, &wanted))
 		return true;
@@ -714,7 +452,7 @@ static bool evaluate_positive(struct imap_search_run *run, uint32_t number, cons
 	case IMAP_KEY_HEADER:
 	case IMAP_KEY_BODY:
 	case IMAP_KEY_TEXT:
-		return evaluate_text(run, number, candidates, hits, fail);
+		return imap_search_evaluate_text(run, number, candidates, hits, fail);
 	case IMAP_KEY_SENT_BEFORE:
 	case IMAP_KEY_SENT_ON:
 	case IMAP_KEY_SENT_SINCE:
@@ -745,7 +483,7 @@ static bool evaluate(struct imap_search_run *run, uint32_t number, const struct 
 /* What others expunged since the client was told of it: it would match each NOT. */
 static bool drop_gone(struct imap_search_run *run, struct imap_bits *candidates, struct fail **fail)
 {
-	if (!need_messages(run, fail))
+	if (!imap_search_need_messages(run, fail))
 		return false;
 	for (size_t i = 0; i < run->count; i++)
 		if (!run->messages[i])

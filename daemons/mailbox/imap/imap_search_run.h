@@ -56,16 +56,6 @@ bool imap_search_evaluate(struct imap_search_run *run, const struct imap_bits *c
 
 /* ---- for SORT and THREAD ---- */
 
-/* What a look at the ORDER section of each of these positions is told, in any order; a message that is gone is left
- * out. */
-struct imap_order_visitor {
-	void (*order)(void *context, size_t position, const struct text_order *order);
-	void *context;
-};
-bool imap_search_read_orders(struct imap_search_run *run, const struct imap_bits *positions,
-                             const struct imap_order_visitor *visitor,
-                             struct fail **fail);
-
 /* Rows of these positions, with the index locked; those that are gone are left out. */
 struct imap_row_visitor {
 	void (*row)(void *context, size_t position, const struct store_row *row);

@@ -1,6 +1,7 @@
 #include "imap_sort.h"
 
 #include "imap_context.h"
+#include "imap_search_text.h"
 #include "store_date.h"
 
 enum { STRINGS_MAX = 1 << 30, RADIX = 256, PREFIX = 8, TAIL_MAX = UINT16_MAX };

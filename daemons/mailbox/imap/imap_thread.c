@@ -1,6 +1,7 @@
 #include "imap_thread.h"
 
 #include "hash.h"
+#include "imap_search_text.h"
 #include "imap_thread_tree.h"
 #include "store_date.h"
 
