@@ -358,8 +358,15 @@ static void wake(void *owner)
 
 void attempt_wake_waiting(struct relay *r)
 {
-	if (r->first_waiting && !r->wake.place)
+	if (r->first_waiting)
 		loop_start_timer(r->daemon.loop, &r->wake, 0, wake, r);
+}
+
+/* Nothing may happen until one that rests may go. */
+static void look_again(struct relay *r)
+{
+	if (!r->wake.place)
+		loop_start_timer(r->daemon.loop, &r->wake, CONNECTION_REST_MS, wake, r);
 }
 
 /* ---- addresses ---- */
@@ -381,8 +388,11 @@ static void try_address(struct attempt *a, const struct endpoint *address)
 		next_address(a);
 		return;
 	}
-	if (!take_connection(a, host))
+	if (!take_connection(a, host)) {
 		begin_waiting(a, host);
+		if (host->resting)
+			look_again(host->relay);
+	}
 	host_let_go(host);
 }
 

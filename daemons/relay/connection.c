@@ -31,6 +31,7 @@ static void begin_rest(struct connection *c)
 {
 	struct relay *r = c->relay;
 	c->rests = true;
+	c->rested_ms = loop_now_ms(r->daemon.loop);
 	c->host->resting++;
 	c->previous = NULL;
 	c->next = r->newest_resting;
@@ -611,7 +612,7 @@ bool connection_end_oldest(struct relay *r, const struct host *host)
 	struct connection *c = r->oldest_resting;
 	while (c && host && c->host != host)
 		c = c->previous;
-	if (!c)
+	if (!c || (host && loop_now_ms(r->daemon.loop) - c->rested_ms < CONNECTION_REST_MS))
 		return false;
 	connection_free(c);
 	return true;

@@ -60,6 +60,7 @@ struct connection {
 	unsigned looks;                    /* at a host that has not greeted yet */
 	unsigned mails;
 	bool rests, ends;
+	int64_t rested_ms;                 /* since when */
 	bool heard;                        /* something since it was taken */
 	bool tls_tried, tls_told, login_begun, login_told;
 	struct login login;                /* at the smarthost */
@@ -87,7 +88,10 @@ void connection_leave(struct connection *c);
 /* Breaks off; results and attempt_over follow. */
 void connection_break(struct connection *c, const char *status, const char *text);
 
-/* True when one that rested, to this host or with NULL to any, was ended to make room. */
+enum { CONNECTION_REST_MS = 100 };
+
+/* True when one that rested, to any host or for CONNECTION_REST_MS to this one, was ended to make room: where much mail flows the next for
+ * its own name comes sooner. */
 bool connection_end_oldest(struct relay *r, const struct host *host);
 
 /* ---- attempt.c: what a connection tells ---- */
