@@ -92,7 +92,8 @@ class Instance:
 
     def start(self):
         command = [os.path.join(ROOT, "tools", "instance"), "start", self.directory, *self.arguments]
-        started = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, timeout=300)
+        started = subprocess.run(command, capture_output=True, check=False, text=True, timeout=300)
+        check(started.returncode == 0, f"{' '.join(command)}: status {started.returncode}\n{started.stderr}")
         if self not in instances:
             instances.append(self)
         self.facts = dict(line.split("=", 1) for line in started.stdout.split())

@@ -389,6 +389,23 @@ class Tests:
         equal(facts, self.facts, "what is printed")
         check(any("from sendmail" in mail for mail in self.mails(f"alice@{e2e.DOMAIN}")), "the mail is still there")
 
+    def ports_of_a_stopped_office_stay_its_own(self):
+        left = range(20000, 20200)  # as if other offices, all of them stopped, had the rest of the ports
+        reserved = {str(port): self.folder for port in range(12000, 32768) if port not in left}
+        folder = os.path.join(self.folder, "ports")
+        os.mkdir(folder)
+        pathlib.Path(folder, f"posthorn-ports-{os.getuid()}").write_text(json.dumps(reserved), encoding="ascii")
+        environment = dict(os.environ, TMPDIR=folder)
+        offices = [os.path.join(folder, name) for name in ("one", "two")]
+        ports = []
+        for office in offices:
+            result = call(INSTANCE, "start", office, env=environment)
+            call(INSTANCE, "stop", office)
+            equal(result.returncode, 0, f"status of start ({result.stderr})")
+            ports += [int(value) for key, value in (line.split("=", 1) for line in result.stdout.splitlines()) if key in GREETINGS]
+        check(all(port in left for port in ports), f"only ports that are left: {ports}")
+        equal(len(set(ports)), 2 * len(GREETINGS), "two offices that do not run at once share no port")
+
     def start_after_a_kill(self):
         os.kill(self.master(), signal.SIGKILL)
         wait_until(lambda: not e2e.session_members(self.master()), "all programs end with master")
