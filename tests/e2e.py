@@ -23,6 +23,7 @@ import time
 import traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tools"))  # for what tools and tests share
 SHARED = os.environ.get("POSTHORN_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
 PASSWORD = "secret"
 DOMAIN = "example.test"

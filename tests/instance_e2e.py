@@ -340,6 +340,7 @@ class Tests:
         check(lines[0].startswith("220 ") and lines[-1].startswith("221 "), result.stdout)
 
     def mailq_lists_the_queue(self):
+        wait_until(lambda: not self.rows("queue", "list"), "what was sent before has gone")
         equal(self.ctl("queue", "hold").returncode, 0, "queue hold")
         sent = call(self.program("sendmail"), f"alice@{e2e.DOMAIN}", input="Subject: held\n\nx\n", env=self.environment)
         equal(sent.returncode, 0, sent.stderr)

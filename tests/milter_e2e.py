@@ -11,6 +11,7 @@ import tempfile
 import threading
 
 import e2e
+import ports
 from e2e import check, equal
 
 CONTINUE, VERSION = b"c", 6
@@ -505,9 +506,7 @@ def running(command, address, end=signal.SIGTERM):
 def rspamd():
     """Debian's rspamd: a plain mail passes with its field, GTUBE is refused."""
     with folder_for("rspamd") as folder:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        [port] = ports.take(folder, 1)
         write_rspamd(folder, port)
         user = ["-u", "_rspamd", "-g", "_rspamd"] if os.getuid() == 0 else ["-i"]
         with running(["rspamd", "-f", *user, "-c", f"{folder}/rspamd.conf"], port), \

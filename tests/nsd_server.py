@@ -9,25 +9,13 @@ import subprocess
 import tempfile
 
 import e2e
+import ports
 
 HEAD = """$ORIGIN %s.
 $TTL 60
 @ IN SOA ns.nameserver.test. hostmaster.nameserver.test. 1 3600 600 86400 60
 @ IN NS ns.nameserver.test.
 """
-
-
-def free_port(host):
-    """For UDP and TCP."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, socket.socket() as stream:
-            datagrams.bind((host, 0))
-            port = datagrams.getsockname()[1]
-            try:
-                stream.bind((host, port))
-                return port
-            except OSError:
-                continue
 
 
 class NsdServer:
@@ -40,7 +28,7 @@ class NsdServer:
                 e2e.skip(f"there is no {tool}")
         self.zones, self.signed, self.forged, self.process = zones, signed, forged or {}, None
         self.folder = tempfile.mkdtemp(prefix="posthorn-nsd-")
-        self.host, self.port = host, free_port(host)
+        self.host, self.port = host, ports.take(self.folder, 1, [host])[0]
         self.address = f"{host}:{self.port}"
         self.anchor = os.path.join(self.folder, "anchor")
         self.keys = {name: self.make_key(name) for name in signed}

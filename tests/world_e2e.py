@@ -21,25 +21,12 @@ import tempfile
 
 import e2e
 import nsd_server
+import ports
 from e2e import check, equal
 
 ALPHA, BETA, GAMMA, DELTA = "alpha.test", "beta.test", "gamma.test", "delta.test"
 ADDRESSES = {ALPHA: "127.1.0.1", BETA: "127.1.0.2", GAMMA: "127.1.0.3", DELTA: "127.1.0.4"}
 KILLED = 30
-
-
-def reserve_port():
-    """One port that is free at all these addresses."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind((ADDRESSES[ALPHA], 0))
-            port = probe.getsockname()[1]
-        try:
-            for address in ADDRESSES.values():
-                socket.create_server((address, port)).close()
-            return port
-        except OSError:
-            continue
 
 
 class Office(e2e.Instance):
@@ -476,13 +463,13 @@ match from any for domain "%(office)s" action "out"
 
 
 def main():
-    port = reserve_port()
     try:
         nsd = nsd_server.NsdServer({ALPHA: "", BETA: ""}, signed=(ALPHA, BETA))
     except e2e.Skipped as reason:
         print(f"1..1\nok 1 - between servers # SKIP {reason}")
         return
     with nsd:
+        [port] = ports.take(nsd.folder, 1, ADDRESSES.values())
         world = World(port, nsd)
         with world.alpha, world.beta:
             world.publish()
