@@ -14,6 +14,7 @@ import sys
 import e2e
 from e2e import check, equal
 
+TOOL_SECONDS = 240  # some look up the name of this host, again and again where no name server answers
 BODY = "body of a mail\n.a line with a dot\n..\n"
 
 
@@ -61,7 +62,7 @@ class Tests:
         equal(self.instance.mails(self.bob), [], "mails that the client should have deleted")
 
     def run(self, *words, stdin=""):
-        done = subprocess.run(words, input=stdin.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = subprocess.run(words, input=stdin.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TOOL_SECONDS, check=False)
         check(done.returncode == 0, f"{' '.join(words)}: status {done.returncode}\n{done.stdout.decode()}{done.stderr.decode()}")
         return done.stdout
 
@@ -203,7 +204,7 @@ class Tests:
             config = self.file(name, f"poll localhost protocol {protocol} port {self.instance.port(service)} uidl no dns user {self.bob} "
                                f"password {e2e.PASSWORD} {'ssl' if service == 'pop3s' else ''} {tls} {keep} mda 'cat > {got}'\n")
             done = subprocess.run([fetchmail, "--nosyslog", "-f", config, "-i", got + "-ids", "--pidfile", got + "-pid"], stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, timeout=60, check=False)
+                                  stderr=subprocess.STDOUT, timeout=TOOL_SECONDS, check=False)
             equal(done.returncode, status, f"fetchmail, {keep}: {done.stdout.decode()}")
             if status == 0:
                 with open(got, "rb") as file:
