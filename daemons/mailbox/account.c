@@ -23,7 +23,7 @@ enum {
 	CARE_BYTES = 1 << 20,
 	CARE_TEXT = 1 << 19,        /* octets of mail that one step takes up into the search text */
 	CARE_ROWS = 1000,
-	LARGE_BLOCK = 4 << 20,      /* octets that are asked of the system, and given back to it, by themselves */
+	LARGE_BLOCK = 1 << 20,      /* octets that are asked of the system, and given back to it, by themselves */
 	END_PATIENCE_MS = 3000,
 	DAY_SECONDS = 86400,
 };

@@ -22,21 +22,20 @@ struct tree {
 
 /* ---- from a hash to a node ---- */
 
-/* Two arrays, since a slot with both would be a third larger, and a mailbox may have a million messages. */
+/* Two arrays, since a slot with both would be a third larger, and no power of two of slots, which may be twice as many:
+ * a mailbox may have a million messages. */
 struct table {
 	uint64_t *keys; /* 0: free */
 	int32_t *nodes;
-	unsigned shift;
+	size_t slots;
 	uint64_t multiplier; /* odd and secret: whoever chooses the keys does not choose the slots */
 };
 
 static struct table table_make(size_t keys)
 {
-	struct table t = { .shift = 60 };
-	while (((size_t)1 << (64 - t.shift)) < keys + keys / 2 + 2)
-		t.shift--;
-	t.keys = mem_alloc(((size_t)1 << (64 - t.shift)) * sizeof *t.keys);
-	t.nodes = mem_alloc(((size_t)1 << (64 - t.shift)) * sizeof *t.nodes);
+	struct table t = { .slots = keys + keys / 2 + 2 };
+	t.keys = mem_alloc(t.slots * sizeof *t.keys);
+	t.nodes = mem_alloc(t.slots * sizeof *t.nodes);
 	must(getrandom(&t.multiplier, sizeof t.multiplier, 0) == sizeof t.multiplier);
 	t.multiplier |= 1;
 	return t;
@@ -51,9 +50,9 @@ static void table_free(struct table *t)
 /* The node of the key; if it has none yet, this one from now on. */
 static int32_t *table_node(const struct table *t, uint64_t key, int32_t node)
 {
-	size_t mask = ((size_t)1 << (64 - t->shift)) - 1, i = (size_t)(key * t->multiplier >> t->shift);
+	size_t i = (size_t)((unsigned __int128)(key * t->multiplier) * t->slots >> 64);
 	while (t->keys[i] && t->keys[i] != key)
-		i = (i + 1) & mask;
+		i = i + 1 == t->slots ? 0 : i + 1;
 	if (!t->keys[i]) {
 		t->keys[i] = key;
 		t->nodes[i] = node;

@@ -136,7 +136,6 @@ void imap_search_end(struct imap_search_run *run)
 	free(run->sets);
 	free(run->keys);
 	free(run->uids);
-	free(run->messages);
 	text_make_free(&run->make);
 	buf_release(&run->mail);
 	*run = (struct imap_search_run){};
@@ -170,19 +169,72 @@ bool imap_search_read_rows(struct imap_search_run *run, const struct imap_bits *
 	return true;
 }
 
-static void note_message(void *context, size_t position, const struct store_row *row)
+struct wanted {
+	uint64_t message;
+	uint32_t position;
+};
+
+static int by_message(const void *a, const void *b)
 {
-	uint64_t *messages = context;
-	messages[position] = row->message;
+	const struct wanted *x = a, *y = b;
+	return x->message < y->message ? -1 : x->message > y->message;
 }
 
-bool imap_search_need_messages(struct imap_search_run *run, struct fail **fail)
+static void sort_messages(struct imap_search_messages *list)
 {
-	if (run->messages)
-		return true;
-	run->messages = mem_alloc((run->count + 1) * sizeof *run->messages);
-	CLEANUP(imap_bits_release) struct imap_bits all = imap_bits_all(run->count);
-	return imap_search_read_rows(run, &all, &(struct imap_row_visitor){ note_message, run->messages }, fail);
+	struct wanted *wanted = mem_alloc(list->count * sizeof *wanted);
+	for (size_t i = 0; i < list->count; i++)
+		wanted[i] = (struct wanted){ list->numbers[i], list->positions[i] };
+	qsort(wanted, list->count, sizeof *wanted, by_message);
+	for (size_t i = 0; i < list->count; i++) {
+		list->numbers[i] = wanted[i].message;
+		list->positions[i] = wanted[i].position;
+	}
+	free(wanted);
+}
+
+static void add_message(void *context, size_t position, const struct store_row *row)
+{
+	struct imap_search_messages *list = context;
+	if (list->positions)
+		list->positions[list->count] = (uint32_t)position;
+	list->numbers[list->count++] = row->message;
+}
+
+static bool ascend(const struct imap_search_messages *list)
+{
+	for (size_t i = 1; i < list->count; i++)
+		if (list->numbers[i - 1] > list->numbers[i])
+			return false;
+	return true;
+}
+
+bool imap_search_list_messages(struct imap_search_run *run, const struct imap_bits *positions,
+                               struct imap_search_messages *list, struct fail **fail)
+{
+	const struct imap_row_visitor visitor = { add_message, list };
+	size_t most = imap_bits_number(positions);
+	*list = (struct imap_search_messages){ .numbers = mem_alloc((most + 1) * sizeof *list->numbers) };
+	if (most == run->count) {
+		if (!imap_search_read_rows(run, positions, &visitor, fail))
+			return false;
+		if (list->count == most && ascend(list))
+			return true;
+		list->count = 0;
+	}
+	list->positions = mem_alloc((most + 1) * sizeof *list->positions);
+	if (!imap_search_read_rows(run, positions, &visitor, fail))
+		return false;
+	if (!ascend(list))
+		sort_messages(list);
+	return true;
+}
+
+void imap_search_messages_release(struct imap_search_messages *list)
+{
+	free(list->numbers);
+	free(list->positions);
+	*list = (struct imap_search_messages){};
 }
 
 static int64_t day_of(int64_t seconds)
@@ -357,14 +409,15 @@ static bool evaluate_thread(struct imap_search_run *run, uint32_t number, const 
                             struct fail **fail)
 {
 	uint64_t wanted, thread;
+	CLEANUP(imap_search_messages_release) struct imap_search_messages list = {};
 	struct store_reader *reader = imap_search_reader(run, fail);
-	if (!reader || !imap_search_need_messages(run, fail) || !assign_threads(run, fail))
+	if (!reader || !imap_search_list_messages(run, candidates, &list, fail) || !assign_threads(run, fail))
 		return false;
 	if (!imap_objectid_read(run->program.nodes[number].text, IMAP_THREADID, &wanted))
 		return true;
-	for (size_t i = imap_bits_next(candidates, 0); i < candidates->count; i = imap_bits_next(candidates, i + 1))
-		if (run->messages[i] && store_read_thread(reader, run->messages[i], &thread, NULL) && thread == wanted)
-			imap_bits_set(hits, i);
+	for (size_t i = 0; i < list.count; i++)
+		if (store_read_thread(reader, list.numbers[i], &thread, NULL) && thread == wanted)
+			imap_bits_set(hits, imap_search_position(&list, i));
 	return true;
 }
 
@@ -480,15 +533,10 @@ static bool evaluate(struct imap_search_run *run, uint32_t number, const struct 
 	return true;
 }
 
-/* What others expunged since the client was told of it: it would match each NOT. */
-static bool drop_gone(struct imap_search_run *run, struct imap_bits *candidates, struct fail **fail)
+static void note_there(void *context, size_t position, const struct store_row *row)
 {
-	if (!imap_search_need_messages(run, fail))
-		return false;
-	for (size_t i = 0; i < run->count; i++)
-		if (!run->messages[i])
-			candidates->words[i / 64] &= ~((uint64_t)1 << (i % 64));
-	return true;
+	(void)row;
+	imap_bits_set(context, position);
 }
 
 bool imap_search_evaluate(struct imap_search_run *run, const struct imap_bits *candidates, struct imap_bits *hits,
@@ -496,8 +544,11 @@ bool imap_search_evaluate(struct imap_search_run *run, const struct imap_bits *c
 {
 	CLEANUP(imap_bits_release) struct imap_bits all =
 		candidates ? imap_bits_copy(candidates) : imap_bits_all(run->count);
+	/* what others expunged since the client was told of it would match each NOT */
+	CLEANUP(imap_bits_release) struct imap_bits there = imap_bits_none(run->count);
 	*hits = imap_bits_none(run->count);
-	return drop_gone(run, &all, fail) && evaluate(run, 0, &all, hits, fail);
+	return imap_search_read_rows(run, &all, &(struct imap_row_visitor){ note_there, &there }, fail) &&
+	       evaluate(run, 0, &there, hits, fail);
 }
 
 void imap_search_collate(const struct imap_session *s, struct buf *out, struct str utf8)

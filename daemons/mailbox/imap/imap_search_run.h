@@ -26,7 +26,6 @@ struct imap_search_run {
 	struct arena *arena;         /* of the program */
 	size_t count;
 	uint32_t *uids;              /* by position */
-	uint64_t *messages;          /* by position; 0: gone. NULL: not read yet */
 	struct imap_numbers *sets;   /* by node: UIDs that NUMBERS and UIDS stand for */
 	struct imap_search_text_key *keys; /* by node: of HEADER, BODY and TEXT */
 	int64_t now;                 /* for OLDER and YOUNGER */

@@ -3,8 +3,6 @@
 #include "encoded_word.h"
 #include "search_text.h"
 
-#include <stdlib.h>
-
 enum {
 	FEW = 100,                   /* so few mails are rather read than all taken up into the search text */
 	UPDATE_STEP = 2 << 20,       /* octets of mail taken up between looks at the clock */
@@ -13,58 +11,11 @@ enum {
 
 /* ---- mails ---- */
 
-/* Messages in the order of the search text. */
 struct walk {
 	struct imap_search_run *run;
-	uint64_t *messages;
-	uint32_t *positions; /* of them */
-	size_t count;
+	struct imap_search_messages list;
 	struct text_scan *scan;
 };
-
-struct wanted {
-	uint64_t message;
-	uint32_t position;
-};
-
-static int by_message(const void *a, const void *b)
-{
-	const struct wanted *x = a, *y = b;
-	return x->message < y->message ? -1 : x->message > y->message;
-}
-
-static void sort_wanted(struct walk *w)
-{
-	struct wanted *list = mem_alloc(w->count * sizeof *list);
-	for (size_t i = 0; i < w->count; i++)
-		list[i] = (struct wanted){ w->messages[i], w->positions[i] };
-	qsort(list, w->count, sizeof *list, by_message);
-	for (size_t i = 0; i < w->count; i++) {
-		w->messages[i] = list[i].message;
-		w->positions[i] = list[i].position;
-	}
-	free(list);
-}
-
-static bool list_wanted(struct walk *w, const struct imap_bits *candidates, struct fail **fail)
-{
-	struct imap_search_run *run = w->run;
-	size_t most = imap_bits_number(candidates);
-	bool sorted = true;
-	if (!imap_search_need_messages(run, fail))
-		return false;
-	w->messages = mem_alloc((most + 1) * sizeof *w->messages);
-	w->positions = mem_alloc((most + 1) * sizeof *w->positions);
-	for (size_t i = imap_bits_next(candidates, 0); i < candidates->count; i = imap_bits_next(candidates, i + 1))
-		if (run->messages[i]) {
-			sorted = sorted && (!w->count || w->messages[w->count - 1] <= run->messages[i]);
-			w->messages[w->count] = run->messages[i];
-			w->positions[w->count++] = (uint32_t)i;
-		}
-	if (!sorted)
-		sort_wanted(w);
-	return true;
-}
 
 /* A search text that can't be brought up to date is no failure: mails are read instead. */
 static void update_text(struct imap_search_run *run, struct text_store *text, size_t wanted)
@@ -78,12 +29,12 @@ static bool begin_walk(struct walk *w, const struct imap_bits *candidates, enum 
                        const struct text_wanted *what, struct fail **fail)
 {
 	struct text_store *text = w->run->s->session->account->texts[kind];
-	if (!list_wanted(w, candidates, fail))
+	if (!imap_search_list_messages(w->run, candidates, &w->list, fail))
 		return false;
-	update_text(w->run, text, w->count);
+	update_text(w->run, text, w->list.count);
 	struct text_wanted wanted = *what;
-	wanted.messages = w->messages;
-	wanted.count = w->count;
+	wanted.messages = w->list.numbers;
+	wanted.count = w->list.count;
 	w->scan = text_scan_begin(text, &wanted, fail);
 	return w->scan;
 }
@@ -91,8 +42,7 @@ static bool begin_walk(struct walk *w, const struct imap_bits *candidates, enum 
 static void end_walk(struct walk *w)
 {
 	text_scan_end(&w->scan);
-	free(w->messages);
-	free(w->positions);
+	imap_search_messages_release(&w->list);
 }
 
 /* The mail itself, in run->mail. False: it is gone or can't be read, and so matches nothing. */
@@ -229,10 +179,10 @@ bool imap_search_evaluate_text(struct imap_search_run *run, uint32_t number, con
 	size_t index, looked = 0;
 	enum text_scanned scanned;
 	while (ok && (scanned = text_scan_next(w.scan, &index, &entry)) != TEXT_SCAN_END) {
-		if (scanned_matches(run, number, w.messages[index], scanned, &entry))
-			imap_bits_set(hits, w.positions[index]);
+		if (scanned_matches(run, number, w.list.numbers[index], scanned, &entry))
+			imap_bits_set(hits, imap_search_position(&w.list, index));
 		if (scanned == TEXT_SCAN_MISSING || ++looked % PROGRESS_STEP == 0)
-			ok = imap_search_goes_on(run, index, w.count) || client_gone(fail);
+			ok = imap_search_goes_on(run, index, w.list.count) || client_gone(fail);
 	}
 	end_walk(&w);
 	return ok;
@@ -252,12 +202,12 @@ bool imap_search_read_orders(struct imap_search_run *run, const struct imap_bits
 	enum text_scanned scanned;
 	while (ok && (scanned = text_scan_next(w.scan, &index, &entry)) != TEXT_SCAN_END) {
 		bool there = scanned == TEXT_SCAN_FOUND && text_order_read(&order, entry.sections[TEXT_ORDER]);
-		if (!there && make_entry(run, w.messages[index], &entry))
+		if (!there && make_entry(run, w.list.numbers[index], &entry))
 			there = text_order_read(&order, entry.sections[TEXT_ORDER]);
 		if (there)
-			visitor->order(visitor->context, w.positions[index], &order);
+			visitor->order(visitor->context, imap_search_position(&w.list, index), &order);
 		if (scanned == TEXT_SCAN_MISSING || index % PROGRESS_STEP == 0)
-			ok = imap_search_goes_on(run, index, w.count) || client_gone(fail);
+			ok = imap_search_goes_on(run, index, w.list.count) || client_gone(fail);
 	}
 	end_walk(&w);
 	return ok;

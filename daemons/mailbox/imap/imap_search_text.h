@@ -39,7 +39,19 @@ bool imap_search_goes_on(struct imap_search_run *run, size_t done, size_t all);
 
 struct store_reader *imap_search_reader(struct imap_search_run *run, struct fail **fail);
 
-/* run->messages are there. */
-bool imap_search_need_messages(struct imap_search_run *run, struct fail **fail);
+/* The messages at these positions that are there still, in the order of the search text. */
+struct imap_search_messages {
+	uint64_t *numbers;
+	uint32_t *positions; /* of them; NULL: that of each is its index, which spares a million of them */
+	size_t count;
+};
+bool imap_search_list_messages(struct imap_search_run *run, const struct imap_bits *positions,
+                               struct imap_search_messages *list, struct fail **fail);
+void imap_search_messages_release(struct imap_search_messages *list);
+
+static inline uint32_t imap_search_position(const struct imap_search_messages *list, size_t index)
+{
+	return list->positions ? list->positions[index] : (uint32_t)index;
+}
 
 #endif

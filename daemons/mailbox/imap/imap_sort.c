@@ -22,9 +22,9 @@ struct sorter {
 	struct imap_search_run *run;
 	struct column columns[IMAP_SORT_KEYS];
 	size_t column_count;
-	uint32_t *index_of; /* by position: its place in the arrays */
-	uint32_t *positions;
-	bool *there;
+	uint32_t *index_of; /* by position: its place in the arrays. NULL: all positions are sorted, each at its own place */
+	uint32_t *positions; /* by place; NULL as well */
+	struct imap_bits there;
 	size_t count;
 	struct buf folded;
 };
@@ -42,20 +42,36 @@ static bool needs_order(const struct sorter *sorter)
 	return false;
 }
 
+static void number_places(struct sorter *sorter, const struct imap_bits *hits)
+{
+	uint32_t index = 0;
+	sorter->positions = mem_alloc((sorter->count + 1) * sizeof *sorter->positions);
+	sorter->index_of = mem_alloc((hits->count + 1) * sizeof *sorter->index_of);
+	for (size_t i = imap_bits_next(hits, 0); i < hits->count; i = imap_bits_next(hits, i + 1)) {
+		sorter->index_of[i] = index;
+		sorter->positions[index++] = (uint32_t)i;
+	}
+}
+
+static uint32_t place_of(const struct sorter *sorter, size_t position)
+{
+	return sorter->index_of ? sorter->index_of[position] : (uint32_t)position;
+}
+
+static uint32_t position_at(const struct sorter *sorter, uint32_t place)
+{
+	return sorter->positions ? sorter->positions[place] : place;
+}
+
 static void begin(struct sorter *sorter, struct imap_search_run *run, const struct imap_sort_criteria *criteria,
                   const struct imap_bits *hits)
 {
 	size_t count = imap_bits_number(hits);
 	*sorter = (struct sorter){ .run = run, .column_count = criteria->count, .count = count,
 	                          .folded = BUF_WITH_LIMIT(1 << 20) };
-	sorter->positions = mem_alloc((count + 1) * sizeof *sorter->positions);
-	sorter->there = mem_alloc(count + 1);
-	sorter->index_of = mem_alloc((run->count + 1) * sizeof *sorter->index_of);
-	uint32_t index = 0;
-	for (size_t i = imap_bits_next(hits, 0); i < hits->count; i = imap_bits_next(hits, i + 1)) {
-		sorter->index_of[i] = index;
-		sorter->positions[index++] = (uint32_t)i;
-	}
+	sorter->there = imap_bits_none(count);
+	if (count < run->count)
+		number_places(sorter, hits);
 	for (size_t i = 0; i < criteria->count; i++) {
 		struct column *column = &sorter->columns[i];
 		column->criterion = criteria->list[i];
@@ -74,7 +90,7 @@ static void end(struct sorter *sorter)
 		buf_release(&sorter->columns[i].tails);
 	}
 	free(sorter->positions);
-	free(sorter->there);
+	imap_bits_release(&sorter->there);
 	free(sorter->index_of);
 	buf_release(&sorter->folded);
 }
@@ -90,8 +106,8 @@ static uint64_t biased(int64_t number)
 static void take_row(void *context, size_t position, const struct store_row *row)
 {
 	struct sorter *sorter = context;
-	uint32_t index = sorter->index_of[position];
-	sorter->there[index] = true;
+	uint32_t index = place_of(sorter, position);
+	imap_bits_set(&sorter->there, index);
 	for (size_t i = 0; i < sorter->column_count; i++) {
 		struct column *column = &sorter->columns[i];
 		if (column->criterion.key == IMAP_SORT_SIZE)
@@ -153,7 +169,7 @@ static void take_text(struct sorter *sorter, struct column *column, uint32_t ind
 static void take_order(void *context, size_t position, const struct text_order *order)
 {
 	struct sorter *sorter = context;
-	uint32_t index = sorter->index_of[position];
+	uint32_t index = place_of(sorter, position);
 	for (size_t i = 0; i < sorter->column_count; i++) {
 		struct column *column = &sorter->columns[i];
 		if (is_text(column->criterion.key))
@@ -278,17 +294,17 @@ bool imap_sort_found(struct imap_search_run *run, const struct imap_sort_criteri
 {
 	struct sorter sorter;
 	begin(&sorter, run, criteria, hits);
-	*found = (struct imap_search_found){ .positions = mem_alloc((sorter.count + 1) * sizeof *found->positions) };
+	*found = (struct imap_search_found){};
 	bool ok = read_columns(&sorter, hits, fail);
 	for (size_t i = 0; ok && i < sorter.column_count; i++) {
 		ok = !sorter.columns[i].tails.overflowed || fail_set(fail, FAIL_LIMIT, "too many texts to sort");
 		rank_texts(&sorter.columns[i], ok ? sorter.count : 0);
 	}
-	uint32_t *order = ok ? sort_indexes(&sorter) : NULL;
+	if (ok)
+		found->positions = sort_indexes(&sorter);
 	for (size_t i = 0; ok && i < sorter.count; i++)
-		if (sorter.there[order[i]])
-			found->positions[found->count++] = sorter.positions[order[i]];
-	free(order);
+		if (imap_bits_has(&sorter.there, found->positions[i]))
+			found->positions[found->count++] = position_at(&sorter, found->positions[i]);
 	end(&sorter);
 	return ok;
 }

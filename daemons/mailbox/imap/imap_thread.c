@@ -1,6 +1,5 @@
 #include "imap_thread.h"
 
-#include "hash.h"
 #include "imap_search_text.h"
 #include "imap_thread_tree.h"
 #include "store_date.h"
@@ -12,7 +11,7 @@
 struct gathered {
 	struct imap_search_run *run;
 	struct imap_thread_message *list; /* by position */
-	bool *there;
+	struct imap_bits there;
 	ARRAY(uint64_t) references;
 	struct buf folded;
 	bool needs_references;
@@ -23,7 +22,7 @@ struct gathered {
 static void take_row(void *context, size_t position, const struct store_row *row)
 {
 	struct gathered *g = context;
-	g->there[position] = true;
+	imap_bits_set(&g->there, position);
 	g->list[position].number = imap_search_number(g->run, (uint32_t)position);
 	g->list[position].sent = g->list[position].received = store_date_seconds(row->received);
 }
@@ -66,7 +65,7 @@ static size_t close_up(struct gathered *g)
 {
 	size_t kept = 0;
 	for (size_t i = 0; i < g->run->count; i++)
-		if (g->there[i])
+		if (imap_bits_has(&g->there, i))
 			g->list[kept++] = g->list[i];
 	return kept;
 }
@@ -75,7 +74,7 @@ static bool gather(struct gathered *g, const struct imap_bits *hits, struct fail
 {
 	size_t count = g->run->count;
 	g->list = mem_alloc((count + 1) * sizeof *g->list);
-	g->there = mem_alloc(count + 1);
+	g->there = imap_bits_none(count);
 	g->folded.limit = 1 << 20;
 	must(getrandom(&g->seed, sizeof g->seed, 0) == sizeof g->seed);
 	if (!imap_search_read_rows(g->run, hits, &(struct imap_row_visitor){ take_row, g }, fail) ||
@@ -87,7 +86,7 @@ static bool gather(struct gathered *g, const struct imap_bits *hits, struct fail
 static void release(struct gathered *g)
 {
 	free(g->list);
-	free(g->there);
+	imap_bits_release(&g->there);
 	array_release(&g->references);
 	buf_release(&g->folded);
 }
