@@ -115,6 +115,47 @@ static void a_newer_change_is_a_conflict(void **state)
 	store_uids_release(&conflicts);
 }
 
+static void add_flags(struct account *account, struct store_range range, struct store_change change)
+{
+	struct store_selection selection = uids(inbox_of(account), &range, 1);
+	struct store_txn *txn = store_begin(account->store);
+	change.how = STORE_FLAGS_ADD;
+	assert_true(store_flags(txn, &selection, &change, NULL, NULL));
+	commit(&txn);
+}
+
+/* News is what changes now and had changed since `known`: not what stays as it is, nor what is left alone. */
+static void what_somebody_else_changed_is_news(void **state)
+{
+	static const struct {
+		uint32_t flags;   /* that are added to all */
+		bool conditional; /* where nothing has changed since the second message came */
+		uint32_t news[4]; /* ends with 0 */
+	} cases[] = {
+		{ STORE_SEEN, false, { 3 } }, /* 1 has it already, and 2 was known as it was */
+		{ STORE_ANSWERED, false, { 1, 2, 3 } },
+		{ STORE_ANSWERED, false, {} },
+		{ STORE_DELETED, true, {} },
+	};
+	struct account *account = *state;
+	deliver_text(account, 0, 1, "one");
+	uint64_t known = deliver_text(account, 0, 2, "two").modseq;
+	add_flags(account, (struct store_range){ 1, 1 },
+	          (struct store_change){ .flags = STORE_SEEN, .unchanged_since = UINT64_MAX });
+	deliver_text(account, 0, 3, "three");
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		size_t count = 0;
+		struct store_uids news = {};
+		add_flags(account, (struct store_range){ 1, UINT32_MAX },
+		          (struct store_change){ .flags = cases[i].flags, .known = known, .news = &news,
+		                                 .unchanged_since = cases[i].conditional ? known : UINT64_MAX });
+		for (; cases[i].news[count]; count++)
+			assert_true(count < news.uids.count && news.uids.items[count] == cases[i].news[count]);
+		assert_int_equal(news.uids.count, count);
+		store_uids_release(&news);
+	}
+}
+
 static void copies_share_the_message(void **state)
 {
 	struct account *account = *state;
@@ -426,8 +467,8 @@ static void assert_model(struct account *account, const struct model *m, size_t 
 	store_entries_release(&entries);
 }
 
-/* What one transaction would do, over a gap that makes it several. */
-static void flags_change_in_steps(void **state)
+/* The gaps make the UIDs more than one piece (rows.h). */
+static void flags_change_over_gaps(void **state)
 {
 	struct account *account = *state;
 	uint64_t inbox = inbox_of(account);
@@ -443,18 +484,21 @@ static void flags_change_in_steps(void **state)
 	struct store_selection all = { inbox, (struct store_range[]){ { 2, 3 }, { 4, UINT32_MAX } }, 2 };
 	struct store_uids changed = {};
 	uint64_t modseq = mailbox_now(account, "INBOX").highestmodseq;
-	assert_true(store_flags_in_steps(account->store, &all, &change, &changed, NULL, NULL));
+	struct store_txn *txn = store_begin(account->store);
+	assert_true(store_flags(txn, &all, &change, &changed, NULL));
+	commit(&txn);
 	assert_int_equal(changed.uids.count, 11);
 	assert_int_equal(mailbox_now(account, "INBOX").unseen, 1);
 	assert_int_equal(changed.modseq, mailbox_now(account, "INBOX").highestmodseq);
-	assert_in_range(changed.modseq, modseq + 2, modseq + 11);
-	assert_false(atomic_load(&account->store->deferred));
+	assert_int_equal(changed.modseq, modseq + 1);
 	struct store_uids conflicts = {};
 	change = (struct store_change){ .how = STORE_FLAGS_REPLACE, .unchanged_since = modseq };
 	changed.uids.count = 0;
 	all.ranges = (struct store_range[]){ { 1, 1 }, { 2, UINT32_MAX } };
 	change.flags = STORE_DELETED;
-	assert_true(store_flags_in_steps(account->store, &all, &change, &changed, &conflicts, NULL));
+	txn = store_begin(account->store);
+	assert_true(store_flags(txn, &all, &change, &changed, &conflicts));
+	commit(&txn);
 	assert_int_equal(changed.uids.count, 1);
 	assert_int_equal(conflicts.uids.count, 11);
 	store_uids_release(&changed);
@@ -518,18 +562,40 @@ static void equals_model_in_pieces(void **state)
 	run_model(*state, true, 7);
 }
 
+/* The pages that it changed go to the WAL before its end. */
+static void a_large_change_needs_little_memory(void **state)
+{
+	struct account *account = *state;
+	const struct store_selection all = uids(inbox_of(account), &(struct store_range){ 1, UINT32_MAX }, 1);
+	deliver_text(account, 0, 1, "one");
+	for (size_t count = 1; count < 1 << 16; count *= 2) {
+		struct store_txn *txn = store_begin(account->store);
+		assert_true(store_copy(txn, &all, all.mailbox, NULL));
+		commit(&txn);
+	}
+	struct store_txn *txn = store_begin(account->store);
+	const struct store_change change = { .flags = STORE_SEEN, .unchanged_since = UINT64_MAX };
+	assert_true(store_flags(txn, &all, &change, NULL, NULL));
+	int used, highest;
+	sqlite3_db_status(account->store->writer.handle, SQLITE_DBSTATUS_CACHE_USED, &used, &highest, 0);
+	assert_in_range(used, 1, 2 << 20);
+	commit(&txn);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		store_test(flags_are_added_removed_and_replaced),
 		store_test(keywords_are_merged),
 		store_test(a_newer_change_is_a_conflict),
+		store_test(what_somebody_else_changed_is_news),
 		store_test(copies_share_the_message),
 		store_test(a_move_leaves_tombstones),
 		store_test(expunge_takes_the_deleted_only),
 		store_test(changes_are_found_by_modseq),
 		store_test(a_listener_is_told_of_its_mailbox),
-		store_test(flags_change_in_steps),
+		store_test(flags_change_over_gaps),
+		store_test(a_large_change_needs_little_memory),
 		store_test(equals_model),
 		store_test(equals_model_with_index),
 		store_test(equals_model_in_pieces),

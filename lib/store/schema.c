@@ -87,11 +87,12 @@ bool schema_configure(struct database *db, bool writer, struct fail **fail)
 {
 	/*
 	 * Small pages: a delivery changes a few bytes on each of some nine pages, and the WAL gets whole ones. What it
-	 * wrote it seldom reads again, so the cache is small, and grows only for a large transaction. Temporary files
-	 * would need a directory of their own.
+	 * wrote it seldom reads again, so the cache is small, and grows only for a large transaction. SQLite takes the
+	 * low eight bits of cache_spill for a yes or no as well: with 1024 a transaction would stay in memory as a whole.
+	 * Temporary files would need a directory of their own.
 	 */
 	const char *pragmas = writer ? "PRAGMA page_size=1024; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-256;"
-	                               "PRAGMA cache_spill=1024;"
+	                               "PRAGMA cache_spill=1000;"
 	                               "PRAGMA journal_mode=WAL;"
 	                               "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
 	                               "PRAGMA foreign_keys=OFF"
@@ -101,7 +102,8 @@ bool schema_configure(struct database *db, bool writer, struct fail **fail)
 	return database_execute(db, pragmas, fail);
 }
 
-static bool create_mailbox(struct database *db, struct str name, enum store_special_use use, uint32_t uidvalidity, struct fail **fail)
+static bool create_mailbox(struct database *db, struct str name, enum store_special_use use, uint32_t uidvalidity,
+                           struct fail **fail)
 {
 	sqlite3_stmt *mailbox =
 		database_query(db, "INSERT INTO mailbox(name, uidvalidity, uidnext, highestmodseq, special_use,"
@@ -113,14 +115,16 @@ static bool create_mailbox(struct database *db, struct str name, enum store_spec
 }
 
 /* Those that an account begins with; an INBOX in any case. */
-static bool create_first(struct database *db, const struct store_options *options, uint32_t uidvalidity, struct fail **fail)
+static bool create_first(struct database *db, const struct store_options *options, uint32_t uidvalidity,
+                         struct fail **fail)
 {
 	bool ok = create_mailbox(db, STR("INBOX"), STORE_USE_NONE, uidvalidity, fail);
 	for (size_t i = 0; ok && i < options->first_count; i++) {
 		const struct store_first_mailbox *first = &options->first[i];
 		ok = create_mailbox(db, first->name, first->use, uidvalidity + 1 + (uint32_t)i, fail);
 	}
-	return ok && (!options->first_count || database_execute(db, "INSERT INTO subscription SELECT name FROM mailbox", fail));
+	return ok &&
+	       (!options->first_count || database_execute(db, "INSERT INTO subscription SELECT name FROM mailbox", fail));
 }
 
 static bool create_rows(struct database *db, const struct store_options *options, struct fail **fail)
@@ -156,7 +160,8 @@ static bool migrate(struct database *db, int64_t from, struct fail **fail)
 	return false;
 }
 
-bool schema_open(struct database *db, bool create, const struct store_options *options, bool *created, struct fail **fail)
+bool schema_open(struct database *db, bool create, const struct store_options *options, bool *created,
+                 struct fail **fail)
 {
 	int64_t version = 0;
 	int64_t application = 0;
