@@ -113,7 +113,8 @@ void cli_help(const struct cli_command *command, struct buf *out)
 	for (size_t i = 0; i < COUNT_OF(options); i++)
 		if (options[i].option & (CLI_HELP | CLI_VERSION))
 			add_option(out, &options[i]);
-	buf_printf(out, "\n%s\n%s\n", _("A URL is pop3s://user@host[:port], or smtps:// likewise; without the s, by STARTTLS."),
+	buf_printf(out, "\n%s\n%s\n",
+	           _("A URL is pop3s://user@host[:port], or smtps:// likewise; without the s, by STARTTLS."),
 	           _("posthorn COMMAND --help shows the options; posthorn(1) has all."));
 }
 
@@ -233,7 +234,8 @@ bool cli_call_parse(int argc, char **argv, struct cli_call *call, struct fail **
 	call->operand_count = left - words;
 	if (call->operand_count < call->command->operands_min ||
 	    (call->command->operands_max >= 0 && call->operand_count > call->command->operands_max))
-		return wrong(call, fail, _("this command takes: %s"), *call->command->form ? call->command->form : _("nothing"));
+		return wrong(call, fail, _("this command takes: %s"),
+		             *call->command->form ? call->command->form : _("nothing"));
 	return check_options(call, fail);
 }
 
@@ -290,7 +292,8 @@ static bool find_account(struct cli_call *call, const char *name, enum server_pr
 	*server = protocol == SERVER_SMTP ? account->submission : account->mailbox;
 	if (!server->host[0])
 		return fail_set(fail, FAIL_NOT_FOUND,
-		                _("the account \"%s\" has no server to send by; posthorn account change --send sets one"), name);
+		                _("the account \"%s\" has no server to send by; posthorn account change --send sets one"),
+		                name);
 	if (!(call->given & CLI_LOGIN))
 		call->method = account->method;
 	return true;
@@ -305,8 +308,8 @@ static bool parse_url(struct cli_call *call, const char *url, enum server_protoc
 		return wrong(call, fail, _("this takes a URL that begins with %ss: or %s:"), server_protocol_name(protocol),
 		             server_protocol_name(protocol));
 	if (server->tls == SERVER_TLS_IMPLICIT && call->given & CLI_TLS && call->tls != SERVER_TLS_IMPLICIT)
-		return wrong(call, fail, _("%ss: and --tls %s don't go together; say %s: instead"), server_protocol_name(protocol),
-		             server_tls_name(call->tls), server_protocol_name(protocol));
+		return wrong(call, fail, _("%ss: and --tls %s don't go together; say %s: instead"),
+		             server_protocol_name(protocol), server_tls_name(call->tls), server_protocol_name(protocol));
 	return true;
 }
 

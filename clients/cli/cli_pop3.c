@@ -376,8 +376,10 @@ static bool tell_fate(const struct session *s, struct fail **fail)
 {
 	CLEANUP(mem_free) char *text = mem_printf("%s", fail_text(*fail));
 	bool unknown = s->client && pop3_client_deletion(s->client) == POP3_DELETION_UNKNOWN;
-	return fail_set(fail, (*fail)->kind, unknown ? _("%s; some, all or none of the mails may be deleted: list them again")
-	                                             : _("%s; nothing was deleted"), text);
+	return fail_set(fail, (*fail)->kind,
+	                unknown ? _("%s; some, all or none of the mails may be deleted: list them again")
+	                        : _("%s; nothing was deleted"),
+	                text);
 }
 
 bool cli_pop3_delete(struct cli_call *call, struct fail **fail)

@@ -84,7 +84,8 @@ bool connection_start_tls(struct connection *c, struct fail **fail)
 	if (!c->tls)
 		return false;
 	if (!tls_stream_start(c->stream, c->tls, &why))
-		return fail_set(fail, why->kind == FAIL_TIMEOUT ? FAIL_TIMEOUT : FAIL_CORRUPT, *tls_failure(c->tls) ? "TLS: %s" : "%s",
+		return fail_set(fail, why->kind == FAIL_TIMEOUT ? FAIL_TIMEOUT : FAIL_CORRUPT,
+		                *tls_failure(c->tls) ? "TLS: %s" : "%s",
 		                _(*tls_failure(c->tls) ? tls_failure(c->tls) : why->text));
 	c->is_protected = true;
 	tls_get_facts(c->tls, &c->facts);
@@ -101,8 +102,10 @@ void connection_describe_tls(const struct connection *c, struct buf *out)
 	display_text(&issuer, str_of(c->certificate.issuer));
 	if (gmtime_r(&(time_t){ c->certificate.valid_until }, &until))
 		strftime(day, sizeof day, "%Y-%m-%d", &until);
-	buf_printf(out, _("%s with %s, %d bits; the certificate is valid for %s: subject %s, issued by %s, until %s, SHA-256 %s."),
-	           c->facts.version, c->facts.cipher, c->facts.bits, c->server.host, buf_text(&subject), buf_text(&issuer), day,
+	buf_printf(out,
+		_("%s with %s, %d bits; the certificate is valid for %s: subject %s, issued by %s, until %s, SHA-256 %s."),
+	           c->facts.version, c->facts.cipher, c->facts.bits, c->server.host, buf_text(&subject),
+	           buf_text(&issuer), day,
 	           c->certificate.sha256);
 }
 
@@ -129,7 +132,8 @@ bool connection_lost(const struct connection *c, struct fail **fail)
 	case STREAM_INTERRUPTED:
 		return fail_set(fail, FAIL_UNAVAILABLE, _("cancelled"));
 	default:
-		return fail_set(fail, FAIL_UNAVAILABLE, "%s%s%s", _("the connection was lost"), *tls ? ": " : "", *tls ? _(tls) : "");
+		return fail_set(fail, FAIL_UNAVAILABLE, "%s%s%s", _("the connection was lost"), *tls ? ": " : "",
+		                *tls ? _(tls) : "");
 	}
 }
 

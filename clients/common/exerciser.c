@@ -38,7 +38,8 @@ unsigned exerciser_facts(const struct exerciser *x)
 {
 	bool is_asked = x->client_turn || x->in_content || x->content_left > 0;
 	return (x->is_protected ? EXERCISER_PROTECTED : 0U) | (x->is_logged_in ? EXERCISER_LOGGED_IN : 0U) |
-	       (is_asked ? EXERCISER_ASKED : 0U) | (x->in_content || (x->client_turn && x->idles) ? EXERCISER_LINE_ENDS : 0U);
+	       (is_asked ? EXERCISER_ASKED : 0U) |
+	       (x->in_content || (x->client_turn && x->idles) ? EXERCISER_LINE_ENDS : 0U);
 }
 
 bool exerciser_takes_mail(const struct exerciser *x)

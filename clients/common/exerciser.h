@@ -42,8 +42,8 @@ bool exerciser_is_waiting(const struct exerciser *x);
 bool exerciser_may_send(const struct exerciser *x);
 
 /* A line is about to be sent. shown gets it as it may be shown, with "***" in the place of what is secret: passwords,
- * all that a client says in a SASL exchange and the digest of APOP (who has it and the challenge can try passwords), the
- * arguments of commands that are unknown, and lines that may belong to a log-in that has failed. */
+ * all that a client says in a SASL exchange and the digest of APOP (who has it and the challenge can try passwords),
+ * the arguments of commands that are unknown, and lines that may belong to a log-in that has failed. */
 void exerciser_client_line(struct exerciser *x, struct str line, struct buf *shown);
 
 struct exerciser_note {

@@ -229,7 +229,8 @@ static void explain_tagged(const struct exerciser *x, int verb, bool is_no, stru
 	if (!fits_state(x, verb))
 		exerciser_explain(note, N_("This command does not belong to the present state."), "RFC 9051 §3");
 	else if (is_no && verb == IMAP_LOGIN)
-		exerciser_explain(note, N_("The log-in failed: the name or the password is wrong, or the server wants another way."),
+		exerciser_explain(note,
+		                  N_("The log-in failed: the name or the password is wrong, or the server wants another way."),
 		                  "RFC 9051 §6.2.3");
 	else if (is_no && verb == IMAP_AUTHENTICATE)
 		exerciser_explain(note, N_("The SASL exchange failed; the state is as before."), "RFC 9051 §6.2.2");
@@ -269,11 +270,13 @@ static void continuation(struct exerciser *x, struct exerciser_note *note)
 	x->content_left = x->literal_asked;
 	x->literal_asked = 0;
 	if (x->idles)
-		exerciser_explain(note, N_("From now on the server tells news by itself, until you send DONE."), "RFC 9051 §6.3.13");
+		exerciser_explain(note, N_("From now on the server tells news by itself, until you send DONE."),
+		                  "RFC 9051 §6.3.13");
 	else if (x->content_left)
 		exerciser_explain(note, N_("The server waits for the octets that were announced."), "RFC 9051 §4.3");
 	else if (verb == IMAP_AUTHENTICATE)
-		exerciser_explain(note, N_("A challenge in base64: answer with base64, or with * to give up."), "RFC 9051 §6.2.2");
+		exerciser_explain(note, N_("A challenge in base64: answer with base64, or with * to give up."),
+		                  "RFC 9051 §6.2.2");
 	else if (x->client_turn)
 		exerciser_explain(note, N_("The server waits for the rest of the command."), "RFC 9051 §7.6");
 	else

@@ -78,15 +78,18 @@ static const struct exerciser_word codes[] = {
 	{ "ALERT", N_("The server wants everybody to read this."), "RFC 9051 §7.1" },
 	{ "ALREADYEXISTS", N_("There is such a mailbox already."), "RFC 9051 §7.1" },
 	{ "APPENDUID", N_("The UIDVALIDITY of the mailbox, and the UID that the message got."), "RFC 9051 §7.1" },
-	{ "AUTHENTICATIONFAILED", N_("The name or the password is wrong, and the server does not say which."), "RFC 9051 §7.1" },
+	{ "AUTHENTICATIONFAILED", N_("The name or the password is wrong, and the server does not say which."),
+		"RFC 9051 §7.1" },
 	{ "AUTHORIZATIONFAILED", N_("You are who you say, but may not act for the other user."), "RFC 9051 §7.1" },
-	{ "BADCHARSET", N_("The server can't search in this character set; those that it knows may follow."), "RFC 9051 §7.1" },
+	{ "BADCHARSET", N_("The server can't search in this character set; those that it knows may follow."),
+		"RFC 9051 §7.1" },
 	{ "BADCOMPARATOR", N_("The server has no such way of comparing texts."), "RFC 5255 §4.9" },
 	{ "BADEVENT", N_("The server can't tell news of this kind."), "RFC 5465 §3.1" },
 	{ "BADURL", N_("What this URL names can't be put into the message."), "RFC 4469 §4.1" },
 	{ "CANNOT", N_("This can never be done on this server, with whatever name."), "RFC 9051 §7.1" },
 	{ "CLIENTBUG", N_("The server thinks that the client is at fault."), "RFC 9051 §7.1" },
-	{ "CLOSED", N_("The mailbox that was open before is closed; what follows is about the other one."), "RFC 9051 §7.1" },
+	{ "CLOSED", N_("The mailbox that was open before is closed; what follows is about the other one."),
+		"RFC 9051 §7.1" },
 	{ "COMPRESSIONACTIVE", N_("The connection is compressed already."), "RFC 4978 §3" },
 	{ "CONTACTADMIN", N_("Somebody must mend this: ask who runs the server."), "RFC 9051 §7.1" },
 	{ "COPYUID", N_("The UIDs of the messages, and the UIDs that their copies got."), "RFC 9051 §7.1" },
@@ -99,7 +102,8 @@ static const struct exerciser_word codes[] = {
 	{ "LIMIT", N_("More than the server allows."), "RFC 9051 §7.1" },
 	{ "MAILBOXID", N_("The id that the mailbox keeps even when it is renamed."), "RFC 8474 §4.2" },
 	{ "METADATA", N_("Something about annotations: one is too long, or there are too many."), "RFC 5464 §4.3" },
-	{ "MODIFIED", N_("These messages were left alone, because another session has changed them since."), "RFC 7162 §3.1.3" },
+	{ "MODIFIED", N_("These messages were left alone, because another session has changed them since."),
+		"RFC 7162 §3.1.3" },
 	{ "NOMODSEQ", N_("The server does not count the changes in this mailbox."), "RFC 7162 §3.1.2.2" },
 	{ "NONEXISTENT", N_("There is no such mailbox."), "RFC 9051 §7.1" },
 	{ "NOPERM", N_("You have no right to do this."), "RFC 9051 §7.1" },
@@ -108,7 +112,8 @@ static const struct exerciser_word codes[] = {
 	{ "NOUPDATE", N_("The server does not keep this result up to date."), "RFC 5267 §4.3.1" },
 	{ "OVERQUOTA", N_("There is no room left in the quota."), "RFC 9051 §7.1" },
 	{ "PARSE", N_("The server could not read the headers of a message."), "RFC 9051 §7.1" },
-	{ "PERMANENTFLAGS", N_("The flags that can be changed so that it lasts; with \\* new ones can be made."), "RFC 9051 §7.1" },
+	{ "PERMANENTFLAGS", N_("The flags that can be changed so that it lasts; with \\* new ones can be made."),
+		"RFC 9051 §7.1" },
 	{ "PRIVACYREQUIRED", N_("This needs TLS first."), "RFC 9051 §7.1" },
 	{ "READ-ONLY", N_("The mailbox is open for reading only."), "RFC 9051 §7.1" },
 	{ "SERVERBUG", N_("The server has met a fault of its own."), "RFC 9051 §7.1" },
@@ -144,7 +149,8 @@ void exerciser_imap_explain_untagged(struct exerciser_note *note, struct str res
 	if (str_take_until(&behind, ' ', &number) && str_to_u64(number, UINT32_MAX, &value) &&
 	    exerciser_explain_word(note, numbered, COUNT_OF(numbered), behind))
 		return;
-	exerciser_explain(note, N_("Data that this exerciser does not know; a client must bear with it."), "RFC 9051 §2.2.2");
+	exerciser_explain(note, N_("Data that this exerciser does not know; a client must bear with it."),
+	                  "RFC 9051 §2.2.2");
 }
 
 void exerciser_imap_explain_done(struct exerciser_note *note, int verb)

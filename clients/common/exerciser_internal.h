@@ -62,8 +62,8 @@ static inline void exerciser_explain(struct exerciser_note *note, const char *se
 /* The line up to its first blank or tab. */
 struct str exerciser_first_word(struct str line);
 
-/* A command that is none, as it may be shown: it may be a mistyped log-in, or belong to one that the server has refused.
- * secrets: the commands whose arguments are secret, up to a NULL. */
+/* A command that is none, as it may be shown: it may be a mistyped log-in, or belong to one that the server has
+ * refused. secrets: the commands whose arguments are secret, up to a NULL. */
 void exerciser_show_unknown(const struct exerciser *x, struct str line, const char *const *secrets, struct buf *shown);
 
 /* A word that may stand in a list of the server, and what it says. */

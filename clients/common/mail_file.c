@@ -319,7 +319,8 @@ static bool commit_eml(struct mail_folder *f, struct str uid, struct fail **fail
 		if (errno != EEXIST)
 			return fail_set_errno(fail, FAIL_IO, "%s", path);
 	}
-	return fail_set(fail, FAIL_EXISTS, _("%s/%s.eml and all its like are there already"), f->directory, buf_text(&name));
+	return fail_set(fail, FAIL_EXISTS, _("%s/%s.eml and all its like are there already"), f->directory,
+	                buf_text(&name));
 }
 
 /* ---- Maildir ---- */

@@ -106,7 +106,8 @@ static void take_nothing(void *owner, struct str row)
 }
 
 /* One request with a file, to who has no account. Takes ownership of descriptor. */
-static bool ask_with_file(const struct ctl_work *work, enum ctl_peer peer, struct str words, int descriptor, struct fail **fail)
+static bool ask_with_file(const struct ctl_work *work, enum ctl_peer peer, struct str words, int descriptor,
+                          struct fail **fail)
 {
 	CLEANUP(ipc_channel_release) struct ipc_channel channel = { .descriptor = -1 };
 	const struct ctl_request request = { .words = words, .descriptor = descriptor };
@@ -116,8 +117,8 @@ static bool ask_with_file(const struct ctl_work *work, enum ctl_peer peer, struc
 	return false;
 }
 
-static bool backup_from(const struct ctl_work *work, enum ctl_peer peer, struct str words, const char *folder, const char *name,
-                        struct fail **fail)
+static bool backup_from(const struct ctl_work *work, enum ctl_peer peer, struct str words, const char *folder,
+                        const char *name, struct fail **fail)
 {
 	CLEANUP(mem_free) char *path = mem_printf("%s/%s", folder, name);
 	CLEANUP(new_file_release) struct new_file file = { .descriptor = -1 };

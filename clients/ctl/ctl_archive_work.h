@@ -38,8 +38,8 @@ bool ctl_restore(struct ctl_work *work, const char *path, struct fail **fail);
 /* The directory of domains and accounts, the keys of queue and the configuration, into a folder. */
 bool ctl_backup_rest(struct ctl_work *work, const char *folder, struct fail **fail);
 
-/* Gives the folder's directory.db to a post office that has no domains and accounts yet, and its keys to domains that have
- * none; another one keeps its own, which is told on standard error. */
+/* Gives the folder's directory.db to a post office that has no domains and accounts yet, and its keys to domains that
+ * have none; another one keeps its own, which is told on standard error. */
 bool ctl_restore_rest(struct ctl_work *work, const char *folder, struct fail **fail);
 
 #endif

@@ -79,7 +79,8 @@ static const struct ctl_command commands[] = {
 	{ "failures clear", "[ADDRESS]", 0, 1, CTL_AUTH, 0, NULL, "Forgets these, or those of a peer or an account." },
 
 	{ "mailboxes", "ADDRESS", 1, 1, CTL_MAILBOX, 0, NULL, "Lists the mailboxes of an account." },
-	{ "usage", "ADDRESS | --all", 1, 1, CTL_ARCHIVE, CTL_ALL, NULL, "Tells how much an account keeps, and the room it takes." },
+	{ "usage", "ADDRESS | --all", 1, 1, CTL_ARCHIVE, CTL_ALL, NULL,
+		"Tells how much an account keeps, and the room it takes." },
 	{ "fsck", "ADDRESS | --all", 1, 1, CTL_ARCHIVE, CTL_ALL, NULL,
 	  "Checks all that an account has kept, while it goes on." },
 	{ "rebuild", "ADDRESS", 1, 1, CTL_ARCHIVE, 0, NULL,
@@ -96,7 +97,8 @@ static const struct ctl_command commands[] = {
 	{ "queue list", "", 0, 0, CTL_QUEUE, 0, "list", "Lists the mails that wait, once for each recipient." },
 	{ "queue show", "ID", 1, 1, CTL_QUEUE, CTL_ONE_THING, "show", "Shows one with all its recipients and attempts." },
 	{ "queue retry", "ID", 1, 1, CTL_QUEUE, CTL_SELECT, "retry", "Tries one, or \"all\", now." },
-	{ "queue hold", "[ID]", 0, 1, CTL_QUEUE, CTL_SELECT, "hold", "Sends one mail to nobody until release; without ID none, though mail is still taken in." },
+	{ "queue hold", "[ID]", 0, 1, CTL_QUEUE, CTL_SELECT, "hold",
+		"Sends one mail to nobody until release; without ID none, though mail is still taken in." },
 	{ "queue release", "[ID]", 0, 1, CTL_QUEUE, CTL_SELECT, "release", "Takes hold back, of one or of all." },
 	{ "queue delete", "ID", 1, 1, CTL_QUEUE, CTL_SELECT, "delete", "Deletes one; nobody is told." },
 
@@ -108,13 +110,17 @@ static const struct ctl_command commands[] = {
 	{ "dkim rotate", "DOMAIN", 1, 1, CTL_QUEUE, CTL_ONE_THING, NULL,
 	  "Makes new keys to be published; called again, these sign and the old ones are retired." },
 	{ "dkim activate", "DOMAIN SELECTOR", 2, 2, CTL_QUEUE, 0, NULL, "Lets a key sign." },
-	{ "dkim retire", "DOMAIN SELECTOR", 2, 2, CTL_QUEUE, 0, NULL, "Lets a key sign no more; leave its record for some days." },
+	{ "dkim retire", "DOMAIN SELECTOR", 2, 2, CTL_QUEUE, 0, NULL,
+		"Lets a key sign no more; leave its record for some days." },
 	{ "dkim delete", "DOMAIN SELECTOR", 2, 2, CTL_QUEUE, 0, NULL, "Deletes a key that does not sign." },
 
-	{ "dmarc show", "FILE", 1, 1, CTL_REPORT, 0, NULL, "Shows a DMARC report that came by mail: the mail, or its attachment; - is standard input." },
-	{ "dmarc list", "[DOMAIN]", 0, 1, CTL_QUEUE, 0, NULL, "Lists what was counted for the reports to others that are not sent yet." },
+	{ "dmarc show", "FILE", 1, 1, CTL_REPORT, 0, NULL,
+		"Shows a DMARC report that came by mail: the mail, or its attachment; - is standard input." },
+	{ "dmarc list", "[DOMAIN]", 0, 1, CTL_QUEUE, 0, NULL,
+		"Lists what was counted for the reports to others that are not sent yet." },
 	{ "dmarc send", "[DOMAIN]", 0, 1, CTL_QUEUE, 0, NULL, "Sends these reports now, not at the end of the day." },
-	{ "tlsrpt list", "[DOMAIN]", 0, 1, CTL_QUEUE, 0, NULL, "Lists what was counted for TLS reports to others that are not sent yet." },
+	{ "tlsrpt list", "[DOMAIN]", 0, 1, CTL_QUEUE, 0, NULL,
+		"Lists what was counted for TLS reports to others that are not sent yet." },
 	{ "tlsrpt send", "[DOMAIN]", 0, 1, CTL_QUEUE, 0, NULL, "Sends these reports now, not at the end of the day." },
 };
 
@@ -202,7 +208,8 @@ static bool find_command(struct ctl_call *call, char **words, size_t count, stru
 static bool check_arguments(const struct ctl_call *call, struct fail **fail)
 {
 	const struct ctl_command *command = call->command;
-	size_t given = call->argument_count + (call->all && command->traits & CTL_ALL) + (call->domain != NULL) + (call->sender != NULL);
+	size_t given = call->argument_count + (call->all && command->traits & CTL_ALL) + (call->domain != NULL) +
+	               (call->sender != NULL);
 	bool too_few = given < command->arguments_min;
 	if (too_few || given > command->arguments_max)
 		return fail_set(fail, FAIL_INVALID, "too %s arguments; usage: posthornctl %s%s%s", too_few ? "few" : "many",
@@ -321,7 +328,8 @@ void ctl_call_words(const struct ctl_call *call, struct buf *out)
 		if (!(command->traits & CTL_FILE && i == 1))
 			buf_append(out, call->arguments[i], strlen(call->arguments[i]) + 1);
 	if (call->domain || call->sender)
-		buf_printf(out, "%s:%s%c", call->domain ? "domain" : "sender", call->domain ? call->domain : call->sender, '\0');
+		buf_printf(out, "%s:%s%c", call->domain ? "domain" : "sender", call->domain ? call->domain : call->sender,
+		           '\0');
 	if (command->traits & CTL_NAMED_SECRET && !call->no_password)
 		buf_append(out, "password", 9);
 }

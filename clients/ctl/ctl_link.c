@@ -86,7 +86,8 @@ bool ctl_end_read(const struct ipc_frame *frame, struct fail **fail)
 {
 	struct msg_ctl_done done;
 	if (!msg_ctl_done_read(frame, &done) || done.status > FAIL_KIND_COUNT)
-		return fail_set(fail, FAIL_CORRUPT, "the answer makes no sense: are this program and the post office of one version?");
+		return fail_set(fail, FAIL_CORRUPT,
+		                "the answer makes no sense: are this program and the post office of one version?");
 	if (done.status == 0)
 		return true;
 	return fail_set(fail, (enum fail_kind)(done.status - 1), "%.*s", STR_ARG(done.text));

@@ -29,7 +29,8 @@ static bool load(const struct ctl_call *call, const char *path, struct config *c
 }
 
 /* Each is bound as master will, and let go. Who is not root may not try the ports below 1024. */
-static bool check_places(const struct config *config, const char *key, const struct config_listeners *places, struct fail **fail)
+static bool check_places(const struct config *config, const char *key, const struct config_listeners *places,
+                         struct fail **fail)
 {
 	for (size_t i = 0; i < places->count; i++) {
 		struct endpoint place;
@@ -74,7 +75,8 @@ static void warn_of_expiry(const struct config *config)
 		const struct config_certificate *certificate = &config->certificates.items[i];
 		int64_t seconds;
 		if (doctor_certificate_life(certificate->chain, &seconds, NULL) && seconds <= 0)
-			fprintf(stderr, "posthornctl: warning: certificate \"%s\": %s has expired\n", certificate->title, certificate->chain);
+			fprintf(stderr, "posthornctl: warning: certificate \"%s\": %s has expired\n", certificate->title,
+			        certificate->chain);
 	}
 }
 

@@ -148,7 +148,8 @@ bool ctl_log_run(const struct ctl_call *call, FILE *out, struct fail **fail)
 		return false;
 	if (call->json)
 		ctl_table_begin(&r.table, CTL_FORM_JSON, out);
-	bool good = ctl_log_source_read(&(struct ctl_log_source){ .directory = call->directory, .follow = call->follow, .since = r.since,
+	bool good = ctl_log_source_read(&(struct ctl_log_source){ .directory = call->directory, .follow = call->follow,
+		.since = r.since,
 		.all = call->since || !call->follow, .take = take_line, .waits = show_now, .owner = &r }, fail);
 	if (call->json)
 		ctl_table_end(&r.table);

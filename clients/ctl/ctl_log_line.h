@@ -1,8 +1,8 @@
 /*
  * A line of the log (lib/os/log.h), taken apart, and the question whether it is one of those that are wanted.
  *
- * All views die with the line. What a crashed program or a library wrote to standard error stands between such lines; it is
- * no line of ours and has text only.
+ * All views die with the line. What a crashed program or a library wrote to standard error stands between such lines;
+ * it is no line of ours and has text only.
  */
 #ifndef POSTHORN_CTL_LOG_LINE_H
 #define POSTHORN_CTL_LOG_LINE_H

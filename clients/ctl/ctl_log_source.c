@@ -43,7 +43,8 @@ static bool open_file(struct reading *r, struct fail **fail)
 	if (!r->source->follow)
 		return true;
 	r->changes = inotify_init1(IN_CLOEXEC);
-	if (r->changes < 0 || inotify_add_watch(r->changes, path, IN_MODIFY | IN_MOVE_SELF | IN_DELETE_SELF | IN_ATTRIB) < 0)
+	if (r->changes < 0 ||
+	    inotify_add_watch(r->changes, path, IN_MODIFY | IN_MOVE_SELF | IN_DELETE_SELF | IN_ATTRIB) < 0)
 		return fail_set_errno(fail, FAIL_IO, "cannot follow %s", path);
 	if (!r->source->all)
 		lseek(r->descriptor, 0, SEEK_END);
@@ -121,7 +122,8 @@ static void release(struct reading *r)
 
 bool ctl_log_source_read(const struct ctl_log_source *source, struct fail **fail)
 {
-	CLEANUP(release) struct reading r = { .source = source, .descriptor = -1, .changes = -1, .line = BUF_WITH_LIMIT(CTL_LOG_LINE_MAX) };
+	CLEANUP(release) struct reading r = { .source = source, .descriptor = -1, .changes = -1,
+		.line = BUF_WITH_LIMIT(CTL_LOG_LINE_MAX) };
 	if (!(source->directory ? open_file(&r, fail) : open_journal(&r, fail)))
 		return false;
 	bool good = read_all(&r, fail);

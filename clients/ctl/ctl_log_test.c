@@ -21,7 +21,8 @@ static void lines(void **state)
 	static const struct {
 		const char *text, *program, *session, *level, *event, *fields; /* program NULL: no line of ours */
 	} cases[] = {
-		{ AT "smtpd 00001c0900112233 accepted from=a@b size=12", "smtpd", "00001c0900112233", "info", "accepted", "from=a@b size=12" },
+		{ AT "smtpd 00001c0900112233 accepted from=a@b size=12", "smtpd", "00001c0900112233", "info", "accepted",
+		  "from=a@b size=12" },
 		{ AT "master - running", "master", "-", "info", "running", "" },
 		{ AT "queue - warning held", "queue", "-", "warning", "held", "" },
 		{ AT "queue - error sync-failed why=x", "queue", "-", "error", "sync-failed", "why=x" },

@@ -2,7 +2,8 @@
  * account purge: removes what is kept of deleted accounts, and their numbers from the directory.
  *
  * posthornctl removes the files itself, as the user who asks, because no program of the post office may touch an
- * account that is not its own. Links are not followed, and an account whose process still runs is left alone (FAIL_BUSY).
+ * account that is not its own. Links are not followed, and an account whose process still runs is left alone
+ * (FAIL_BUSY).
  */
 #ifndef POSTHORN_CTL_PURGE_H
 #define POSTHORN_CTL_PURGE_H

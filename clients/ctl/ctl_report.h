@@ -1,8 +1,8 @@
 /*
  * dmarc show: a DMARC report that others sent, read from a file or a pipe and printed.
  *
- * It may be the XML, packed or not, or the whole mail that it came in. Nothing in it is trusted (dmarc_feedback.h), and where the kernel
- * can, posthornctl gives up files and the network before it looks at it.
+ * It may be the XML, packed or not, or the whole mail that it came in. Nothing in it is trusted (dmarc_feedback.h),
+ * and where the kernel can, posthornctl gives up files and the network before it looks at it.
  */
 #ifndef POSTHORN_CTL_REPORT_H
 #define POSTHORN_CTL_REPORT_H

@@ -9,8 +9,8 @@
 
 #include "ctl_command.h"
 
-/* Adds the passwords that the call needs to words, each with a NUL behind it. Without --password-file they are asked for on the
- * terminal or, when standard input is none, are its first lines. */
+/* Adds the passwords that the call needs to words, each with a NUL behind it. Without --password-file they are asked
+ * for on the terminal or, when standard input is none, are its first lines. */
 bool ctl_secret_add(const struct ctl_call *call, struct buf *words, struct fail **fail);
 
 #endif

@@ -1,10 +1,11 @@
 /*
  * Rows of an answer, printed for people or for programs.
  *
- * For people: columns aligned by the width of characters on a terminal, names of columns first, nothing at all
- * when there are no rows; control characters and bytes that are not UTF-8 become \xNN, since some values were written by
- * strangers, and times are local. For programs: a JSON list of objects, each value a string. Text is printed at the end, JSON
- * row by row. A key that comes again in a row begins a further one, which shares what stood before that key first.
+ * For people: columns aligned by the width of characters on a terminal, names of columns first, nothing at all when
+ * there are no rows; control characters and bytes that are not UTF-8 become \xNN, since some values were written by
+ * strangers, and times are local. For programs: a JSON list of objects, each value a string. Text is printed at the
+ * end, JSON row by row. A key that comes again in a row begins a further one, which shares what stood before that key
+ * first.
  */
 #ifndef POSTHORN_CTL_TABLE_H
 #define POSTHORN_CTL_TABLE_H

@@ -9,7 +9,8 @@
 #include "hash.h"
 #include "text.h"
 
-enum { TRACE_ARENA_MAX = 256 << 20, SESSIONS_MAX = 10000, LINES_MAX = 100000, PENDING_MAX = 1000, QUEUE_ID_LENGTH = 16 };
+enum { TRACE_ARENA_MAX = 256 << 20, SESSIONS_MAX = 10000, LINES_MAX = 100000, PENDING_MAX = 1000,
+	QUEUE_ID_LENGTH = 16 };
 
 struct event {
 	uint64_t place; /* in the log */
@@ -171,7 +172,8 @@ static void keep_ends(struct trace *t)
 /* 06:30:00.123  smtpd     accepted   from=… */
 static void show_text(struct trace *t, const struct ctl_log_line *line)
 {
-	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(CTL_LOG_LINE_MAX * 4), value = BUF_WITH_LIMIT(CTL_LOG_LINE_MAX);
+	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(CTL_LOG_LINE_MAX * 4),
+		value = BUF_WITH_LIMIT(CTL_LOG_LINE_MAX);
 	struct str rest = line->fields, key;
 	buf_printf(&text, "%.*s  %-9.*s %-16.*s", STR_ARG(line->time), STR_ARG(line->program), STR_ARG(line->event));
 	while (ctl_log_field_next(&rest, &key, &value)) {
@@ -239,13 +241,15 @@ static void ask_queue(struct trace *t)
 		buf_add_char(&words, '\0');
 		if (words.overflowed || !ctl_connect(runtime_directory, CTL_QUEUE, &channel, NULL))
 			return;
-		ctl_ask(&channel, &(struct ctl_request){ .words = buf_str(&words), .descriptor = -1 }, show_waiting, &holding, NULL);
+		ctl_ask(&channel, &(struct ctl_request){ .words = buf_str(&words), .descriptor = -1 }, show_waiting,
+			&holding, NULL);
 	}
 }
 
 static bool read_log(struct trace *t, void (*take)(void *owner, struct str line), struct fail **fail)
 {
-	return ctl_log_source_read(&(struct ctl_log_source){ .directory = t->call->directory, .all = true, .take = take, .owner = t }, fail);
+	return ctl_log_source_read(&(struct ctl_log_source){ .directory = t->call->directory, .all = true, .take = take,
+		.owner = t }, fail);
 }
 
 static void release(struct trace *t)
@@ -262,7 +266,8 @@ static void release(struct trace *t)
 
 bool ctl_trace_run(const struct ctl_call *call, FILE *out, struct fail **fail)
 {
-	CLEANUP(release) struct trace t = { .call = call, .arena = arena_new(TRACE_ARENA_MAX), .wanted = without_brackets(str_of(call->arguments[0])),
+	CLEANUP(release) struct trace t = { .call = call, .arena = arena_new(TRACE_ARENA_MAX),
+		.wanted = without_brackets(str_of(call->arguments[0])),
 		.mails = map_new(), .sessions = map_new(), .out = out };
 	char bytes[QUEUE_ID_LENGTH / 2];
 	if (text_hex_decode(t.wanted, bytes, sizeof bytes))
@@ -271,7 +276,8 @@ bool ctl_trace_run(const struct ctl_call *call, FILE *out, struct fail **fail)
 		return false;
 	keep_ends(&t);
 	if (t.events.count == 0)
-		return fail_set(fail, FAIL_NOT_FOUND, "the log knows no mail %.*s; what was refused before its content came stands under posthornctl log "
+		return fail_set(fail, FAIL_NOT_FOUND,
+			"the log knows no mail %.*s; what was refused before its content came stands under posthornctl log "
 		                "to=ADDRESS or from=ADDRESS", STR_ARG(t.wanted));
 	if (call->json)
 		ctl_table_begin(&t.table, CTL_FORM_JSON, out);

@@ -35,11 +35,14 @@ static void run_checks(struct doctor *d, struct str title, struct str subject, c
 	for (size_t i = 0; i < count; i++) {
 		doctor_output_about(d->output, title, checks[i].name);
 		if (doctor_dns_is_silent(d->dns) && checks != host_checks)
-			doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR, .text = STR("not checked, because the DNS does not answer") });
+			doctor_report(d,
+				(struct doctor_finding){ DOCTOR_ERROR, .text = STR("not checked, because the DNS does not answer") });
 		else if (!d->host.length && checks != host_checks)
-			doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR, .text = STR("not checked, because this host has no name that others could find it by") });
+			doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
+				.text = STR("not checked, because this host has no name that others could find it by") });
 		else if (clock_monotonic_ms() >= d->deadline_ms)
-			doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR, .text = STR("not checked, because the network took too long for what stands above") });
+			doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
+				.text = STR("not checked, because the network took too long for what stands above") });
 		else
 			checks[i].run(d, subject);
 	}
@@ -61,7 +64,8 @@ static void find_local_addresses(struct doctor *d)
 		return;
 	for (const struct ifaddrs *i = list; i; i = i->ifa_next) {
 		struct endpoint address;
-		if (!i->ifa_addr || !(i->ifa_flags & IFF_UP) || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+		if (!i->ifa_addr || !(i->ifa_flags & IFF_UP) ||
+		    (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
 			continue;
 		socklen_t length = i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 		endpoint_from_socket(&address, i->ifa_addr, length);
@@ -143,7 +147,8 @@ static void release(struct doctor *d)
 
 bool doctor_run(const struct ctl_call *call, FILE *out, bool *is_healthy, struct fail **fail)
 {
-	CLEANUP(release) struct doctor d = { .call = call, .arena = arena_new(DOCTOR_ARENA_MAX), .deadline_ms = clock_monotonic_ms() + TIME_MAX_MS };
+	CLEANUP(release) struct doctor d = { .call = call, .arena = arena_new(DOCTOR_ARENA_MAX),
+		.deadline_ms = clock_monotonic_ms() + TIME_MAX_MS };
 	if (!prepare(&d, fail))
 		return false;
 	examine(&d, out);

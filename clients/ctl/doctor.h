@@ -1,9 +1,11 @@
 /*
- * posthornctl doctor: is everything in place that a mail server needs, in the DNS, on this host and in its certificates?
+ * posthornctl doctor: is everything in place that a mail server needs, in the DNS, on this host and in its
+ * certificates?
  *
- * It looks at the post office from outside, as other mail servers would: asks the DNS as the resolver does, connects to the ports, and asks the
- * running post office for its domains and DKIM keys. It changes nothing. It takes two minutes at most, whatever the network does: each
- * question has a time, and all have one together. Without a network it says so once, and checks what can be checked.
+ * It looks at the post office from outside, as other mail servers would: asks the DNS as the resolver does, connects
+ * to the ports, and asks the running post office for its domains and DKIM keys. It changes nothing. It takes two
+ * minutes at most, whatever the network does: each question has a time, and all have one together. Without a network
+ * it says so once, and checks what can be checked.
  */
 #ifndef POSTHORN_CTL_DOCTOR_H
 #define POSTHORN_CTL_DOCTOR_H

@@ -1,9 +1,10 @@
 /*
  * What the checks of doctor share: whom they look at, whom they ask, and how they say what they found.
  *
- * A check is a function in the table of doctor.c; it runs once for the host, or once for each domain. It reports one finding or several, with
- * what is wrong in plain words, what to do, and the record to publish; and it adds to the zone what should stand there, be it there already or not.
- * Everything that is said lies in the arena. Names are A-labels in lower case without the final dot.
+ * A check is a function in the table of doctor.c; it runs once for the host, or once for each domain. It reports one
+ * finding or several, with what is wrong in plain words, what to do, and the record to publish; and it adds to the
+ * zone what should stand there, be it there already or not. Everything that is said lies in the arena. Names are
+ * A-labels in lower case without the final dot.
  */
 #ifndef POSTHORN_CTL_DOCTOR_CHECK_H
 #define POSTHORN_CTL_DOCTOR_CHECK_H
@@ -98,10 +99,13 @@ bool doctor_dns_validates(const struct doctor_dns *dns);
 /* False when there was no answer, which it reports. */
 bool doctor_ask(struct doctor *d, struct str name, enum dns_type type, struct dns_answer *answer);
 
-/* The TXT records at name that begin as is_wanted says (NULL: all): how many, and the first one. False when there was no answer. */
-bool doctor_ask_text(struct doctor *d, struct str name, bool (*is_wanted)(struct str text), size_t *count, struct str *text);
+/* The TXT records at name that begin as is_wanted says (NULL: all): how many, and the first one. False when there was
+ * no answer. */
+bool doctor_ask_text(struct doctor *d, struct str name, bool (*is_wanted)(struct str text), size_t *count,
+                     struct str *text);
 
-/* What stands in a TXT record at a name that has only one use, where what belongs there was not found; empty: nothing. */
+/* What stands in a TXT record at a name that has only one use, where what belongs there was not found; empty:
+ * nothing. */
 struct str doctor_stray_text(struct doctor *d, struct str name);
 
 /* A and AAAA of a name. */

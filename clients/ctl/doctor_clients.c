@@ -1,7 +1,7 @@
 #include "doctor_check.h"
 
-/* RFC 6186 §3.2, §3.3 and RFC 8314 §5.1: names below which mail programs look for who serves a domain. Those with STARTTLS only are not
- * proposed (RFC 8314 §3). */
+/* RFC 6186 §3.2, §3.3 and RFC 8314 §5.1: names below which mail programs look for who serves a domain. Those with
+ * STARTTLS only are not proposed (RFC 8314 §3). */
 struct service {
 	const char *name;
 	const struct config_listeners *listeners;
@@ -42,7 +42,8 @@ static bool ask(struct doctor *d, struct str owner, unsigned port, struct srv_fa
 static void tell_elsewhere(struct doctor *d, struct str owner, const struct dns_srv *srv, struct str record)
 {
 	doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
-		.text = arena_printf(d->arena, "%.*s sends mail programs to %.*s, port %u, not to this host", STR_ARG(owner), STR_ARG(srv->host), srv->port),
+		.text = arena_printf(d->arena, "%.*s sends mail programs to %.*s, port %u, not to this host", STR_ARG(owner),
+			STR_ARG(srv->host), srv->port),
 		.advice = STR("Publish the record instead"), .record = record });
 }
 
@@ -72,7 +73,8 @@ void doctor_check_clients(struct doctor *d, struct str domain)
 			buf_printf(&missing, "%s%.*s", missing.length ? "\n" : "", STR_ARG(record));
 	}
 	if (missing.length)
-		doctor_report(d, (struct doctor_finding){ DOCTOR_NOTE, .text = STR("mail programs are not told which host serves the domain (SRV, RFC 6186)"),
+		doctor_report(d, (struct doctor_finding){ DOCTOR_NOTE,
+			.text = STR("mail programs are not told which host serves the domain (SRV, RFC 6186)"),
 			.advice = STR("Publish the records, and people need to know nothing but their address and password"),
 			.record = arena_copy(d->arena, buf_str(&missing)) });
 	else if (served && found == served)

@@ -82,13 +82,15 @@ static void ask_unbound(void *context, struct arena *a, struct str name, enum dn
 struct doctor_dns *doctor_dns_begin(struct doctor *d, struct fail **fail)
 {
 	struct endpoint given;
-	struct dns_unbound_options options = { .forward = d->config.dns_forward.items, .forward_count = d->config.dns_forward.count };
+	struct dns_unbound_options options = { .forward = d->config.dns_forward.items,
+		.forward_count = d->config.dns_forward.count };
 	const char *anchor = d->config.dns_trust_anchor;
 	if (anchor[0] && access(anchor, R_OK) == 0)
 		options.trust_anchor = anchor;
 	if (d->call->dns) {
 		if (!endpoint_parse(str_of(d->call->dns), &given, fail) || !endpoint_is_ip(&given))
-			return fail_set(fail, FAIL_INVALID, "--dns %s: an address with a port, as 127.0.0.1:53", d->call->dns), NULL;
+			return fail_set(fail, FAIL_INVALID, "--dns %s: an address with a port, as 127.0.0.1:53", d->call->dns),
+			       NULL;
 		options = (struct dns_unbound_options){ .forward = &given, .forward_count = 1 };
 	}
 	struct ub_ctx *unbound = dns_unbound_new(&options, fail);
@@ -127,16 +129,19 @@ bool doctor_ask(struct doctor *d, struct str name, enum dns_type type, struct dn
 	dns_ask(&d->dns->source, d->arena, name, type, answer);
 	if (answer->status == DNS_BOGUS)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = arena_printf(d->arena, "the %s records of %.*s are refused by DNSSEC", dns_type_name(type), STR_ARG(name)),
+			.text = arena_printf(d->arena, "the %s records of %.*s are refused by DNSSEC", dns_type_name(type),
+				STR_ARG(name)),
 			.advice = STR("The zone's signatures have expired or do not fit its DS record; who validates gets no answer at all") });
 	else if (answer->status == DNS_FAILED)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = arena_printf(d->arena, "no answer to the question for the %s records of %.*s", dns_type_name(type), STR_ARG(name)),
+			.text = arena_printf(d->arena, "no answer to the question for the %s records of %.*s", dns_type_name(type),
+				STR_ARG(name)),
 			.advice = STR("See whether the zone's name servers are up and delegated to") });
 	return answer->status != DNS_BOGUS && answer->status != DNS_FAILED;
 }
 
-bool doctor_ask_text(struct doctor *d, struct str name, bool (*is_wanted)(struct str text), size_t *count, struct str *text)
+bool doctor_ask_text(struct doctor *d, struct str name, bool (*is_wanted)(struct str text), size_t *count,
+                     struct str *text)
 {
 	struct dns_answer answer;
 	*count = 0;

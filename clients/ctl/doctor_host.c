@@ -25,13 +25,15 @@ static bool is_greeted(int fd)
 		.times = { .idle_ms = GREETING_MS, .command_ms = GREETING_MS, .write_ms = GREETING_MS } };
 	CLEANUP(stream_cleanup) struct stream *stream = stream_new(fd, &options);
 	struct str line;
-	bool greeted = stream_read_line(stream, GREETING_LINE_MAX, STREAM_LF_TOO, &line) == STREAM_LINE && str_starts(line, STR("220"));
+	bool greeted = stream_read_line(stream, GREETING_LINE_MAX, STREAM_LF_TOO, &line) == STREAM_LINE &&
+	               str_starts(line, STR("220"));
 	stream_write(stream, STR("QUIT\r\n"));
 	stream_finish(stream);
 	return greeted;
 }
 
-static void try_port(struct doctor *d, const struct service *service, struct endpoint where, unsigned port, struct buf *good)
+static void try_port(struct doctor *d, const struct service *service, struct endpoint where, unsigned port,
+                     struct buf *good)
 {
 	CLEANUP(fail_free) struct fail *why = NULL;
 	struct str address = doctor_address(d, &where);
@@ -46,7 +48,8 @@ static void try_port(struct doctor *d, const struct service *service, struct end
 		buf_printf(good, "%s%s on port %u of %.*s", good->length ? ", " : "", service->name, port, STR_ARG(address));
 	else
 		doctor_report(d, (struct doctor_finding){ is_local ? DOCTOR_ERROR : DOCTOR_WARNING,
-			.text = arena_printf(d->arena, "%s does not answer on port %u of %.*s: %s", service->name, port, STR_ARG(address), fail_text(why)),
+			.text = arena_printf(d->arena, "%s does not answer on port %u of %.*s: %s", service->name, port,
+				STR_ARG(address), fail_text(why)),
 			.advice = is_local ? STR("See posthornctl status, and listen_… in posthorn.conf")
 			                   : STR("A firewall may forbid it, or the router this way round; try it from another host") });
 }
@@ -65,16 +68,16 @@ static void try_service(struct doctor *d, const struct service *service, struct 
 	ARRAY(struct endpoint) tried = {};
 	for (size_t i = 0; i < service->listeners->count && clock_monotonic_ms() < d->deadline_ms; i++) {
 		struct endpoint listener;
-		if (!config_listener_address(&d->config, service->listeners->items[i], &listener, NULL) || !endpoint_is_ip(&listener) ||
-		    was_tried(tried.items, tried.count, endpoint_port(&listener)))
+		if (!config_listener_address(&d->config, service->listeners->items[i], &listener, NULL) ||
+		    !endpoint_is_ip(&listener) || was_tried(tried.items, tried.count, endpoint_port(&listener)))
 			continue;
 		*array_add(&tried) = listener;
 		for (size_t a = 0; a < d->addresses.count; a++)
 			try_port(d, service, d->addresses.items[a], endpoint_port(&listener), good);
 	}
 	if (tried.count && !was_tried(tried.items, tried.count, service->port))
-		doctor_note(d, "%s is on port %u, but others look for it on %u: right if a router brings it there", service->name,
-		            endpoint_port(&tried.items[0]), service->port);
+		doctor_note(d, "%s is on port %u, but others look for it on %u: right if a router brings it there",
+		            service->name, endpoint_port(&tried.items[0]), service->port);
 	array_release(&tried);
 }
 
@@ -108,7 +111,8 @@ void doctor_check_clock(struct doctor *d, struct str host UNUSED)
 			.text = STR("the clock is years behind: certificates and signatures look as if they were of the future"),
 			.advice = STR("Set it, and have it kept right by NTP (Debian: systemd-timesyncd or chrony)") });
 	else if (state == TIME_ERROR || facts.status & STA_UNSYNC)
-		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING, .text = STR("nobody keeps the clock right: the kernel says that it is not synchronised"),
+		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
+			.text = STR("nobody keeps the clock right: the kernel says that it is not synchronised"),
 			.advice = STR("Have it kept right by NTP (Debian: systemd-timesyncd or chrony)") });
 	else
 		doctor_ok(d, "the clock is synchronised");
@@ -121,7 +125,8 @@ void doctor_check_disk(struct doctor *d, struct str host UNUSED)
 	struct statvfs facts;
 	const char *path = d->config.data_directory;
 	if (statvfs(path, &facts) != 0) {
-		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR, .text = arena_printf(d->arena, "the folder %s cannot be looked at: %m", path) });
+		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
+			.text = arena_printf(d->arena, "the folder %s cannot be looked at: %m", path) });
 		return;
 	}
 	uint64_t free_octets = (uint64_t)facts.f_bavail * facts.f_frsize;
@@ -130,11 +135,13 @@ void doctor_check_disk(struct doctor *d, struct str host UNUSED)
 	unsigned megabytes = (unsigned)(free_octets >> 20);
 	if (free_octets < d->config.spool_headroom)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = arena_printf(d->arena, "%s has %u MB left: mail is refused for now (spool_headroom)", path, megabytes),
+			.text = arena_printf(d->arena, "%s has %u MB left: mail is refused for now (spool_headroom)", path,
+				megabytes),
 			.advice = STR("Make room, or take a larger disk") });
 	else if (few_blocks || few_files)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
-			.text = arena_printf(d->arena, "%s is nearly full: %u MB and %llu files are left", path, megabytes, (unsigned long long)facts.f_favail),
+			.text = arena_printf(d->arena, "%s is nearly full: %u MB and %llu files are left", path, megabytes,
+				(unsigned long long)facts.f_favail),
 			.advice = STR("Make room, or take a larger disk") });
 	else
 		doctor_ok(d, "%s has %u MB left", path, megabytes);

@@ -42,7 +42,8 @@ static bool get(struct stream *stream, struct str host, const char *path, struct
 	CLEANUP(http_response_release) struct http_response response;
 	enum http_state state;
 	http_response_init(&response, out->limit);
-	stream_printf(stream, "GET %s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: posthornctl\r\nConnection: close\r\n\r\n", path, STR_ARG(host));
+	stream_printf(stream, "GET %s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: posthornctl\r\nConnection: close\r\n\r\n", path,
+	              STR_ARG(host));
 	stream_begin_bulk(stream);
 	read_response(stream, &response, &state);
 	if (state != HTTP_DONE)
@@ -54,13 +55,15 @@ static bool get(struct stream *stream, struct str host, const char *path, struct
 
 bool doctor_https_get(struct doctor *d, struct str host, const char *path, struct buf *out, struct fail **fail)
 {
-	CLEANUP(tls_client_cleanup) struct tls_client *client = tls_client_new(TLS_MINIMUM_1_2, doctor_authorities(d), fail);
+	CLEANUP(tls_client_cleanup) struct tls_client *client = tls_client_new(TLS_MINIMUM_1_2,
+		doctor_authorities(d), fail);
 	CLEANUP(mem_free) char *name = str_copy(host);
 	int fd = client ? dial(d, host, fail) : -1;
 	if (fd < 0)
 		return false;
 	const struct stream_options options = { .input_size = INPUT_SIZE, .output_high = INPUT_SIZE,
-		.times = { .idle_ms = DOCTOR_CONNECT_MS, .command_ms = ANSWER_MS, .write_ms = DOCTOR_CONNECT_MS, .bulk_grace_ms = ANSWER_MS,
+		.times = { .idle_ms = DOCTOR_CONNECT_MS, .command_ms = ANSWER_MS, .write_ms = DOCTOR_CONNECT_MS,
+			.bulk_grace_ms = ANSWER_MS,
 		           .bulk_rate_min = RATE_MIN } };
 	CLEANUP(stream_cleanup) struct stream *stream = stream_new(fd, &options);
 	CLEANUP(tls_cleanup) struct tls_connection *tls = tls_connect(client, fd, name, fail);

@@ -10,8 +10,9 @@ void doctor_check_dns(struct doctor *d, struct str host)
 {
 	struct dns_answer answer;
 	if (!doctor_dns_validates(d->dns))
-		doctor_note(d, d->call->dns ? "a name server that --dns names is believed without DNSSEC"
-		                            : "nothing is validated by DNSSEC, so no mail is protected by DANE (see dns_trust_anchor)");
+		doctor_note(d, d->call->dns
+		                   ? "a name server that --dns names is believed without DNSSEC"
+		                   : "nothing is validated by DNSSEC, so no mail is protected by DANE (see dns_trust_anchor)");
 	if (host.length && doctor_ask(d, host, DNS_A, &answer))
 		doctor_ok(d, "the DNS answers%s", answer.secure ? ", and the host's zone is signed" : "");
 }
@@ -23,7 +24,8 @@ void doctor_check_helo(struct doctor *d, struct str host)
 		doctor_ok(d, "this host says HELO %.*s", STR_ARG(host));
 	else
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = arena_printf(d->arena, "this host says HELO %s, which is no full name: many servers refuse its mail", d->config.hostname),
+			.text = arena_printf(d->arena,
+				"this host says HELO %s, which is no full name: many servers refuse its mail", d->config.hostname),
 			.advice = STR("Set hostname in posthorn.conf to a name of a domain of yours, as mail.example.org") });
 }
 
@@ -35,7 +37,8 @@ static const char *address_type(const struct endpoint *address)
 /* Of no use in the world's DNS (RFC 6890). */
 static bool is_private(const struct endpoint *address)
 {
-	static const char *const blocks[] = { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16",
+	static const char *const blocks[] = { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
+		"169.254.0.0/16",
 		                                  "127.0.0.0/8", "::1/128", "fe80::/10", "fc00::/7" };
 	for (size_t i = 0; i < COUNT_OF(blocks); i++) {
 		struct network block;
@@ -73,7 +76,8 @@ static void check_one_address(struct doctor *d, struct str host, const struct en
 			.advice = STR("Publish the address that the world sees") });
 	else
 		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
-			.text = arena_printf(d->arena, "the DNS says that %.*s is at %.*s, which this host does not have", STR_ARG(host), STR_ARG(text)),
+			.text = arena_printf(d->arena, "the DNS says that %.*s is at %.*s, which this host does not have",
+				STR_ARG(host), STR_ARG(text)),
 			.advice = STR("Right if a router translates that address to this host; else correct the record") });
 }
 
@@ -82,7 +86,8 @@ static struct str records_of(struct doctor *d, struct str host, const struct doc
 	struct str lines = STR("");
 	for (size_t i = 0; i < found->list.count; i++)
 		lines = arena_printf(d->arena, "%.*s%s%.*s", STR_ARG(lines), lines.length ? "\n" : "",
-		                     STR_ARG(doctor_record(d, host, address_type(&found->list.items[i]), doctor_address(d, &found->list.items[i]))));
+		                     STR_ARG(doctor_record(d, host, address_type(&found->list.items[i]),
+		                                           doctor_address(d, &found->list.items[i]))));
 	return lines;
 }
 
@@ -98,7 +103,8 @@ void doctor_check_address(struct doctor *d, struct str host)
 		*array_add(&d->addresses) = found.list.items[i];
 	if (found.is_alias)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = arena_printf(d->arena, "%.*s is a CNAME, which the name of a mail server must not be (RFC 2181 §10.3)", STR_ARG(host)),
+			.text = arena_printf(d->arena,
+				"%.*s is a CNAME, which the name of a mail server must not be (RFC 2181 §10.3)", STR_ARG(host)),
 			.advice = STR("Give it address records of its own instead"), .record = records_of(d, host, &found) });
 	if (found.list.count == 0)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
@@ -136,9 +142,11 @@ static void check_one_reverse(struct doctor *d, struct str host, const struct en
 		doctor_ok(d, "%.*s leads back to %.*s", STR_ARG(text), STR_ARG(host));
 		return;
 	}
-	struct str wrong = answer.count ? arena_printf(d->arena, "leads to %.*s instead of %.*s", STR_ARG(other.length ? other : STR(".")), STR_ARG(host))
+	struct str wrong = answer.count ? arena_printf(d->arena, "leads to %.*s instead of %.*s",
+	                                               STR_ARG(other.length ? other : STR(".")), STR_ARG(host))
 	                                : STR("has no name: most servers refuse mail from such an address");
-	doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR, .text = arena_printf(d->arena, "%.*s %.*s", STR_ARG(text), STR_ARG(wrong)),
+	doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
+		.text = arena_printf(d->arena, "%.*s %.*s", STR_ARG(text), STR_ARG(wrong)),
 		.advice = STR("The provider of the address keeps this record; ask there, or set it in its web pages"),
 		.record = doctor_record(d, owner, "PTR", data) });
 }
@@ -151,7 +159,8 @@ void doctor_check_reverse(struct doctor *d, struct str host)
 
 /* ---- lists of bad hosts, RFC 5782 ---- */
 
-/* Asked besides those of the configuration; what they answer to a resolver that may not ask (127.255.255.x) is no listing. */
+/* Asked besides those of the configuration; what they answer to a resolver that may not ask (127.255.255.x) is no
+ * listing. */
 static const char *const lists[] = { "zen.spamhaus.org", "bl.spamcop.net", "psbl.surriel.com" };
 
 /* 2.0.0.127.list, or the 32 digits of an IPv6 address likewise (§2.1, §2.4): the reverse name with another end. */
@@ -185,7 +194,8 @@ static bool check_list(struct doctor *d, const struct endpoint *address, const s
 		return false;
 	if (is_listing(&answer, list->first, list->last))
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = arena_printf(d->arena, "%.*s is listed by %.*s: many servers refuse its mail", STR_ARG(text), STR_ARG(zone)),
+			.text = arena_printf(d->arena, "%.*s is listed by %.*s: many servers refuse its mail", STR_ARG(text),
+				STR_ARG(zone)),
 			.advice = STR("Find what it was listed for, end that, and ask the list to take it off") });
 	return true;
 }
@@ -198,7 +208,8 @@ void doctor_check_lists(struct doctor *d, struct str host UNUSED)
 			asked += check_list(d, &d->addresses.items[i], &d->config.dnsbl.items[l]);
 		for (size_t l = 0; l < COUNT_OF(lists) && !is_private(&d->addresses.items[i]); l++) {
 			CLEANUP(mem_free) char *zone = mem_printf("%s", lists[l]);
-			asked += check_list(d, &d->addresses.items[i], &(struct config_dns_list){ zone, 127u << 24, (127u << 24) | 0xffffff });
+			asked += check_list(d, &d->addresses.items[i],
+				&(struct config_dns_list){ zone, 127u << 24, (127u << 24) | 0xffffff });
 		}
 	}
 	if (asked && errors == d->counts[DOCTOR_ERROR])
@@ -285,7 +296,8 @@ static bool judge_mx(struct doctor *d, struct str domain, const struct mx_facts 
 		finding.advice = STR("If its mail is to come here, publish the record");
 	} else {
 		if (facts->ours_is_good)
-			doctor_ok(d, "mail for %.*s comes to this host%s", STR_ARG(domain), facts->others ? "; other hosts take it too" : "");
+			doctor_ok(d, "mail for %.*s comes to this host%s", STR_ARG(domain),
+			          facts->others ? "; other hosts take it too" : "");
 		return true;
 	}
 	doctor_report(d, finding);
@@ -303,11 +315,13 @@ void doctor_check_mx(struct doctor *d, struct str domain)
 		return;
 	facts.good = arena_alloc_array(d->arena, answer.count, sizeof *facts.good);
 	for (size_t i = 0; i < answer.count; i++)
-		if (dns_read_mx(d->arena, answer.records[i], &mx) && (++count <= MX_LOOKED_AT_MAX || str_equal_nocase(mx.host, d->host)))
+		if (dns_read_mx(d->arena, answer.records[i], &mx) &&
+		    (++count <= MX_LOOKED_AT_MAX || str_equal_nocase(mx.host, d->host)))
 			check_one_mx(d, domain, &mx, &facts);
 	bool stays = judge_mx(d, domain, &facts, count);
 	if (!stays || !facts.ours_is_good)
 		doctor_zone_add(d, domain, "MX", data);
 	for (size_t i = 0; i < facts.good_count && stays; i++)
-		doctor_zone_add(d, domain, "MX", arena_printf(d->arena, "%u %.*s.", facts.good[i].preference, STR_ARG(facts.good[i].host)));
+		doctor_zone_add(d, domain, "MX",
+		                arena_printf(d->arena, "%u %.*s.", facts.good[i].preference, STR_ARG(facts.good[i].host)));
 }

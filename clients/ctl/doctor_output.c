@@ -29,8 +29,9 @@ struct doctor_output *doctor_output_begin(const struct ctl_call *call, FILE *out
 static void print_sum(const struct doctor *d)
 {
 	const unsigned *counts = d->counts;
-	fprintf(d->output->out, "%u error%s, %u warning%s, %u note%s\n", counts[DOCTOR_ERROR], counts[DOCTOR_ERROR] == 1 ? "" : "s",
-	        counts[DOCTOR_WARNING], counts[DOCTOR_WARNING] == 1 ? "" : "s", counts[DOCTOR_NOTE], counts[DOCTOR_NOTE] == 1 ? "" : "s");
+	fprintf(d->output->out, "%u error%s, %u warning%s, %u note%s\n", counts[DOCTOR_ERROR],
+	        counts[DOCTOR_ERROR] == 1 ? "" : "s", counts[DOCTOR_WARNING], counts[DOCTOR_WARNING] == 1 ? "" : "s",
+	        counts[DOCTOR_NOTE], counts[DOCTOR_NOTE] == 1 ? "" : "s");
 }
 
 void doctor_output_end(struct doctor *d)
@@ -239,7 +240,8 @@ static void print_zone_lines(struct doctor *d, const struct str *zone, FILE *out
 		else if (!is_begun)
 			fprintf(out, "; elsewhere: ask those who keep these zones\n");
 		is_begun = true;
-		fprintf(out, "%s%.*s.\tIN\t%s\t%.*s\n", zone ? "" : "; ", STR_ARG(record->owner), record->type, STR_ARG(record->data));
+		fprintf(out, "%s%.*s.\tIN\t%s\t%.*s\n", zone ? "" : "; ", STR_ARG(record->owner), record->type,
+		        STR_ARG(record->data));
 	}
 }
 

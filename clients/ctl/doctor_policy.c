@@ -29,12 +29,15 @@ static struct str new_sts_record(struct doctor *d)
 	return arena_printf(d->arena, "v=STSv1; id=%lld", (long long)clock_wall_seconds());
 }
 
-static struct doctor_finding propose_policy(struct doctor *d, struct str domain, enum doctor_level level, struct str text)
+static struct doctor_finding propose_policy(struct doctor *d, struct str domain, enum doctor_level level,
+                                            struct str text)
 {
 	struct str owner = arena_printf(d->arena, "_mta-sts.%.*s", STR_ARG(domain));
 	return (struct doctor_finding){ level, .text = text,
-		.advice = arena_printf(d->arena, "Put \"version: STSv1\", \"mode: enforce\", \"mx: %.*s\" and \"max_age: 604800\", a line each, at "
-		                       "https://mta-sts.%.*s/.well-known/mta-sts.txt, then publish the record", STR_ARG(d->host), STR_ARG(domain)),
+		.advice = arena_printf(d->arena,
+			"Put \"version: STSv1\", \"mode: enforce\", \"mx: %.*s\" and \"max_age: 604800\", a line each, at "
+		                       "https://mta-sts.%.*s/.well-known/mta-sts.txt, then publish the record",
+		                       STR_ARG(d->host), STR_ARG(domain)),
 		.record = doctor_text_record(d, owner, new_sts_record(d)) };
 }
 
@@ -42,12 +45,14 @@ static void judge_policy(struct doctor *d, struct str domain, struct str page)
 {
 	struct mtasts_policy policy;
 	if (!mtasts_policy_parse(page, &policy)) {
-		doctor_report(d, propose_policy(d, domain, DOCTOR_ERROR, STR("what stands at its place is no valid MTA-STS policy (RFC 8461 §3.2)")));
+		doctor_report(d, propose_policy(d, domain, DOCTOR_ERROR,
+		                                STR("what stands at its place is no valid MTA-STS policy (RFC 8461 §3.2)")));
 		return;
 	}
 	struct str missing = policy.mode == MTASTS_NONE ? STR("") : missing_mx(d, domain, &policy);
 	if (missing.length)
-		doctor_report(d, propose_policy(d, domain, DOCTOR_ERROR, arena_printf(d->arena, "the MTA-STS policy does not name the MX %.*s", STR_ARG(missing))));
+		doctor_report(d, propose_policy(d, domain, DOCTOR_ERROR,
+			arena_printf(d->arena, "the MTA-STS policy does not name the MX %.*s", STR_ARG(missing))));
 	else if (policy.mode != MTASTS_ENFORCE)
 		doctor_note(d, "the MTA-STS policy has the mode %s, which protects no mail", mtasts_mode_name(policy.mode));
 	else if (policy.age_seconds < AGE_LOW_SECONDS)
@@ -64,8 +69,10 @@ static void fetch_policy(struct doctor *d, struct str domain)
 	if (doctor_https_get(d, host, "/.well-known/mta-sts.txt", &page, &why))
 		judge_policy(d, domain, arena_copy(d->arena, buf_str(&page)));
 	else
-		doctor_report(d, propose_policy(d, domain, DOCTOR_ERROR,
-			arena_printf(d->arena, "there is an MTA-STS record, but %.*s gives no policy: %s", STR_ARG(host), fail_text(why))));
+		doctor_report(d,
+		              propose_policy(d, domain, DOCTOR_ERROR,
+		                             arena_printf(d->arena, "there is an MTA-STS record, but %.*s gives no policy: %s",
+		                                          STR_ARG(host), fail_text(why))));
 }
 
 void doctor_check_mta_sts(struct doctor *d, struct str domain)
@@ -79,14 +86,19 @@ void doctor_check_mta_sts(struct doctor *d, struct str domain)
 	if (count || stray.length)
 		doctor_zone_add(d, owner, "TXT", doctor_text_data(d, good ? text : new_sts_record(d)));
 	if (stray.length)
-		doctor_report(d, propose_policy(d, domain, DOCTOR_ERROR, arena_printf(d->arena, "what stands there is no MTA-STS record: %.*s", STR_ARG(stray))));
+		doctor_report(d, propose_policy(d, domain, DOCTOR_ERROR,
+			arena_printf(d->arena, "what stands there is no MTA-STS record: %.*s", STR_ARG(stray))));
 	else if (count == 0)
-		doctor_report(d, propose_policy(d, domain, DOCTOR_NOTE, STR("there is no MTA-STS policy, which would have other servers insist on TLS")));
+		doctor_report(d,
+		              propose_policy(d, domain, DOCTOR_NOTE,
+		                             STR("there is no MTA-STS policy, which would have other servers insist on TLS")));
 	else if (count > 1)
 		doctor_report(d, propose_policy(d, domain, DOCTOR_ERROR,
 			arena_printf(d->arena, "there are %zu MTA-STS records, so none of them counts (RFC 8461 §3.1)", count)));
 	else if (!good)
-		doctor_report(d, propose_policy(d, domain, DOCTOR_ERROR, arena_printf(d->arena, "the MTA-STS record makes no sense: %.*s", STR_ARG(text))));
+		doctor_report(d,
+		              propose_policy(d, domain, DOCTOR_ERROR,
+		                             arena_printf(d->arena, "the MTA-STS record makes no sense: %.*s", STR_ARG(text))));
 	else
 		fetch_policy(d, domain);
 }

@@ -45,7 +45,8 @@ static bool is_same_key(struct doctor *d, struct str published, struct str ours,
 {
 	struct dkim_key a = {}, b = {};
 	const char *own = NULL;
-	bool same = dkim_key_parse(d->arena, published, &a, why) && dkim_key_parse(d->arena, ours, &b, &own) && EVP_PKEY_eq(a.key, b.key) == 1;
+	bool same = dkim_key_parse(d->arena, published, &a, why) && dkim_key_parse(d->arena, ours, &b, &own) &&
+	            EVP_PKEY_eq(a.key, b.key) == 1;
 	if (a.key && !same)
 		*why = "it is another key";
 	*is_tested = a.testing;
@@ -68,16 +69,19 @@ static void check_key(struct doctor *d, const struct key_row *key)
 	bool good = count == 1 && is_same_key(d, text, key->record, &is_tested, &why);
 	if (good && is_tested) { /* RFC 6376 §3.6.1 */
 		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
-			.text = arena_printf(d->arena, "%.*s is published as a test (t=y): receivers may take its signatures for none", STR_ARG(key->name)),
-			.advice = STR("When the signatures pass, publish the key without it"), .record = doctor_text_record(d, key->name, key->record) });
+			.text = arena_printf(d->arena,
+				"%.*s is published as a test (t=y): receivers may take its signatures for none", STR_ARG(key->name)),
+			.advice = STR("When the signatures pass, publish the key without it"),
+			.record = doctor_text_record(d, key->name, key->record) });
 		return;
 	}
 	if (good) {
 		doctor_ok(d, "%.*s is published%s", STR_ARG(key->name), signs ? "" : "; it may be made active");
 		return;
 	}
-	struct str wrong = count == 0 ? STR("is not published") : count > 1 ? STR("has several TXT records, of which receivers take any")
-	                              : arena_printf(d->arena, "is published wrong: %s", why);
+	struct str wrong = count == 0  ? STR("is not published")
+	                   : count > 1 ? STR("has several TXT records, of which receivers take any")
+	                               : arena_printf(d->arena, "is published wrong: %s", why);
 	doctor_report(d, (struct doctor_finding){ signs ? DOCTOR_ERROR : DOCTOR_NOTE,
 		.text = arena_printf(d->arena, "%.*s %.*s%s", STR_ARG(key->name), STR_ARG(wrong), signs ? ", but mail is signed with it" : ""),
 		.advice = STR("Publish the key"), .record = doctor_text_record(d, key->name, key->record) });
@@ -100,8 +104,10 @@ void doctor_check_dkim(struct doctor *d, struct str domain)
 	}
 	if (!signs)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = arena_printf(d->arena, "no key signs the mail of %.*s: large receivers refuse it or take it for spam", STR_ARG(domain)),
-			.advice = arena_printf(d->arena, "See posthornctl dkim: make keys for %.*s, publish them, make them active", STR_ARG(domain)) });
+			.text = arena_printf(d->arena,
+				"no key signs the mail of %.*s: large receivers refuse it or take it for spam", STR_ARG(domain)),
+			.advice = arena_printf(d->arena, "See posthornctl dkim: make keys for %.*s, publish them, make them active",
+				STR_ARG(domain)) });
 	array_release(&rows.list);
 }
 
@@ -123,7 +129,8 @@ static void check_report_address(struct doctor *d, struct str domain, struct str
 	struct str owner = arena_printf(d->arena, "%.*s._report._dmarc.%.*s", STR_ARG(domain), STR_ARG(there));
 	if (doctor_ask_text(d, owner, is_dmarc, &count, &text) && count == 0)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
-			.text = arena_printf(d->arena, "reports to %.*s are not sent, because %.*s does not say that it takes them", STR_ARG(address), STR_ARG(there)),
+			.text = arena_printf(d->arena, "reports to %.*s are not sent, because %.*s does not say that it takes them",
+				STR_ARG(address), STR_ARG(there)),
 			.advice = STR("Have them publish the record"), .record = doctor_text_record(d, owner, STR("v=DMARC1")) });
 }
 
@@ -137,7 +144,8 @@ static void judge_dmarc(struct doctor *d, struct str domain, struct str text)
 	for (unsigned i = 0; i < 10 && dmarc_address_next(d->arena, &reports, &address); i++, named = true)
 		check_report_address(d, domain, address);
 	if (record.testing || record.policy == DMARC_POLICY_NONE)
-		doctor_note(d, "the policy is %s%s: it only watches. When the reports show no mail of yours that fails, make it reject",
+		doctor_note(d,
+			"the policy is %s%s: it only watches. When the reports show no mail of yours that fails, make it reject",
 		            dmarc_policy_name(record.policy), record.testing ? " and t=y" : "");
 	else
 		doctor_ok(d, "forged mail is to be met with %s", dmarc_policy_name(record.policy));

@@ -4,11 +4,13 @@
 
 /* ---- what the record says now, RFC 7208 ---- */
 
-static struct spf_outcome ask_spf(struct doctor *d, const struct dns_source *dns, struct str domain, const struct endpoint *client)
+static struct spf_outcome ask_spf(struct doctor *d, const struct dns_source *dns, struct str domain,
+                                  const struct endpoint *client)
 {
 	struct spf_outcome outcome;
 	const struct spf_request request = { .dns = dns, .client = *client, .helo = d->host,
-		.sender = arena_printf(d->arena, "postmaster@%.*s", STR_ARG(domain)), .receiver = d->host, .now = clock_wall_seconds(),
+		.sender = arena_printf(d->arena, "postmaster@%.*s", STR_ARG(domain)), .receiver = d->host,
+		.now = clock_wall_seconds(),
 		.deadline_ms = d->deadline_ms };
 	spf_check(d->arena, &request, &outcome);
 	return outcome;
@@ -23,7 +25,8 @@ static bool spf_lets_us(struct doctor *d, struct str domain, struct str proposal
 			continue;
 		struct str address = doctor_address(d, &d->addresses.items[i]);
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = arena_printf(d->arena, "the result for mail from %.*s, which is this host, is %s%s%s", STR_ARG(address),
+			.text = arena_printf(d->arena, "the result for mail from %.*s, which is this host, is %s%s%s",
+				STR_ARG(address),
 			                     spf_result_name(outcome.result), outcome.why ? ": " : "", outcome.why ? outcome.why : ""),
 			.advice = STR("Name this host in the record, and keep its terms in order"), .record = proposal });
 		return false;
@@ -49,7 +52,8 @@ static bool spf_refuses_others(struct doctor *d, struct str domain, struct str p
 		finding.level = DOCTOR_WARNING;
 		finding.text = STR("what the record leads to does not answer");
 	} else if (outcome.result == SPF_PERMERROR) {
-		finding.text = arena_printf(d->arena, "the record is wrong: %s", outcome.why ? outcome.why : "it cannot be read");
+		finding.text = arena_printf(d->arena, "the record is wrong: %s",
+		                            outcome.why ? outcome.why : "it cannot be read");
 		finding.advice = advice;
 	} else if (outcome.result == SPF_PASS) {
 		finding.text = arena_printf(d->arena, "everybody may send mail as the domain (%.*s)", STR_ARG(outcome.term));
@@ -108,7 +112,8 @@ struct trial {
 	unsigned voids;
 };
 
-static void ask_for_trial(void *context, struct arena *a, struct str name, enum dns_type type, struct dns_answer *answer)
+static void ask_for_trial(void *context, struct arena *a, struct str name, enum dns_type type,
+                          struct dns_answer *answer)
 {
 	struct trial *trial = context;
 	if (type == DNS_TXT && str_equal_nocase(name, trial->domain))
@@ -131,10 +136,12 @@ static struct str text_as_data(struct doctor *d, struct str text)
 	return arena_copy(d->arena, buf_str(&data));
 }
 
-static struct spf_outcome try_spf(struct doctor *d, struct str domain, struct str text, const struct endpoint *client, unsigned *voids)
+static struct spf_outcome try_spf(struct doctor *d, struct str domain, struct str text, const struct endpoint *client,
+                                  unsigned *voids)
 {
 	struct trial trial = { .doctor = d, .domain = domain, .data = text_as_data(d, text) };
-	struct spf_outcome outcome = ask_spf(d, &(struct dns_source){ .ask = ask_for_trial, .context = &trial }, domain, client);
+	struct spf_outcome outcome = ask_spf(d, &(struct dns_source){ .ask = ask_for_trial, .context = &trial }, domain,
+		client);
 	*voids = trial.voids;
 	return outcome;
 }
@@ -229,7 +236,8 @@ static void ask_hosts_of(struct spf_mending *m, const struct spf_term *term, str
 		}
 }
 
-static struct str address_term(struct doctor *d, struct str sign, const struct endpoint *address, const struct spf_term *term)
+static struct str address_term(struct doctor *d, struct str sign, const struct endpoint *address,
+                               const struct spf_term *term)
 {
 	bool is_v4 = address->any.sa_family == AF_INET;
 	unsigned prefix = is_v4 ? term->prefix4 : term->prefix6;
@@ -283,8 +291,9 @@ static void leave_out(struct spf_mending *m)
 			continue;
 		}
 		bool is_more = part->lookups > SPF_LOOKUPS_MAX;
-		note_term(m, &m->homeless, arena_printf(m->doctor->arena, "%.*s (%s%u look-ups)", STR_ARG(part->text), is_more ? "more than " : "",
-		                                        is_more ? SPF_LOOKUPS_MAX : part->lookups));
+		note_term(m, &m->homeless,
+		          arena_printf(m->doctor->arena, "%.*s (%s%u look-ups)", STR_ARG(part->text),
+		                       is_more ? "more than " : "", is_more ? SPF_LOOKUPS_MAX : part->lookups));
 		m->ends_elsewhere &= !str_starts_nocase(part->text, STR("redirect="));
 		*part = (struct spf_part){};
 	}
@@ -313,7 +322,8 @@ static struct str join_parts(const struct spf_mending *m, struct str names)
 {
 	struct str record = add_words(m->doctor, STR("v=spf1"), names);
 	for (size_t i = 0; i < m->parts.count; i++)
-		record = add_words(m->doctor, record, m->parts.items[i].written.length ? m->parts.items[i].written : m->parts.items[i].text);
+		record = add_words(m->doctor, record,
+		                   m->parts.items[i].written.length ? m->parts.items[i].written : m->parts.items[i].text);
 	return m->ends_elsewhere ? record : add_words(m->doctor, record, m->homeless.length ? STR("~all") : STR("-all"));
 }
 
@@ -340,11 +350,14 @@ static struct str advice_of(struct spf_mending *m)
 		if (m->parts.items[i].written.length)
 			note_term(m, &written, m->parts.items[i].text);
 	if (m->nowhere.length)
-		advice = arena_printf(a, "%.*s. Left out, because they lead nowhere: %.*s", STR_ARG(advice), STR_ARG(m->nowhere));
+		advice = arena_printf(a, "%.*s. Left out, because they lead nowhere: %.*s", STR_ARG(advice),
+		                      STR_ARG(m->nowhere));
 	if (written.length)
-		advice = arena_printf(a, "%.*s. Written as the addresses of today, which have to be kept up to date: %.*s", STR_ARG(advice), STR_ARG(written));
+		advice = arena_printf(a, "%.*s. Written as the addresses of today, which have to be kept up to date: %.*s",
+		                      STR_ARG(advice), STR_ARG(written));
 	if (m->homeless.length)
-		advice = arena_printf(a, "%.*s. Left out, because no more than ten look-ups are allowed: %.*s; let who sends there sign with DKIM, "
+		advice = arena_printf(a,
+			"%.*s. Left out, because no more than ten look-ups are allowed: %.*s; let who sends there sign with DKIM, "
 		                      "or use a subdomain with a record of its own", STR_ARG(advice), STR_ARG(m->homeless));
 	return advice;
 }
@@ -390,7 +403,8 @@ static struct str lack_of_spf(struct doctor *d, struct str domain)
 	struct str text;
 	if (!doctor_ask_text(d, domain, looks_like_spf, &count, &text) || !count)
 		return STR("there is no SPF record: nobody knows that this host may send for the domain");
-	return arena_printf(d->arena, "there is no SPF record: this one does not begin with \"v=spf1 \": %.*s", STR_ARG(text));
+	return arena_printf(d->arena, "there is no SPF record: this one does not begin with \"v=spf1 \": %.*s",
+	                    STR_ARG(text));
 }
 
 void doctor_check_spf(struct doctor *d, struct str domain)
@@ -400,8 +414,11 @@ void doctor_check_spf(struct doctor *d, struct str domain)
 	if (!doctor_ask_text(d, domain, spf_is_record, &count, &text))
 		return;
 	enum spf_result end = count == 1 ? where_it_leads(d, domain, text) : SPF_NONE;
-	struct str mended = end == SPF_PERMERROR ? mend_spf(d, domain, text, &advice) : end == SPF_NONE ? propose_spf(d, text, false) : STR("");
-	bool names_us = count == 1 && spf_lets_us(d, domain, mended.length ? doctor_text_record(d, domain, mended) : STR(""));
+	struct str mended = end == SPF_PERMERROR ? mend_spf(d, domain, text, &advice)
+	                    : end == SPF_NONE    ? propose_spf(d, text, false)
+	                                         : STR("");
+	bool names_us = count == 1 &&
+	                spf_lets_us(d, domain, mended.length ? doctor_text_record(d, domain, mended) : STR(""));
 	struct str proposal = end == SPF_NONE && names_us ? propose_spf(d, text, true) : mended;
 	struct str record = proposal.length ? doctor_text_record(d, domain, proposal) : STR("");
 	bool good = count == 1 && spf_refuses_others(d, domain, record, advice) && names_us;

@@ -50,8 +50,8 @@ struct desk_deletion {
 	const char *copy;   /* path of the full copy, or "" */
 };
 
-/* Notes deletions as pending before they are asked for; then what became of those of the mailbox that are pending, where
- * DESK_PENDING says that nothing was deleted: the notes go. */
+/* Notes deletions as pending before they are asked for; then what became of those of the mailbox that are pending,
+ * where DESK_PENDING says that nothing was deleted: the notes go. */
 bool desk_log_begin(struct desk *d, const struct desk_deletion *deletions, size_t count, struct fail **fail);
 bool desk_log_end(struct desk *d, const char *mailbox, enum desk_fate fate, struct fail **fail);
 

@@ -202,7 +202,8 @@ static void begin_tls(struct dialogue *d)
 static void *run(void *memory)
 {
 	struct dialogue *d = memory;
-	const struct talk_watch watch = { on_sent, on_received, on_explained, on_protected, on_state, on_facts, on_ended, d };
+	const struct talk_watch watch = { on_sent, on_received, on_explained, on_protected, on_state, on_facts,
+		on_ended, d };
 	CLEANUP(fail_free) struct fail *why = NULL;
 	bool good = talk_open(&d->talk, &d->server, *d->ca_file ? d->ca_file : NULL, TIMEOUT_MS, &watch, &why);
 	if (good) {

@@ -112,7 +112,8 @@ static bool fits_facts(unsigned traits, unsigned facts)
 {
 	if (traits & ENDS || facts & EXERCISER_ASKED)
 		return traits & ENDS && facts & EXERCISER_LINE_ENDS;
-	return !(traits & UNPROTECTED && facts & EXERCISER_PROTECTED) && !(traits & STRANGER && facts & EXERCISER_LOGGED_IN);
+	return !(traits & UNPROTECTED && facts & EXERCISER_PROTECTED) &&
+	       !(traits & STRANGER && facts & EXERCISER_LOGGED_IN);
 }
 
 bool exerciser_command_fits(const struct exerciser_protocol_commands *protocol, const struct exerciser_command *command,

@@ -43,8 +43,9 @@ static const struct {
 	{ SERVER_IMAP, "NASL", { "LOGIN", "AUTHENTICATE" }, "N" },
 	{ SERVER_IMAP, "NASL", { "STARTTLS" }, "n" },
 	{ SERVER_IMAP, "NASL", { "ENABLE" }, "A" }, /* §6.3.1: before a mailbox is selected */
-	{ SERVER_IMAP, "NASL", { "SELECT", "EXAMINE", "CREATE", "DELETE", "RENAME", "SUBSCRIBE", "UNSUBSCRIBE", "LIST", "NAMESPACE",
-	                         "STATUS", "APPEND", "IDLE" }, "AS" },
+	{ SERVER_IMAP, "NASL",
+		{ "SELECT", "EXAMINE", "CREATE", "DELETE", "RENAME", "SUBSCRIBE", "UNSUBSCRIBE", "LIST", "NAMESPACE", "STATUS",
+			"APPEND", "IDLE" }, "AS" },
 	{ SERVER_IMAP, "NASL", { "CLOSE", "UNSELECT", "EXPUNGE", "SEARCH", "FETCH", "STORE", "COPY", "MOVE", "UID" }, "S" },
 	{ SERVER_IMAP, "NASL", { "DONE" }, "" },
 	/* RFC 5321 §4.1.4, RFC 3207 §4, RFC 4954 §4, RFC 3030 §2 */
@@ -70,7 +71,8 @@ static void test_rules(void **state UNUSED)
 				char letter = rules[r].letters[s];
 				bool upper = letter && strchr(rules[r].allowed, letter), lower = strchr(rules[r].allowed, letter | 0x20) && !upper;
 				assert_int_equal(exerciser_command_fits(protocol, command, protocol->states[s], 0), upper || lower);
-				assert_int_equal(exerciser_command_fits(protocol, command, protocol->states[s], EXERCISER_PROTECTED), upper);
+				assert_int_equal(exerciser_command_fits(protocol, command, protocol->states[s], EXERCISER_PROTECTED),
+				                 upper);
 			}
 			assert_false(exerciser_command_fits(protocol, command, NULL, 0));
 			assert_false(exerciser_command_fits(protocol, command, "unheard of", 0));
@@ -112,7 +114,8 @@ static void test_same_as_servers(void **state UNUSED)
 	for (size_t i = 0; i < imap->count; i++) {
 		enum imap_verb verb;
 		bool known = imap_command_find(str_of(imap->commands[i].verb), &verb);
-		assert_int_equal(known, strcmp(imap->commands[i].verb, "DONE") != 0 && strcmp(imap->commands[i].verb, "UID") != 0);
+		assert_int_equal(known,
+		                 strcmp(imap->commands[i].verb, "DONE") != 0 && strcmp(imap->commands[i].verb, "UID") != 0);
 		if (known && verb != IMAP_ENABLE) /* the server bears it later too */
 			assert_int_equal(imap_command_info(verb)->states, imap->commands[i].states);
 	}

@@ -36,7 +36,8 @@ static void refresh(struct exerciser_page *p)
 	bool connected = p->dialogue != NULL;
 	GtkWidget *child = gtk_widget_get_first_child(p->commands);
 	for (size_t i = 0; child && i < p->language->count; i++, child = gtk_widget_get_next_sibling(child)) {
-		bool fits = connected && exerciser_command_fits(p->language, &p->language->commands[i], p->state_name, p->facts);
+		bool fits = connected &&
+		            exerciser_command_fits(p->language, &p->language->commands[i], p->state_name, p->facts);
 		gtk_widget_set_sensitive(gtk_flow_box_child_get_child(GTK_FLOW_BOX_CHILD(child)), fits);
 	}
 	gtk_widget_set_sensitive(p->protocol, !connected);
@@ -143,7 +144,8 @@ static void say_missing(struct exerciser_page *p, const struct exerciser_command
 	gtk_widget_grab_focus(p->arguments[i]);
 }
 
-/* The fields say what the command under the pointer or the focus takes. A secret stays hidden on the way to its button. */
+/* The fields say what the command under the pointer or the focus takes. A secret stays hidden on the way to its
+ * button. */
 static void show_arguments(struct exerciser_page *p, const struct exerciser_command *command)
 {
 	for (size_t i = 0; i < EXERCISER_ARGUMENTS_MAX; i++) {
@@ -393,7 +395,8 @@ static GtkWidget *make_line_row(struct exerciser_page *p)
 	return scrolled;
 }
 
-static void add_tool(GtkWidget *row, GtkWidget *button, const char *signal, GCallback callback, struct exerciser_page *p)
+static void add_tool(GtkWidget *row, GtkWidget *button, const char *signal, GCallback callback,
+                     struct exerciser_page *p)
 {
 	g_signal_connect(button, signal, callback, p);
 	gtk_box_append(GTK_BOX(row), button);

@@ -191,7 +191,8 @@ static void bind_account(GtkSignalListItemFactory *factory UNUSED, GtkListItem *
 
 static void setup_size(GtkSignalListItemFactory *factory UNUSED, GtkListItem *item, struct mail_list *l UNUSED)
 {
-	GtkWidget *box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 6), *label = gtk_label_new(NULL), *bar = gtk_level_bar_new();
+	GtkWidget *box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 6), *label = gtk_label_new(NULL),
+		*bar = gtk_level_bar_new();
 	gtk_label_set_xalign(GTK_LABEL(label), 1);
 	gtk_widget_set_hexpand(label, TRUE);
 	gtk_level_bar_set_max_value(GTK_LEVEL_BAR(bar), SIZE_BITS_MAX);

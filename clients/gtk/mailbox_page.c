@@ -86,7 +86,8 @@ static void show_progress(struct mailbox_page *p)
 /* In the place of a list that has no mails. */
 static void show_emptiness(struct mailbox_page *p, bool has_accounts, bool is_open, bool ready)
 {
-	const char *title = _("The mailbox is not open"), *text = _("Open it to see what is there; nothing is downloaded yet.");
+	const char *title = _("The mailbox is not open"),
+		*text = _("Open it to see what is there; nothing is downloaded yet.");
 	if (!has_accounts) {
 		title = _("No account");
 		text = _("There is no account yet: add one in the settings.");
@@ -442,8 +443,8 @@ static GtkWidget *make_tools(struct mailbox_page *p)
 	gtk_box_append(GTK_BOX(box), open);
 	gtk_box_append(GTK_BOX(box),
 	               make_button(_("Download mail"), "mailbox.download", _("Saves the mails that are not ticked")));
-	gtk_box_append(GTK_BOX(box),
-	               make_button(_("Close mailbox"), "mailbox.close", _("Deletes the ticked mails and ends the session")));
+	gtk_box_append(GTK_BOX(box), make_button(_("Close mailbox"), "mailbox.close",
+	                                         _("Deletes the ticked mails and ends the session")));
 	gtk_box_append(GTK_BOX(box), make_button(_("Undo"), "mailbox.undo", _("Takes back the last tick")));
 	p->search = tool_row_name(gtk_search_entry_new(), _("Filter"));
 	gtk_widget_set_hexpand(p->search, TRUE);

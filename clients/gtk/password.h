@@ -1,6 +1,6 @@
 /*
- * Passwords: from the Secret Service where there is one and it has it, else asked for. They are never written to a file,
- * and wiped when they were given out.
+ * Passwords: from the Secret Service where there is one and it has it, else asked for. They are never written to a
+ * file, and wiped when they were given out.
  */
 #ifndef POSTHORN_GTK_PASSWORD_H
 #define POSTHORN_GTK_PASSWORD_H

@@ -225,8 +225,8 @@ static void make_window(struct app *app)
 	app->pages = ADW_VIEW_STACK(stack);
 	app->mailbox = mailbox_page_new(app);
 	app->exerciser = exerciser_page_new(app);
-	adw_view_stack_add_titled_with_icon(ADW_VIEW_STACK(stack), mailbox_page_widget(app->mailbox), "mailbox", _("Mailbox"),
-	                                    "mail-read-symbolic");
+	adw_view_stack_add_titled_with_icon(ADW_VIEW_STACK(stack), mailbox_page_widget(app->mailbox), "mailbox",
+	                                    _("Mailbox"), "mail-read-symbolic");
 	adw_view_stack_add_titled_with_icon(ADW_VIEW_STACK(stack), exerciser_page_widget(app->exerciser), "exerciser",
 	                                    _("Exerciser"), "utilities-terminal-symbolic");
 	add_pages(box, ADW_VIEW_STACK(stack));

@@ -346,7 +346,8 @@ static bool preview(struct session *s, const struct task *task, struct fail **fa
 	return good;
 }
 
-static void count_saved(void *context, const struct pop3_mail *mail UNUSED, const char *path UNUSED, const char *refusal)
+static void count_saved(void *context, const struct pop3_mail *mail UNUSED, const char *path UNUSED,
+                        const char *refusal)
 {
 	struct session *s = context;
 	if (refusal)

@@ -261,7 +261,8 @@ static void add_rule(GtkWidget *button UNUSED, struct settings *s)
 	struct desk_rules rules = {};
 	CLEANUP(fail_free) struct fail *why = NULL;
 	struct rule rule = { .property = (enum rule_property)adw_combo_row_get_selected(ADW_COMBO_ROW(s->property)),
-		                 .action = (enum rule_action)(adw_combo_row_get_selected(ADW_COMBO_ROW(s->action)) + RULE_MARK) };
+		                 .action = (enum rule_action)(adw_combo_row_get_selected(ADW_COMBO_ROW(s->action)) +
+		                                              RULE_MARK) };
 	str_copy_to_array(str_of(gtk_editable_get_text(GTK_EDITABLE(s->value))), rule.value, sizeof rule.value);
 	if (!rule_is_valid(&rule)) {
 		tell(s, _("This rule lacks its text, or its number."));

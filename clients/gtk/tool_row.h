@@ -1,6 +1,6 @@
 /*
- * Rows of tools: they may become narrower than what is in them, and scroll then. And names for the inner buttons of widgets
- * of GTK 4.8, which tells assistive technologies the name of their class only.
+ * Rows of tools: they may become narrower than what is in them, and scroll then. And names for the inner buttons of
+ * widgets of GTK 4.8, which tells assistive technologies the name of their class only.
  */
 #ifndef POSTHORN_GTK_TOOL_ROW_H
 #define POSTHORN_GTK_TOOL_ROW_H

@@ -61,8 +61,8 @@ static bool set_mode(struct invocation *i, const char *mode)
 	return false;
 }
 
-/* -oi is -i. How errors are told (-oe), how the mail is delivered (-od) and "me too" (-om) are as every caller wants them:
- * by the exit status, at once, and yes. The others (-o7, -oA, -oM, …) set what only the first sendmail has. */
+/* -oi is -i. How errors are told (-oe), how the mail is delivered (-od) and "me too" (-om) are as every caller wants
+ * them: by the exit status, at once, and yes. The others (-o7, -oA, -oM, …) set what only the first sendmail has. */
 static void set_option(struct invocation *i, const char *option)
 {
 	i->dot_is_text |= str_equal(str_of(option), STR("i"));
@@ -293,7 +293,8 @@ static bool deliver(const struct invocation *i, const struct config *config, str
 	message.notify = i->notify;
 	message.returned = i->returned;
 	message.envelope_id = i->id;
-	if (!find_server(config, &server, fail) || !read_text(i, &text, fail) || !compose(i, &message, buf_str(&text), fail))
+	if (!find_server(config, &server, fail) || !read_text(i, &text, fail) ||
+	    !compose(i, &message, buf_str(&text), fail))
 		return false;
 	return sendmail_submit(&server, config->hostname, &message, fail);
 }
@@ -316,7 +317,8 @@ static void explain(const char *program, const struct fail *fail)
 {
 	fprintf(stderr, "%s: %s\n", program, fail_text(fail));
 	if (fail->kind == FAIL_DENIED)
-		fprintf(stderr, "%s: only hosts in trusted_networks of posthorn.conf may send without log-in; this host is among "
+		fprintf(stderr,
+			"%s: only hosts in trusted_networks of posthorn.conf may send without log-in; this host is among "
 		                "them with trusted_networks = { 127.0.0.1, \"::1\" }\n", program);
 }
 

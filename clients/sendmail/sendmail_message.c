@@ -134,7 +134,8 @@ static bool take_recipients(struct sendmail_message *m, struct str text, struct 
 	while (header_next(&reader, &field))
 		if (is_recipient_field(field.id, resent) && !sendmail_add_recipients(m, field.value, fail))
 			return false;
-	return m->recipients.count > 0 || fail_set(fail, FAIL_INVALID, _("no recipient in the header or among the arguments"));
+	return m->recipients.count > 0 ||
+	       fail_set(fail, FAIL_INVALID, _("no recipient in the header or among the arguments"));
 }
 
 /* An encoded word where the name is not plain, RFC 2047 §2. */
@@ -172,8 +173,8 @@ static void add_header(struct sendmail_message *m, struct str text, bool without
 			add_with_crlf(&m->content, str_first(str_from_index(text, field.offset), field.length));
 }
 
-bool sendmail_take_text(struct sendmail_message *m, struct str text, struct str from, struct str name, bool recipients_too,
-                        struct fail **fail)
+bool sendmail_take_text(struct sendmail_message *m, struct str text, struct str from, struct str name,
+                        bool recipients_too, struct fail **fail)
 {
 	size_t body = header_size(text);
 	if (body > LIMIT_HEADER_SIZE_MAX)
@@ -188,5 +189,6 @@ bool sendmail_take_text(struct sendmail_message *m, struct str text, struct str 
 	buf_add_str(&m->content, STR("\r\n"));
 	add_with_crlf(&m->content, str_from_index(text, body));
 	m->has_8bit = !text_is_ascii(buf_str(&m->content));
-	return !m->content.overflowed || fail_set(fail, FAIL_TOO_BIG, _("the message is larger than %zu octets"), m->content.limit);
+	return !m->content.overflowed ||
+	       fail_set(fail, FAIL_TOO_BIG, _("the message is larger than %zu octets"), m->content.limit);
 }

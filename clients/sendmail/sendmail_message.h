@@ -1,9 +1,9 @@
 /*
  * What sendmail submits: a message as Unix programs write it, made into one that may travel, and its envelope.
  *
- * LF becomes CRLF; the `From ` line of a mbox goes; a missing blank line behind the header and a missing From are added
- * (Date and Message-ID are the submission server's to add, RFC 6409 §8); with recipients from the header, Bcc fields go.
- * All memory is the arena's and the message's own.
+ * LF becomes CRLF; the `From ` line of a mbox goes; a missing blank line behind the header and a missing From are
+ * added (Date and Message-ID are the submission server's to add, RFC 6409 §8); with recipients from the header, Bcc
+ * fields go. All memory is the arena's and the message's own.
  */
 #ifndef POSTHORN_SENDMAIL_MESSAGE_H
 #define POSTHORN_SENDMAIL_MESSAGE_H
@@ -36,9 +36,10 @@ bool sendmail_set_sender(struct sendmail_message *m, struct str text, struct fai
 /* One or more, as in a To field. */
 bool sendmail_add_recipients(struct sendmail_message *m, struct str text, struct fail **fail);
 
-/* Takes the message as it was written. from: the address for a missing From field, with the person's name, which may be empty.
- * recipients_too: those of To, Cc and Bcc, or of the Resent- fields where there are any, are added (RFC 5322 §3.6.6). */
-bool sendmail_take_text(struct sendmail_message *m, struct str text, struct str from, struct str name, bool recipients_too,
-                        struct fail **fail);
+/* Takes the message as it was written. from: the address for a missing From field, with the person's name, which may
+ * be empty. recipients_too: those of To, Cc and Bcc, or of the Resent- fields where there are any, are added (RFC
+ * 5322 §3.6.6). */
+bool sendmail_take_text(struct sendmail_message *m, struct str text, struct str from, struct str name,
+                        bool recipients_too, struct fail **fail);
 
 #endif

@@ -35,7 +35,8 @@ static bool read_reply(struct dialogue *d, struct fail **fail)
 		size_t used;
 		if (input.length == 0)
 			return fail_set(fail, stream_status(d->stream) == STREAM_IDLE ? FAIL_TIMEOUT : FAIL_UNAVAILABLE,
-			                "the connection to the post office ended: %s", stream_status_name(stream_status(d->stream)));
+			                "the connection to the post office ended: %s",
+			                stream_status_name(stream_status(d->stream)));
 		state = smtp_reply_read(&d->reply, input, &used);
 		stream_consume(d->stream, used);
 	}
@@ -95,13 +96,15 @@ static bool mail(struct dialogue *d, const struct smtp_ehlo *offered, const stru
 	return expect(d, "sender", FAIL_INVALID, fail);
 }
 
-static bool recipients(struct dialogue *d, const struct smtp_ehlo *offered, const struct sendmail_message *m, struct fail **fail)
+static bool recipients(struct dialogue *d, const struct smtp_ehlo *offered, const struct sendmail_message *m,
+                       struct fail **fail)
 {
 	const char *notify = m->notify && offered->extensions & SMTP_DSN ? m->notify : NULL;
 	for (size_t i = 0; i < m->recipients.count; i++) {
 		CLEANUP(buf_release) struct buf name = BUF_WITH_LIMIT(2 * LIMIT_ADDRESS_MAX);
 		buf_add_str(&name, m->recipients.items[i]);
-		stream_printf(d->stream, "RCPT TO:<%.*s>%s%s\r\n", STR_ARG(buf_str(&name)), notify ? " NOTIFY=" : "", notify ? notify : "");
+		stream_printf(d->stream, "RCPT TO:<%.*s>%s%s\r\n", STR_ARG(buf_str(&name)), notify ? " NOTIFY=" : "",
+		              notify ? notify : "");
 		if (!expect(d, buf_text(&name), FAIL_NOT_FOUND, fail))
 			return false;
 	}
@@ -137,8 +140,8 @@ bool sendmail_submit(const struct endpoint *server, const char *hostname, const 
 		return false;
 	d.stream = stream_new(descriptor, &options);
 	smtp_reply_reader_init(&d.reply);
-	if (!greet(&d, hostname, &offered, fail) || !mail(&d, &offered, message, fail) || !recipients(&d, &offered, message, fail) ||
-	    !data(&d, message, fail))
+	if (!greet(&d, hostname, &offered, fail) || !mail(&d, &offered, message, fail) ||
+	    !recipients(&d, &offered, message, fail) || !data(&d, message, fail))
 		return false;
 	/* It is delivered whatever becomes of the farewell. */
 	stream_printf(d.stream, "QUIT\r\n");

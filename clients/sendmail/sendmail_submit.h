@@ -8,8 +8,8 @@
 #include "endpoint.h"
 #include "sendmail_message.h"
 
-/* hostname: for EHLO. Failures: UNAVAILABLE (cannot be reached), TIMEOUT, BUSY (a temporary refusal), DENIED (a log-in is
- * wanted), NOT_FOUND (a recipient was refused), INVALID (refused otherwise). */
+/* hostname: for EHLO. Failures: UNAVAILABLE (cannot be reached), TIMEOUT, BUSY (a temporary refusal), DENIED (a
+ * log-in is wanted), NOT_FOUND (a recipient was refused), INVALID (refused otherwise). */
 bool sendmail_submit(const struct endpoint *server, const char *hostname, const struct sendmail_message *message,
                      struct fail **fail);
 

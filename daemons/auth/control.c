@@ -223,7 +223,8 @@ static bool copy_file(int from, int to, struct fail **fail)
 	return got == 0 || fail_set_errno(fail, FAIL_IO, "cannot read the copy of the directory");
 }
 
-/* A consistent copy of directory.db into the file that came with the request. A file, since who waits for a pipe stops everybody. */
+/* A consistent copy of directory.db into the file that came with the request. A file, since who waits for a pipe
+ * stops everybody. */
 bool backup(struct call *call, struct fail **fail)
 {
 	CLEANUP(mem_free) char *path = mem_printf("%s/backup.db", call->auth->daemon.folder);

@@ -75,8 +75,9 @@ static bool leads_somewhere(struct directory *d, struct str key, struct str targ
 		return true;
 	if (!directory_resolve(d, target, &r, fail))
 		return false;
-	return r.verdict != DIRECTORY_UNKNOWN_USER || fail_set(fail, FAIL_NOT_FOUND, "%.*s: its target %.*s does not exist; add it first",
-	                                                       STR_ARG(key), STR_ARG(target));
+	return r.verdict != DIRECTORY_UNKNOWN_USER ||
+	       fail_set(fail, FAIL_NOT_FOUND, "%.*s: its target %.*s does not exist; add it first", STR_ARG(key),
+	                STR_ARG(target));
 }
 
 /* The target is looked at as it is kept: one without a domain has this one. */

@@ -100,7 +100,8 @@ static bool is_postmaster_of_nobody(struct auth *auth, struct str address)
 	       !directory_alias_get(auth->directory, address, &targets, NULL);
 }
 
-/* RFC 5321 §4.5.1: the name in our greeting has a postmaster, too, where it is no mail domain itself: that of <postmaster>. */
+/* RFC 5321 §4.5.1: the name in our greeting has a postmaster, too, where it is no mail domain itself: that of
+ * <postmaster>. */
 static struct str without_own_name(struct auth *auth, struct str address)
 {
 	struct directory_address parsed;
@@ -205,7 +206,8 @@ static bool on_may_send(struct ipc_peer *peer, struct ipc_frame *frame)
 void queue_token(const struct connection *c)
 {
 	struct auth *auth = c->porter->auth;
-	struct msg_token message = { .token = c->token, .porter = c->porter->peer.id, .account = c->account, .address = str_of(c->address) };
+	struct msg_token message = { .token = c->token, .porter = c->porter->peer.id, .account = c->account,
+		.address = str_of(c->address) };
 	if (auth->has_queue)
 		msg_token_send(&auth->queue.channel, c->id, &message, -1);
 }

@@ -71,8 +71,9 @@ void hashing_set_typed(struct hashing *h, struct str typed)
 		memcpy(h->typed, typed.data, h->typed_length);
 }
 
-/* A failure is answered at a time counted in whole milliseconds from its check's end. The part below one would tell how long the
- * check took, and so of which kind the stored hash is, or that there is one: a random part takes its place. */
+/* A failure is answered at a time counted in whole milliseconds from its check's end. The part below one would tell
+ * how long the check took, and so of which kind the stored hash is, or that there is one: a random part takes its
+ * place. */
 static void blur_end(void)
 {
 	const struct timespec part = { .tv_nsec = (long)randombytes_uniform(1000000) };

@@ -54,7 +54,8 @@ static uint32_t traits_of(const struct message *message, struct str text)
 	return traits;
 }
 
-/* The blank line behind it says that the subset lacks none of the fields of its names, so that it can answer for the header. */
+/* The blank line behind it says that the subset lacks none of the fields of its names, so that it can answer for the
+ * header. */
 static struct str complete_subset(struct arena *arena, const struct message *message, struct str text)
 {
 	struct str header = mime_header(message->root, text);
@@ -75,8 +76,8 @@ bool columns_fill(struct arena *arena, struct buf *text, struct store_message_co
 	if (!make_lines(arena, text, &message))
 		return false;
 	*columns = (struct store_message_columns){
-		.headers = complete_subset(arena, &message, buf_str(text)), .subject = message.base_subject, .message_id = message.id,
-		.references = message.references, .reference_count = message.reference_count,
+		.headers = complete_subset(arena, &message, buf_str(text)), .subject = message.base_subject,
+		.message_id = message.id, .references = message.references, .reference_count = message.reference_count,
 		.sent = message.flags & MESSAGE_HAS_DATE ? message.date.seconds : 0, .lines = count_lines(buf_str(text)),
 		.traits = traits_of(&message, buf_str(text)),
 	};

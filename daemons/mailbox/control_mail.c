@@ -58,7 +58,8 @@ static void write_mail(struct exporting *e, const struct store_entry *entry)
 	intake_flag_names(&flags, &e->entries, entry, &e->keywords);
 	buf_clear(&e->fields);
 	archive_field_add(&e->fields, "kind", STR("mail"));
-	archive_field_add_number(&e->fields, "received", entry->received > 0 ? (uint64_t)store_date_seconds(entry->received) : 0);
+	archive_field_add_number(&e->fields, "received",
+	                         entry->received > 0 ? (uint64_t)store_date_seconds(entry->received) : 0);
 	archive_field_add(&e->fields, "flags", buf_str(&flags));
 	archive_write_entry(&e->writer, buf_str(&e->fields), e->mail.length);
 	archive_write_body(&e->writer, e->mail.data, e->mail.length);

@@ -39,7 +39,10 @@ void delivery_tell_usage(struct account *a)
 	if (!a->has_queue || memcmp(&before, usage, sizeof before) == 0)
 		return;
 	const struct msg_stored stored = {
-		.used_bytes = usage->bytes, .used_messages = usage->messages, .limit_bytes = usage->bytes_max, .limit_messages = usage->messages_max,
+		.used_bytes = usage->bytes,
+		.used_messages = usage->messages,
+		.limit_bytes = usage->bytes_max,
+		.limit_messages = usage->messages_max,
 	};
 	msg_stored_send(&a->queue.channel, 0, &stored, -1);
 }
@@ -50,7 +53,8 @@ static void report_failed(struct account *a, const struct delivered_item *item, 
 	struct msg_delivered answer = {
 		.journal = item->journal, .sequence = item->place.sequence, .recipient = item->place.recipient,
 		.result = 1 + (uint32_t)fail->kind, .text = str_first(str_of(fail->text), 300),
-		.used_bytes = usage->bytes, .used_messages = usage->messages, .limit_bytes = usage->bytes_max, .limit_messages = usage->messages_max,
+		.used_bytes = usage->bytes, .used_messages = usage->messages, .limit_bytes = usage->bytes_max,
+		.limit_messages = usage->messages_max,
 	};
 	if (a->has_queue)
 		msg_delivered_send(&a->queue.channel, 0, &answer, -1);
@@ -66,8 +70,8 @@ static void report_stored(struct account *a, const struct delivery_batch *batch)
 		for (; i < batch->count && memcmp(&batch->items[i].journal, &journal, sizeof journal) == 0; i++)
 			delivery_place_add(&places, &batch->items[i].place);
 		struct msg_stored stored = {
-			.journal = journal, .places = buf_str(&places), .used_bytes = usage->bytes, .used_messages = usage->messages,
-			.limit_bytes = usage->bytes_max, .limit_messages = usage->messages_max,
+			.journal = journal, .places = buf_str(&places), .used_bytes = usage->bytes,
+			.used_messages = usage->messages, .limit_bytes = usage->bytes_max, .limit_messages = usage->messages_max,
 		};
 		msg_stored_send(&a->queue.channel, 0, &stored, -1);
 	}
@@ -83,7 +87,8 @@ static void commit_batch(void *owner)
 	a->batch = NULL;
 	loop_stop_timer(a->daemon.loop, &a->batch_timer);
 	if (!store_commit(&batch->txn, &fail) || (batch->durable && !store_barrier(a->store, &fail)))
-		log_event(LOG_ERROR, 0, "delivery-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
+		log_event(LOG_ERROR, 0, "delivery-failed", LOG_NUMBER("account", a->number),
+		          LOG_TEXT("why", str_of(fail_text(fail))));
 	if (!fail)
 		report_stored(a, batch);
 	for (size_t i = 0; fail && i < batch->count; i++)
@@ -109,7 +114,8 @@ static struct delivery_batch *open_batch(struct account *a)
 	return a->batch;
 }
 
-/* RFC 5321 §4.4: the final delivery adds Return-Path. What the store gets is what a client will get, and ends with CRLF. */
+/* RFC 5321 §4.4: the final delivery adds Return-Path. What the store gets is what a client will get, and ends with
+ * CRLF. */
 static bool compose(struct buf *text, const struct msg_deliver *mail, int file, struct fail **fail)
 {
 	smtp_return_path_write(text, mail->sender);
@@ -137,7 +143,8 @@ static bool find_mailbox(struct store_txn *txn, bool quarantine, uint64_t *mailb
 	return *mailbox || store_mailbox_find(txn, STR("INBOX"), mailbox);
 }
 
-static void store_mail(struct account *a, struct delivery_batch *batch, const struct msg_deliver *mail, struct buf *text)
+static void store_mail(struct account *a, struct delivery_batch *batch, const struct msg_deliver *mail,
+                       struct buf *text)
 {
 	CLEANUP(arena_cleanup) struct arena *arena = arena_new(MESSAGE_ARENA_SIZE);
 	struct store_message_columns columns;
@@ -151,7 +158,8 @@ static void store_mail(struct account *a, struct delivery_batch *batch, const st
 	if (!find_mailbox(batch->txn, mail->quarantine, &delivery.mailbox))
 		return; /* the transaction has failed; its commit says so */
 	if (store_deliver(batch->txn, &delivery, &placed))
-		log_event(LOG_DEBUG, 0, "stored", LOG_NUMBER("account", a->number), LOG_NUMBER("uid", placed.uid), LOG_NUMBER("replayed", placed.replayed));
+		log_event(LOG_DEBUG, 0, "stored", LOG_NUMBER("account", a->number), LOG_NUMBER("uid", placed.uid),
+		          LOG_NUMBER("replayed", placed.replayed));
 }
 
 static bool on_deliver(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -252,7 +260,8 @@ static bool on_trimmed(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct store_txn *txn = store_begin_deferred(a->store);
 	store_trim(txn, trimmed.journal.bytes, trimmed.sequence);
 	if (!store_commit(&txn, &fail))
-		log_event(LOG_WARNING, 0, "trim-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
+		log_event(LOG_WARNING, 0, "trim-failed", LOG_NUMBER("account", a->number),
+		          LOG_TEXT("why", str_of(fail_text(fail))));
 	return true;
 }
 
@@ -267,7 +276,8 @@ static bool on_journals(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct store_txn *txn = store_begin_deferred(a->store);
 	store_trim_journals(txn, (const uint8_t *)journals.ids.data, journals.ids.length / sizeof(struct ipc_id));
 	if (!store_commit(&txn, &fail))
-		log_event(LOG_WARNING, 0, "trim-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
+		log_event(LOG_WARNING, 0, "trim-failed", LOG_NUMBER("account", a->number),
+		          LOG_TEXT("why", str_of(fail_text(fail))));
 	return true;
 }
 

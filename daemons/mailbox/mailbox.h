@@ -99,8 +99,8 @@ void account_note_work(struct account *a);
 /* From a session's thread: what the account uses, or may use, has changed; queue hears of it soon. */
 void account_note_usage(struct account *a);
 
-/* From a session's thread: ends this process as if it were idle. Once the session is interrupted, whoever asks master for the
- * account gets the next process. */
+/* From a session's thread: ends this process as if it were idle. Once the session is interrupted, whoever asks master
+ * for the account gets the next process. */
 void account_restart(struct account *a);
 
 /* ---- delivery.c ---- */
@@ -109,12 +109,12 @@ bool delivery_wire(struct account *a, struct ipc_frame *frame);
 /* Commits and acknowledges what has come in this round. */
 void delivery_commit(struct account *a);
 
-/* Tells queue what is used, and what holds, when that is not what it knows: mail for a full account is refused at RCPT, and
- * taken again as soon as there is room. */
+/* Tells queue what is used, and what holds, when that is not what it knows: mail for a full account is refused at
+ * RCPT, and taken again as soon as there is room. */
 void delivery_tell_usage(struct account *a);
 
-/* Sees to it that queue holds no mail back while there are sessions: the first one begins (catching_up says whether it must
- * wait until what queue has is here), the last one ended. */
+/* Sees to it that queue holds no mail back while there are sessions: the first one begins (catching_up says whether
+ * it must wait until what queue has is here), the last one ended. */
 void delivery_watch(struct account *a);
 void delivery_unwatch(struct account *a);
 
@@ -133,8 +133,8 @@ unsigned session_count(struct account *a);
 /* Gives the session its stream, with the leftover of the dialogue before; NULL when it was interrupted already. */
 struct stream *session_open_stream(struct session *s, size_t input_size, const struct stream_times *times);
 
-/* Gives the connection back to porter, which goes on with the dialogue before log-in, and what was read ahead with it. All output must
- * have been sent. Nothing may be read or written after it: the caller returns from serving. */
+/* Gives the connection back to porter, which goes on with the dialogue before log-in, and what was read ahead with
+ * it. All output must have been sent. Nothing may be read or written after it: the caller returns from serving. */
 void session_return(struct session *s);
 
 /* ---- imap/ ---- */

@@ -40,11 +40,13 @@ static bool on_fork(struct ipc_peer *peer, struct ipc_frame *frame)
 	}
 	close(control);
 	if (pid < 0) {
-		log_event(LOG_ERROR, 0, "fork-failed", LOG_NUMBER("account", wanted.account), LOG_TEXT("why", str_of(strerror(errno))));
+		log_event(LOG_ERROR, 0, "fork-failed", LOG_NUMBER("account", wanted.account),
+		          LOG_TEXT("why", str_of(strerror(errno))));
 		return true;
 	}
 	zygote.children++;
-	msg_forked_send(&peer->channel, frame->request, &(struct msg_forked){ .account = wanted.account, .pid = (uint32_t)pid }, -1);
+	msg_forked_send(&peer->channel, frame->request,
+		&(struct msg_forked){ .account = wanted.account, .pid = (uint32_t)pid }, -1);
 	return true;
 }
 
@@ -55,7 +57,8 @@ static void reap(void *owner)
 	pid_t pid;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		zygote.children--;
-		msg_child_ended_send(&daemon->master.channel, 0, &(struct msg_child_ended){ .pid = (uint32_t)pid, .status = (uint32_t)status }, -1);
+		msg_child_ended_send(&daemon->master.channel, 0,
+			&(struct msg_child_ended){ .pid = (uint32_t)pid, .status = (uint32_t)status }, -1);
 	}
 	if (zygote.draining && zygote.children == 0)
 		_exit(0);

@@ -1,6 +1,7 @@
 /*
- * A file without content in the folder of accounts. When the file system is as good as full it goes, so that mail can still be removed:
- * to expunge takes room, too. queue has stopped to take mail long before (spool_headroom), and APPEND is refused by then.
+ * A file without content in the folder of accounts. When the file system is as good as full it goes, so that mail can
+ * still be removed: to expunge takes room, too. queue has stopped to take mail long before (spool_headroom), and
+ * APPEND is refused by then.
  */
 #include "master.h"
 
@@ -41,7 +42,8 @@ static void look(struct master *m, int folder)
 	uint64_t octets = free_octets(folder);
 	bool there = faccessat(folder, "ballast", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	if (there && octets < NEARLY_NOTHING && unlinkat(folder, "ballast", 0) == 0)
-		log_event(LOG_ERROR, 0, "disk-full", LOG_TEXT("folder", str_of(m->config.data_directory)), LOG_NUMBER("octets", octets));
+		log_event(LOG_ERROR, 0, "disk-full", LOG_TEXT("folder", str_of(m->config.data_directory)),
+		          LOG_NUMBER("octets", octets));
 	else if (!there && octets > 2 * (uint64_t)LIMIT_BALLAST_SIZE && !make(folder, &fail))
 		log_event(LOG_WARNING, 0, "no-ballast", LOG_TEXT("why", str_of(fail_text(fail))));
 }

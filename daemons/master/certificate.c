@@ -16,7 +16,8 @@ void certificates_release(struct certificates *certificates)
 	array_release(certificates);
 }
 
-static bool load_one(struct tls_server *server, const struct config_certificate *from, struct certificate *loaded, struct fail **fail)
+static bool load_one(struct tls_server *server, const struct config_certificate *from, struct certificate *loaded,
+                     struct fail **fail)
 {
 	CLEANUP(tls_files_release) struct tls_files files;
 	if (!tls_files_load(server, from->chain, from->key, &files, fail))

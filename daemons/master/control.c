@@ -37,7 +37,8 @@ static void send_process(struct ipc_peer *peer, const struct process *p)
 {
 	static const char *const states[] = { "starting", "running", "draining" };
 	CLEANUP(buf_release) struct buf row = BUF_WITH_LIMIT(1000);
-	CLEANUP(mem_free) char *pid = mem_printf("%d", (int)p->pid), *account = mem_printf("%llu", (unsigned long long)p->account);
+	CLEANUP(mem_free) char *pid = mem_printf("%d", (int)p->pid),
+		*account = mem_printf("%llu", (unsigned long long)p->account);
 	bool has_kind = p->peer.role == ROLE_PORTER || p->peer.role == ROLE_SMTPD;
 	add_field(&row, "program", ipc_role_name(p->peer.role));
 	add_field(&row, "kind", !has_kind ? "-" : p->peer.kind == KIND_WORLD ? "world" : "users");

@@ -269,12 +269,14 @@ static void forget_failures(struct master *m)
 	}
 }
 
-/* One that works may be in the midst of what cannot be interrupted, as a COPY of a million messages on a slow disk is; killed, it would
- * begin again from the start. Only the kill is done here: its channel closes then, and peer_ended does the rest. */
+/* One that works may be in the midst of what cannot be interrupted, as a COPY of a million messages on a slow disk
+ * is; killed, it would begin again from the start. Only the kill is done here: its channel closes then, and
+ * peer_ended does the rest. */
 static void ping_missed(struct process *p)
 {
 	bool moves = proc_moves(p->pid, &p->ticks) && ++p->pings_missed <= PINGS_MISSED_MAX;
-	log_event(LOG_WARNING, 0, moves ? "mailbox-busy" : "mailbox-hangs", LOG_NUMBER("account", p->account), LOG_NUMBER("pid", p->pid));
+	log_event(LOG_WARNING, 0, moves ? "mailbox-busy" : "mailbox-hangs", LOG_NUMBER("account", p->account),
+	          LOG_NUMBER("pid", p->pid));
 	if (!moves && p->pid > 0)
 		kill(p->pid, SIGKILL);
 }

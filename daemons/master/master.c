@@ -221,8 +221,9 @@ static bool start(struct master *m, struct fail **fail)
 	if (!load_config(m, &m->config, fail))
 		return false;
 	m->config_memory = config_to_memory(&m->config, fail);
-	return m->config_memory >= 0 && certificates_load(&m->config, &m->certificates, fail) && make_accounts_folder(&m->config, fail) && control_open(m, fail) &&
-	       listener_open_all(m, &m->config, fail) && make_pools(m, fail);
+	return m->config_memory >= 0 && certificates_load(&m->config, &m->certificates, fail) &&
+	       make_accounts_folder(&m->config, fail) && control_open(m, fail) && listener_open_all(m, &m->config, fail) &&
+	       make_pools(m, fail);
 }
 
 int main(int argc, char **argv)

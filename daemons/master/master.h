@@ -109,8 +109,8 @@ struct master {
 
 bool proc_is_child_of(pid_t pid, pid_t parent);
 
-/* Has it used more processor time than *ticks, or does one of its threads wait for the disk? *ticks is then what it has used. A process that is
- * stopped does not. */
+/* Has it used more processor time than *ticks, or does one of its threads wait for the disk? *ticks is then what it
+ * has used. A process that is stopped does not. */
 bool proc_moves(pid_t pid, uint64_t *ticks);
 
 /* ---- ballast.c: room to remove mail on a full disk ---------------------------------------------- */
@@ -172,8 +172,8 @@ const struct ipc_permit *request_permits(enum ipc_role role, size_t *count);
 /* Sees to it that the account's process runs; it is wired to queue as soon as it says HELLO. */
 void mailbox_want(struct master *m, uint64_t account);
 
-/* Passes the frame (SESSION, or CTL_ACCOUNT with porter NULL) and its descriptor to the account's process, now or when it
- * has started. */
+/* Passes the frame (SESSION, or CTL_ACCOUNT with porter NULL) and its descriptor to the account's process, now or
+ * when it has started. */
 void mailbox_pass_session(struct master *m, uint64_t account, struct process *porter, struct ipc_frame *frame);
 
 /* A zygote is there (again). */

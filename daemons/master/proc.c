@@ -27,7 +27,8 @@ static bool read_facts(const char *path, struct facts *facts)
 		return false;
 	text[length] = '\0';
 	const char *name_end = strrchr(text, ')');
-	if (!name_end || sscanf(name_end + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &facts->state, &facts->parent, &user, &system) != 4)
+	if (!name_end || sscanf(name_end + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &facts->state,
+	                        &facts->parent, &user, &system) != 4)
 		return false;
 	facts->ticks = (uint64_t)user + system;
 	return true;

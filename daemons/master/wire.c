@@ -53,12 +53,13 @@ static void wire_two(struct process *a, struct process *b)
 	msg_wire_send(&b->peer.channel, 0, &to_b, pair[1]);
 }
 
-/* One that drains is not asked for new work. But porter, smtpd and relay go on with what they have, for which they ask others, and those
- * may have to be replaced meanwhile. */
+/* One that drains is not asked for new work. But porter, smtpd and relay go on with what they have, for which they
+ * ask others, and those may have to be replaced meanwhile. */
 static bool may_be_wired(const struct process *p)
 {
 	enum ipc_role role = p->peer.role;
-	return p->has_said_hello && (p->state != PROCESS_DRAINING || role == ROLE_PORTER || role == ROLE_SMTPD || role == ROLE_RELAY);
+	return p->has_said_hello &&
+	       (p->state != PROCESS_DRAINING || role == ROLE_PORTER || role == ROLE_SMTPD || role == ROLE_RELAY);
 }
 
 void wire_to_all(struct process *p)

@@ -59,7 +59,8 @@ void connection_new(struct porter *porter, enum service service, int descriptor)
 	socket_set_user_timeout(descriptor, 60000);
 	map_set(porter->connections, MAP_KEY(c->id), c);
 	loop_watch(porter->daemon.loop, &c->watch, descriptor, 0, on_ready, c);
-	log_event(LOG_DEBUG, c->id, "connected", LOG_TEXT("service", str_of(service_name(service))), LOG_TEXT("peer", str_of(c->peer)));
+	log_event(LOG_DEBUG, c->id, "connected", LOG_TEXT("service", str_of(service_name(service))),
+	          LOG_TEXT("peer", str_of(c->peer)));
 	c->phase = PHASE_OPENING;
 	connection_set_timer(c, GREETING_PATIENCE_MS, connection_on_silence);
 	link_opened(c);
@@ -130,7 +131,8 @@ bool connection_is_secure(const struct connection *c)
 bool connection_allows_password(const struct connection *c)
 {
 	enum config_plaintext_login allowed = c->porter->daemon.config.allow_plaintext_login;
-	return connection_is_secure(c) || allowed == CONFIG_PLAINTEXT_YES || (allowed == CONFIG_PLAINTEXT_LOOPBACK && c->loopback);
+	return connection_is_secure(c) || allowed == CONFIG_PLAINTEXT_YES ||
+	       (allowed == CONFIG_PLAINTEXT_LOOPBACK && c->loopback);
 }
 
 /* ---- bytes ---------------------------------------------------------------------------------------- */
@@ -202,7 +204,8 @@ void connection_flush(struct connection *c)
 		watch_what_matters(c);
 }
 
-/* The unread rest is read and dropped first, since closing with unread input resets TCP and may lose the last answer. */
+/* The unread rest is read and dropped first, since closing with unread input resets TCP and may lose the last
+ * answer. */
 void connection_close_after_output(struct connection *c)
 {
 	char dropped[READ_PIECE];
@@ -235,7 +238,8 @@ static void continue_handshake(struct connection *c)
 		return;
 	}
 	if (result != TLS_DONE) {
-		log_event(LOG_INFO, c->id, "tls-failed", LOG_TEXT("peer", str_of(c->peer)), LOG_TEXT("why", str_of(tls_failure(c->tls))));
+		log_event(LOG_INFO, c->id, "tls-failed", LOG_TEXT("peer", str_of(c->peer)),
+		          LOG_TEXT("why", str_of(tls_failure(c->tls))));
 		connection_end(c);
 		return;
 	}
@@ -290,7 +294,8 @@ static void take_turn(void *owner)
 	read_and_take(owner);
 }
 
-/* The input that is there is read and taken; a dialogue that waits for a word from elsewhere stops it, and so do many unread answers. */
+/* The input that is there is read and taken; a dialogue that waits for a word from elsewhere stops it, and so do many
+ * unread answers. */
 static void read_and_take(struct connection *c)
 {
 	ssize_t got = 1;
@@ -321,7 +326,8 @@ static void flush_and_read(struct connection *c)
 
 void connection_resume(struct connection *c)
 {
-	int64_t silence_ms = c->flags & SESSION_POOL_WAIT ? (int64_t)c->porter->daemon.config.command_timeout_seconds * 1000 : SILENCE_BEFORE_LOGIN_MS;
+	int64_t silence_ms = c->flags & SESSION_POOL_WAIT ? (int64_t)c->porter->daemon.config.command_timeout_seconds * 1000
+	                                                  : SILENCE_BEFORE_LOGIN_MS;
 	if (c->phase == PHASE_GONE || c->phase == PHASE_CLOSING)
 		return;
 	c->phase = PHASE_DIALOGUE;

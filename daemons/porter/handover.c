@@ -11,8 +11,8 @@
 
 enum { INNER_SILENCE_MS = 30000 };
 
-/* The descriptor to give away: the socket itself, or for TLS one end of a pair; *kept gets the other end. -1: none left, or answers that
- * the client does not read, which would be lost with the socket. */
+/* The descriptor to give away: the socket itself, or for TLS one end of a pair; *kept gets the other end. -1: none
+ * left, or answers that the client does not read, which would be lost with the socket. */
 static int descriptor_for_session(struct connection *c, int *kept)
 {
 	int pair[2];

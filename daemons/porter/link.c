@@ -45,7 +45,8 @@ static bool on_verdict(struct ipc_peer *peer, struct ipc_frame *frame)
 		connection_greet(c);
 		return true;
 	}
-	log_event(LOG_INFO, c->id, "refused", LOG_TEXT("peer", str_of(c->peer)), LOG_TEXT("why", STR("blocked or too many connections")));
+	log_event(LOG_INFO, c->id, "refused", LOG_TEXT("peer", str_of(c->peer)),
+	          LOG_TEXT("why", STR("blocked or too many connections")));
 	c->dialogue->farewell(c, FAIL_LIMIT);
 	connection_close_after_output(c);
 	return true;
@@ -93,8 +94,8 @@ static bool on_failed(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (!waits(peer->owner, frame->request, &c))
 		return true;
 	c->authenticating = false;
-	log_event(LOG_INFO, c->id, "login-failed", LOG_TEXT("peer", str_of(c->peer)), LOG_TEXT("service", str_of(service_name(c->service))),
-	          LOG_TEXT("why", failed.text));
+	log_event(LOG_INFO, c->id, "login-failed", LOG_TEXT("peer", str_of(c->peer)),
+	          LOG_TEXT("service", str_of(service_name(c->service))), LOG_TEXT("why", failed.text));
 	c->dialogue->refused(c, (enum auth_reason)failed.reason, failed.text);
 	return true;
 }
@@ -188,7 +189,8 @@ void link_auth_start(struct connection *c, struct str mechanism, bool has_initia
 {
 	struct tls_facts facts = {};
 	struct msg_auth_start start = {
-		.service = (uint32_t)c->service, .tls = connection_is_secure(c), .mechanism = mechanism, .has_initial = has_initial, .initial = initial,
+		.service = (uint32_t)c->service, .tls = connection_is_secure(c), .mechanism = mechanism,
+		.has_initial = has_initial, .initial = initial,
 	};
 	if (!begin_waiting(c))
 		return;
@@ -225,5 +227,6 @@ void link_auth_password(struct connection *c, struct str user, struct str passwo
 void link_auth_apop(struct connection *c, struct str user, struct str digest)
 {
 	if (begin_waiting(c))
-		msg_auth_apop_send(&c->porter->auth.channel, c->id, &(struct msg_auth_apop){ .user = user, .digest = digest }, -1);
+		msg_auth_apop_send(&c->porter->auth.channel, c->id,
+			&(struct msg_auth_apop){ .user = user, .digest = digest }, -1);
 }

@@ -307,5 +307,6 @@ static void pop3_farewell(struct connection *c, enum fail_kind kind)
 const struct dialogue pop3_dialogue = {
 	.greet = pop3_greet, .input = pop3_input, .tls_began = pop3_tls_began, .challenge = pop3_challenge,
 	.authenticated = pop3_authenticated, .refused = pop3_refused, .session_refused = pop3_session_refused,
-	.returned = pop3_returned, .farewell = pop3_farewell, .too_busy = "-ERR [SYS/TEMP] too many connections, try again later\r\n",
+	.returned = pop3_returned, .farewell = pop3_farewell,
+	.too_busy = "-ERR [SYS/TEMP] too many connections, try again later\r\n",
 };

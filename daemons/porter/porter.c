@@ -116,7 +116,8 @@ static bool on_certificate(struct ipc_peer *peer, struct ipc_frame *frame)
 		porter->tls = tls_server_new((enum tls_minimum)porter->daemon.config.tls_minimum);
 	if (!file_read_all(frame->descriptors[0], &chain, &fail) || !file_read_all(frame->descriptors[1], &key, &fail) ||
 	    !tls_server_add(porter->tls, buf_str(&chain), buf_str(&key), &fail))
-		log_event(LOG_ERROR, 0, "bad-certificate", LOG_NUMBER("index", message.index), LOG_TEXT("why", str_of(fail_text(fail))));
+		log_event(LOG_ERROR, 0, "bad-certificate", LOG_NUMBER("index", message.index),
+		          LOG_TEXT("why", str_of(fail_text(fail))));
 	buf_wipe(&key);
 	return true;
 }

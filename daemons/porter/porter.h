@@ -38,7 +38,8 @@ enum {
 	GREETING_PATIENCE_MS = 5000, /* how long a client waits for auth to come back */
 };
 
-enum phase { PHASE_OPENING, PHASE_GREETING, PHASE_DIALOGUE, PHASE_WAITING, PHASE_HANDED, PHASE_PUMPING, PHASE_CLOSING, PHASE_GONE };
+enum phase { PHASE_OPENING, PHASE_GREETING, PHASE_DIALOGUE, PHASE_WAITING, PHASE_HANDED, PHASE_PUMPING, PHASE_CLOSING,
+	PHASE_GONE };
 
 /* What a WAITING connection waits for. */
 enum waits_for { WAITS_FOR_NOTHING, WAITS_FOR_AUTH, WAITS_FOR_MASTER };
@@ -142,7 +143,8 @@ const struct dialogue *connection_dialogue(enum service service);
 /* Says what is in the output buffer, then ends. */
 void connection_close_after_output(struct connection *c);
 
-/* Ends it at once. The struct stays readable until the round of the loop is over, so callers up the stack need not care. */
+/* Ends it at once. The struct stays readable until the round of the loop is over, so callers up the stack need not
+ * care. */
 void connection_end(struct connection *c);
 
 /* The verdict is there: greets, or begins TLS. */

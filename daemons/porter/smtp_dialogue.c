@@ -28,7 +28,8 @@ static void answer(struct connection *c, int code, const char *enhanced, const c
 static void greet_now(void *owner)
 {
 	struct connection *c = owner;
-	smtp_reply_printf(&c->output, 220, NULL, "%s %s Posthorn", config_of(c)->hostname, c->service == SERVICE_LMTP ? "LMTP" : "ESMTP");
+	smtp_reply_printf(&c->output, 220, NULL, "%s %s Posthorn", config_of(c)->hostname,
+	                  c->service == SERVICE_LMTP ? "LMTP" : "ESMTP");
 	connection_resume(c);
 }
 
@@ -78,8 +79,9 @@ static void answer_ehlo(struct connection *c)
 	const struct config *config = config_of(c);
 	bool returned = c->flags & SESSION_POOL_WAIT;
 	const struct smtp_offer offer = {
-		.protocol = protocol_of(c), .tls = connection_is_secure(c), .size = config->message_size_max, .recipient_max = config->recipients_max,
-		.hold_max = config->future_release_max_seconds, .now = clock_wall_seconds(), .by_min = config->deliver_by_minimum_seconds,
+		.protocol = protocol_of(c), .tls = connection_is_secure(c), .size = config->message_size_max,
+		.recipient_max = config->recipients_max, .hold_max = config->future_release_max_seconds,
+		.now = clock_wall_seconds(), .by_min = config->deliver_by_minimum_seconds,
 	};
 	struct smtp_ehlo ehlo = smtp_session_offer(&offer);
 	if (!returned && !c->tls && facts_of(c) & SMTP_TLS_OFFERED)
@@ -232,7 +234,8 @@ static void begin_mail(struct connection *c, struct str line)
 	buf_add_str(&rest, buf_str(&c->input));
 	buf_clear(&c->input);
 	buf_add_str(&c->input, buf_str(&rest));
-	/* More than fits into the frame stays in the socket only for TLS or plain input that was not read; here it is bounded. */
+	/* More than fits into the frame stays in the socket only for TLS or plain input that was not read; here it is
+	 * bounded. */
 	if (handover_to_smtpd(c))
 		return;
 	answer(c, 421, "4.3.2", "Too busy, try again later");
@@ -349,9 +352,12 @@ static void smtp_farewell(struct connection *c, enum fail_kind kind)
 	if (kind == FAIL_TIMEOUT)
 		smtp_reply_printf(&c->output, 421, "4.4.2", "%s Silent for too long", config_of(c)->hostname);
 	else if (kind == FAIL_LIMIT && c->service == SERVICE_LMTP)
-		smtp_reply_printf(&c->output, 421, "4.7.0", "%s Your address is not in lmtp_networks, or has too many connections", config_of(c)->hostname);
+		smtp_reply_printf(&c->output, 421, "4.7.0",
+		                  "%s Your address is not in lmtp_networks, or has too many connections",
+		                  config_of(c)->hostname);
 	else if (kind == FAIL_LIMIT)
-		smtp_reply_printf(&c->output, 421, "4.7.0", "%s Too many connections or failed log-ins from your address", config_of(c)->hostname);
+		smtp_reply_printf(&c->output, 421, "4.7.0", "%s Too many connections or failed log-ins from your address",
+		                  config_of(c)->hostname);
 	else if (kind == FAIL_DENIED)
 		smtp_reply_printf(&c->output, 421, "4.7.0", "%s This session has been ended", config_of(c)->hostname);
 	else
@@ -361,5 +367,6 @@ static void smtp_farewell(struct connection *c, enum fail_kind kind)
 const struct dialogue smtp_dialogue = {
 	.greet = smtp_greet, .input = smtp_input, .tls_began = smtp_tls_began, .challenge = smtp_challenge,
 	.authenticated = smtp_authenticated, .refused = smtp_refused, .session_refused = smtp_session_refused,
-	.returned = smtp_returned, .farewell = smtp_farewell, .too_busy = "421 4.3.2 Too many connections, try again later\r\n",
+	.returned = smtp_returned, .farewell = smtp_farewell,
+	.too_busy = "421 4.3.2 Too many connections, try again later\r\n",
 };

@@ -1,10 +1,12 @@
 /*
- * DMARC aggregate reports (RFC 9990): what smtpd found in mail is counted per domain and day, and sent to whom the domain names.
+ * DMARC aggregate reports (RFC 9990): what smtpd found in mail is counted per domain and day, and sent to whom the
+ * domain names.
  *
- * Counts are in memory and in state.db; both are bounded, and what goes beyond is left out, which the report says. After the end of a day
- * (UTC) a thread of its own makes the report and asks the DNS who may get it; the mail goes the way of all mail (submit.h). A report that
- * could not be made because the DNS was away is tried again every hour, for a week. When the program ends between sending a report and
- * forgetting its counts, it is sent again under the same name, which receivers know it by.
+ * Counts are in memory and in state.db; both are bounded, and what goes beyond is left out, which the report says.
+ * After the end of a day (UTC) a thread of its own makes the report and asks the DNS who may get it; the mail goes
+ * the way of all mail (submit.h). A report that could not be made because the DNS was away is tried again every hour,
+ * for a week. When the program ends between sending a report and forgetting its counts, it is sent again under the
+ * same name, which receivers know it by.
  */
 #ifndef POSTHORN_QUEUE_AGGREGATE_H
 #define POSTHORN_QUEUE_AGGREGATE_H

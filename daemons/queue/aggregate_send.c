@@ -72,7 +72,8 @@ static void run(struct job *job)
 	struct dns_link *link = r->queue->aggregates->dns;
 	struct dns_source dns = dns_link_source(link);
 	dns_link_forget(link);
-	r->dns_failed = !dmarc_destinations(r->arena, &dns, r->facts.policy.domain, r->facts.policy.rua, r->addresses, &r->address_count);
+	r->dns_failed = !dmarc_destinations(r->arena, &dns, r->facts.policy.domain, r->facts.policy.rua, r->addresses,
+	                                    &r->address_count);
 	if (!r->dns_failed && r->address_count)
 		make(r);
 }
@@ -83,9 +84,11 @@ static void write_header(struct buf *text, const struct aggregate_report *r)
 {
 	const struct dmarc_report *facts = &r->facts;
 	const char *host = r->queue->daemon.config.hostname;
-	buf_printf(text, "From: DMARC reports <%.*s>\r\nTo: <%.*s>\r\nDate: ", STR_ARG(facts->contact), STR_ARG(r->addresses[r->next]));
+	buf_printf(text, "From: DMARC reports <%.*s>\r\nTo: <%.*s>\r\nDate: ", STR_ARG(facts->contact),
+	           STR_ARG(r->addresses[r->next]));
 	date_format(text, (struct date){ .seconds = clock_wall_seconds() });
-	buf_printf(text, "\r\nSubject: Report Domain: %.*s\r\n Submitter: %s\r\n Report-ID: <%.*s>\r\nMessage-ID: <%zu.%.*s>\r\n",
+	buf_printf(text,
+	           "\r\nSubject: Report Domain: %.*s\r\n Submitter: %s\r\n Report-ID: <%.*s>\r\nMessage-ID: <%zu.%.*s>\r\n",
 	           STR_ARG(facts->policy.domain), host, STR_ARG(facts->id), r->next, STR_ARG(facts->id));
 	buf_add_str(text, STR("Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n")); /* RFC 3834 §5 */
 }
@@ -131,7 +134,8 @@ static void send_next(struct aggregate_report *r)
 		return;
 	}
 	r->submission = (struct submission){
-		.queue = r->queue, .recipient = r->addresses[r->next], .notify = ENVELOPE_NOTIFY_NEVER, .done = submitted, .owner = r,
+		.queue = r->queue, .recipient = r->addresses[r->next], .notify = ENVELOPE_NOTIFY_NEVER, .done = submitted,
+		.owner = r,
 	};
 	buf_init(&r->submission.text, LIMIT_INLINE_BODY_MAX);
 	write_text(&r->submission.text, r);
@@ -147,7 +151,8 @@ static void submitted(struct submission *s, enum submit_outcome outcome)
 		return;
 	}
 	log_event(LOG_INFO, 0, outcome == SUBMIT_DURABLE ? "dmarc-report-sent" : "dmarc-report-unwanted",
-	          LOG_TEXT("domain", r->facts.policy.domain), LOG_TEXT("to", r->addresses[r->next]), LOG_NUMBER("rows", r->row_count));
+	          LOG_TEXT("domain", r->facts.policy.domain), LOG_TEXT("to", r->addresses[r->next]),
+	          LOG_NUMBER("rows", r->row_count));
 	r->next++;
 	send_next(r);
 }
@@ -191,10 +196,12 @@ static void state_facts(struct aggregate_report *r, const struct aggregate *a)
 	f->contact = arena_printf(r->arena, "postmaster@%s", host);
 	f->begin = a->begin;
 	f->end = now < last ? now : last;
-	f->id = arena_printf(r->arena, "%" PRId64 ".%" PRId64 ".%.*s@%s", f->begin, f->end, STR_ARG(f->policy.domain), host);
+	f->id = arena_printf(r->arena, "%" PRId64 ".%" PRId64 ".%.*s@%s", f->begin, f->end, STR_ARG(f->policy.domain),
+	                     host);
 	f->generator = STR("Posthorn " POSTHORN_VERSION);
 	if (a->left_out)
-		f->error = arena_printf(r->arena, "%" PRIu64 " messages were not counted: there were too many different ones", a->left_out);
+		f->error = arena_printf(r->arena, "%" PRIu64 " messages were not counted: there were too many different ones",
+		                        a->left_out);
 }
 
 void aggregate_send(struct queue *q, struct aggregate *a)

@@ -231,7 +231,8 @@ static void begin_group(struct queue *q)
 	if (g->under_way || !q->waiting.first)
 		return;
 	*g = (struct group){ .job = { .run = run_group, .done = group_done }, .queue = q, .ring = q->current,
-		                 .entries = g->entries, .capacity = g->capacity, .since_ms = clock_monotonic_ms(), .under_way = true };
+		                 .entries = g->entries, .capacity = g->capacity, .since_ms = clock_monotonic_ms(),
+		                 .under_way = true };
 	for (uint64_t octets = 0; q->waiting.first && g->commits.count < GROUP_MAX && octets < GROUP_OCTETS_MAX;) {
 		struct commit *commit = list_take(&q->waiting);
 		octets += commit->mail->octets;
@@ -254,8 +255,8 @@ static void group_is_due(void *owner)
 	begin_group(owner);
 }
 
-/* At the end of this round, or a moment later when others are about to commit: a group costs the same for one mail and for
- * ten. */
+/* At the end of this round, or a moment later when others are about to commit: a group costs the same for one mail
+ * and for ten. */
 static void begin_group_soon(struct queue *q)
 {
 	bool alone = q->commits_coming == 0 || q->waiting.count >= GROUP_WORTH;

@@ -1,9 +1,11 @@
 /*
- * Group commit: all that came in one round of the loop, and while the group before was on its way, becomes durable by one flush.
+ * Group commit: all that came in one round of the loop, and while the group before was on its way, becomes durable by
+ * one flush.
  *
- * Guarantee: done(commit, true) is called only after the record was written and flushed (journal.h). A commit belongs to its giver until
- * then. A journal that is full makes the group wait for room; one that fails is left for a fresh one, and mail hears "try again" meanwhile.
- * Threads: records are appended by the worker `writer`, all else is the loop's.
+ * Guarantee: done(commit, true) is called only after the record was written and flushed (journal.h). A commit belongs
+ * to its giver until then. A journal that is full makes the group wait for room; one that fails is left for a fresh
+ * one, and mail hears "try again" meanwhile. Threads: records are appended by the worker `writer`, all else is the
+ * loop's.
  */
 #ifndef POSTHORN_QUEUE_COMMIT_H
 #define POSTHORN_QUEUE_COMMIT_H

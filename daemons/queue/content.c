@@ -5,7 +5,8 @@
 #include "header.h"
 #include "limits.h"
 
-static void add_authors(struct arena *arena, struct str value, struct content_author ***end, struct content_facts *facts)
+static void add_authors(struct arena *arena, struct str value, struct content_author ***end,
+                        struct content_facts *facts)
 {
 	struct address_list list = {};
 	address_parse(arena, value, LIMIT_ADDRESSES_MAX, &list);
@@ -26,8 +27,8 @@ static bool is_signature(const struct header_field *field)
 {
 	if (field->id == HEADER_CONTENT_TYPE)
 		return str_starts_nocase(str_trim(field->value), STR("multipart/signed"));
-	return field->id == HEADER_OTHER &&
-	       (str_equal_nocase(field->name, STR("DKIM-Signature")) || str_equal_nocase(field->name, STR("ARC-Message-Signature")));
+	return field->id == HEADER_OTHER && (str_equal_nocase(field->name, STR("DKIM-Signature")) ||
+	                                     str_equal_nocase(field->name, STR("ARC-Message-Signature")));
 }
 
 static bool says_tls_optional(const struct header_field *field)

@@ -1,8 +1,9 @@
 /*
- * What is looked at once in a message before it becomes durable: who wrote it, and what a way to other hosts must respect.
+ * What is looked at once in a message before it becomes durable: who wrote it, and what a way to other hosts must
+ * respect.
  *
- * The only place in queue that reads header fields. Pure functions of the octets, for any thread. All that is told lies in the
- * arena that was given. Nothing fails: a header that makes no sense tells nothing. Linear in the message.
+ * The only place in queue that reads header fields. Pure functions of the octets, for any thread. All that is told
+ * lies in the arena that was given. Nothing fails: a header that makes no sense tells nothing. Linear in the message.
  */
 #ifndef POSTHORN_QUEUE_CONTENT_H
 #define POSTHORN_QUEUE_CONTENT_H
@@ -23,8 +24,8 @@ struct content_facts {
 	bool has_8bit;                  /* octets beyond ASCII */
 };
 
-/* text: the message from its beginning on, with its header whole. has_8bit is of this text; of a message that comes in pieces look at
- * the first one here and add content_is_8bit of the others. */
+/* text: the message from its beginning on, with its header whole. has_8bit is of this text; of a message that comes
+ * in pieces look at the first one here and add content_is_8bit of the others. */
 void content_look(struct arena *arena, struct str text, struct content_facts *facts);
 
 bool content_is_8bit(struct str piece);

@@ -1,9 +1,10 @@
 /*
  * Accounts and their mailbox processes: what is sent, what is owed, what comes back.
  *
- * Sends never block: at most a window is in flight to an account, so that one that hangs, fails or is full delays no other one.
- * Deliveries of an account are listed in the order of arrival until the disk says that they are DONE or FAILED.
- * When the channel closes, what was SENT is PENDING again and is sent anew as a replay, which the mailbox knows by its name.
+ * Sends never block: at most a window is in flight to an account, so that one that hangs, fails or is full delays no
+ * other one. Deliveries of an account are listed in the order of arrival until the disk says that they are DONE or
+ * FAILED. When the channel closes, what was SENT is PENDING again and is sent anew as a replay, which the mailbox
+ * knows by its name.
  */
 #ifndef POSTHORN_QUEUE_DELIVER_H
 #define POSTHORN_QUEUE_DELIVER_H
@@ -78,7 +79,8 @@ void deliver_again(struct delivery *d);
 /* What waits for a retry is sent now; from the loop, not from here. */
 void deliver_retry_soon(struct account *a);
 
-/* Gives up one recipient, local or remote: the sender is told, or it is forgotten silently. NULL: for the reason of the last attempt. */
+/* Gives up one recipient, local or remote: the sender is told, or it is forgotten silently. NULL: for the reason of
+ * the last attempt. */
 void deliver_give_up(struct delivery *d, const char *status, const char *why, bool tell);
 
 /* Stops and begins to be sent, by the administrator or by time. */

@@ -1,9 +1,10 @@
 /*
  * Mail for an account that no client looks at is held back, to wake the account's process once for several mails.
  *
- * A mail waits at most 250 ms, and no longer than 20 ms after the last mail for anybody: a stream of mail is gathered and its end is not.
- * Half a window ends it, too. Nobody can see it: while an account has a session nothing is held back, and a session that begins waits
- * until all is there (UP_TO_DATE). What is gathered is in the journal like all mail (docs/decisions/0007).
+ * A mail waits at most 250 ms, and no longer than 20 ms after the last mail for anybody: a stream of mail is gathered
+ * and its end is not. Half a window ends it, too. Nobody can see it: while an account has a session nothing is held
+ * back, and a session that begins waits until all is there (UP_TO_DATE). What is gathered is in the journal like all
+ * mail (docs/decisions/0007).
  */
 #ifndef POSTHORN_QUEUE_GATHER_H
 #define POSTHORN_QUEUE_GATHER_H

@@ -119,8 +119,8 @@ struct written {
 static void write_down(struct queue *q, const struct entry *e)
 {
 	const struct written written = { e->since, e->senders };
-	state_put(q, kinds[e->stage], str_from((const char *)&e->key, sizeof e->key), str_from((const char *)&written, sizeof written),
-	          e->since + lifetime(q, e->stage));
+	state_put(q, kinds[e->stage], str_from((const char *)&e->key, sizeof e->key),
+	          str_from((const char *)&written, sizeof written), e->since + lifetime(q, e->stage));
 }
 
 struct loading {

@@ -12,7 +12,8 @@ bool gzip_pack(struct buf *out, struct str text, size_t max)
 	char *room = buf_reserve(out, max);
 	if (!room)
 		return false;
-	must(deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, GZIP_MEMORY, Z_DEFAULT_STRATEGY) == Z_OK);
+	must(deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, GZIP_MEMORY, Z_DEFAULT_STRATEGY) ==
+	     Z_OK);
 	stream.next_out = (unsigned char *)room;
 	stream.avail_out = (unsigned)max;
 	bool whole = deflate(&stream, Z_FINISH) == Z_STREAM_END;

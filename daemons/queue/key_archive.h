@@ -17,8 +17,8 @@
 
 bool key_archive_write(int folder, const struct keys *keys, struct str forward, int file, struct fail **fail);
 
-/* Nothing is changed unless the whole archive is good. A domain that has keys keeps those it has, and gets no other: one that was
- * retired since must not sign again. forward gets what the archive has. */
+/* Nothing is changed unless the whole archive is good. A domain that has keys keeps those it has, and gets no other:
+ * one that was retired since must not sign again. forward gets what the archive has. */
 bool key_archive_read(int folder, const struct keys *keys, int file, struct buf *forward, struct fail **fail);
 
 #endif

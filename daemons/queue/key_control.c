@@ -1,6 +1,6 @@
 /*
- * posthornctl dkim: keys are made, listed and moved from state to state in the thread that signs, so that making one (tenths of a second)
- * delays nothing but signing. Then the loop's thread signs with what is there now.
+ * posthornctl dkim: keys are made, listed and moved from state to state in the thread that signs, so that making one
+ * (tenths of a second) delays nothing but signing. Then the loop's thread signs with what is there now.
  */
 #include "sign.h"
 #include "forward.h"
@@ -140,7 +140,8 @@ static bool verb_record(struct key_request *r)
 	for (size_t i = 0; i < count; i++)
 		if (r->count > 1 ? str_equal(list[i].selector, r->words[1]) : list[i].state != KEY_RETIRED)
 			add_record(r, &list[i]);
-	return r->count == 1 || r->rows.length || fail_set(&r->fail, FAIL_NOT_FOUND, "there is no key %.*s", STR_ARG(r->words[1]));
+	return r->count == 1 || r->rows.length ||
+	       fail_set(&r->fail, FAIL_NOT_FOUND, "there is no key %.*s", STR_ARG(r->words[1]));
 }
 
 static const struct {
@@ -162,7 +163,8 @@ static struct str free_base(struct key_request *r)
 	struct str base = arena_printf(r->arena, "%04d%02d%02d", day.tm_year + 1900, day.tm_mon + 1, day.tm_mday);
 	struct str tried = base;
 	for (char letter = 'b'; letter <= 'z'; letter++) {
-		if (!keys_find(r->keys, r->domain, selector_of(r, tried, 0)) && !keys_find(r->keys, r->domain, selector_of(r, tried, 1)))
+		if (!keys_find(r->keys, r->domain, selector_of(r, tried, 0)) &&
+		    !keys_find(r->keys, r->domain, selector_of(r, tried, 1)))
 			break;
 		tried = arena_printf(r->arena, "%.*s%c", STR_ARG(base), letter);
 	}
@@ -197,7 +199,8 @@ static void add_made(struct key_request *r)
 			add_record(r, &list[i]);
 }
 
-/* The first ones of a domain sign at once: until their record is published, others see mail without a signature, as before. */
+/* The first ones of a domain sign at once: until their record is published, others see mail without a signature, as
+ * before. */
 static bool verb_make(struct key_request *r)
 {
 	enum key_state state = has_state(r, KEY_ACTIVE) ? KEY_NEW : KEY_ACTIVE;
@@ -319,7 +322,8 @@ static void finish(struct key_request *r)
 		q->keys = keys_ref(r->fresh);
 		if (r->verb->run == verb_restore && !r->fail)
 			forward_restore(q, buf_str(&r->forward));
-		log_event(LOG_INFO, 0, "dkim-keys-changed", LOG_TEXT("verb", str_of(r->verb->word)), LOG_TEXT("domain", r->domain));
+		log_event(LOG_INFO, 0, "dkim-keys-changed", LOG_TEXT("verb", str_of(r->verb->word)),
+		          LOG_TEXT("domain", r->domain));
 	}
 	answer(r);
 	resolve_withdraw(&r->waiter);
@@ -362,7 +366,8 @@ static void domain_answered(struct waiter *waiter, const struct answer *answer)
 	if (answer->verdict == RESOLVE_TEMPORARY)
 		fail_set(&r->fail, FAIL_UNAVAILABLE, "auth does not answer");
 	else if (!is_ours)
-		fail_set(&r->fail, FAIL_NOT_FOUND, "domain %.*s is not ours; add it with: posthornctl domain add", STR_ARG(r->domain));
+		fail_set(&r->fail, FAIL_NOT_FOUND, "domain %.*s is not ours; add it with: posthornctl domain add",
+		         STR_ARG(r->domain));
 	if (r->fail)
 		finish(r);
 	else

@@ -30,7 +30,8 @@ struct keys {
 	size_t damaged;
 };
 
-static const char *const state_names[KEY_STATE_COUNT] = { [KEY_NEW] = "new", [KEY_ACTIVE] = "active", [KEY_RETIRED] = "retired" };
+static const char *const state_names[KEY_STATE_COUNT] = { [KEY_NEW] = "new", [KEY_ACTIVE] = "active",
+	[KEY_RETIRED] = "retired" };
 
 const char *key_state_name(enum key_state state)
 {
@@ -168,7 +169,8 @@ static void index_domains(struct keys *keys)
 		}
 		domain->count++;
 		if (key->state == KEY_ACTIVE && domain->signing_count < KEYS_SIGNING_MAX)
-			domain->signing[domain->signing_count++] = (struct dkim_signing_key){ key->domain, key->selector, key->key };
+			domain->signing[domain->signing_count++] = (struct dkim_signing_key){ key->domain, key->selector,
+				key->key };
 	}
 }
 
@@ -285,7 +287,8 @@ static bool selector_is_free(int folder, struct str selector, struct fail **fail
 	return true;
 }
 
-bool keys_put(int folder, struct str domain, struct str selector, enum key_state state, struct str pem, struct fail **fail)
+bool keys_put(int folder, struct str domain, struct str selector, enum key_state state, struct str pem,
+              struct fail **fail)
 {
 	char part[LIMIT_DOMAIN_MAX + 16], name[LIMIT_DOMAIN_MAX + 16];
 	must(keys_name_is_good(domain) && keys_name_is_good(selector));
@@ -299,7 +302,8 @@ bool keys_put(int folder, struct str domain, struct str selector, enum key_state
 	return flush_folder(opened, fail);
 }
 
-bool keys_add(int folder, struct str domain, struct str selector, unsigned bits, enum key_state state, struct fail **fail)
+bool keys_add(int folder, struct str domain, struct str selector, unsigned bits, enum key_state state,
+              struct fail **fail)
 {
 	struct buf pem = BUF_WITH_LIMIT(KEYS_PEM_MAX);
 	bool good = dkim_key_generate(bits, &pem, fail) && keys_put(folder, domain, selector, state, buf_str(&pem), fail);

@@ -1,13 +1,15 @@
 /*
  * The keys that mail is signed with: files in the folder dkim/ of the spool.
  *
- * "DOMAIN/SELECTOR.STATE" holds one private key in PEM form (PKCS #8). Folders have mode 0700, files 0600: nobody but queue's user reads
- * them. The state is part of the name, so that a change of state is one rename: NEW keys wait until their record is published, ACTIVE ones
- * sign, RETIRED ones sign no more, but their record should stand some days for mail that is under way. What keys_add and keys_move did is
- * durable when they return. A file that holds no key is counted and passed over.
+ * "DOMAIN/SELECTOR.STATE" holds one private key in PEM form (PKCS #8). Folders have mode 0700, files 0600: nobody but
+ * queue's user reads them. The state is part of the name, so that a change of state is one rename: NEW keys wait
+ * until their record is published, ACTIVE ones sign, RETIRED ones sign no more, but their record should stand some
+ * days for mail that is under way. What keys_add and keys_move did is durable when they return. A file that holds no
+ * key is counted and passed over.
  *
- * struct keys is what the folder held at one moment. It never changes and may be read by several threads; references are counted by the
- * loop's thread alone. Functions that take a folder wait for the disk: they are for a worker, and for the start.
+ * struct keys is what the folder held at one moment. It never changes and may be read by several threads; references
+ * are counted by the loop's thread alone. Functions that take a folder wait for the disk: they are for a worker, and
+ * for the start.
  */
 #ifndef POSTHORN_QUEUE_KEYS_H
 #define POSTHORN_QUEUE_KEYS_H
@@ -58,10 +60,12 @@ bool key_state_of(struct str name, enum key_state *state);
 bool keys_read(int folder, const struct key *key, struct buf *pem, struct fail **fail);
 
 /* Makes a key; bits: of RSA, 0 for Ed25519. FAIL_EXISTS when the domain has that selector. */
-bool keys_add(int folder, struct str domain, struct str selector, unsigned bits, enum key_state state, struct fail **fail);
+bool keys_add(int folder, struct str domain, struct str selector, unsigned bits, enum key_state state,
+              struct fail **fail);
 
 /* The same with a private key that there is, in PEM form. */
-bool keys_put(int folder, struct str domain, struct str selector, enum key_state state, struct str pem, struct fail **fail);
+bool keys_put(int folder, struct str domain, struct str selector, enum key_state state, struct str pem,
+              struct fail **fail);
 bool keys_move(int folder, const struct key *key, enum key_state state, struct fail **fail);
 bool keys_remove(int folder, const struct key *key, struct fail **fail);
 

@@ -101,7 +101,7 @@ struct queue {
 
 	struct ring *rings;
 	unsigned journals_generation; /* rises when a journal is gone */
-	bool may_know_less;          /* something in the spool could not be read or removed: it may come back, so that no account
+	bool may_know_less; /* something in the spool could not be read or removed: it may come back, so that no account
 	                              * may forget what it has applied */
 	struct ring *current;        /* where new mail goes, or NULL */
 	int64_t ring_retry_ms;       /* not before then */

@@ -37,7 +37,8 @@ enum verdict_kind quota_check(const struct account *a, uint64_t size)
 	const struct usage *u = &a->usage;
 	if (a->coming_messages >= LIMIT_QUEUE_ACCOUNT_MAX)
 		return VERDICT_TEMPORARY;
-	uint64_t limit_bytes = lower(u->limit_bytes, u->told_bytes), limit_messages = lower(u->limit_messages, u->told_messages);
+	uint64_t limit_bytes = lower(u->limit_bytes, u->told_bytes),
+		limit_messages = lower(u->limit_messages, u->told_messages);
 	if (limit_bytes && size > limit_bytes)
 		return VERDICT_TOO_BIG_FOR_ACCOUNT;
 	bool has_room = fits(u->used_bytes, a->coming_bytes, size, limit_bytes) &&
@@ -52,8 +53,8 @@ static void tell_limit(struct account *a)
 	msg_quota_send(&a->peer.channel, 0, &quota, -1);
 }
 
-/* What is used is the mailbox's word, limits are auth's, but for lower ones of the owner's own: a mailbox process that begins
- * knows of none. It answers QUOTA only when something changes by it. */
+/* What is used is the mailbox's word, limits are auth's, but for lower ones of the owner's own: a mailbox process
+ * that begins knows of none. It answers QUOTA only when something changes by it. */
 void quota_note(struct account *a, const struct usage *usage)
 {
 	struct usage before = a->usage;

@@ -1,9 +1,10 @@
 /*
- * How full each account is, as its mailbox process said last, so that a full account is refused at RCPT (RFC 5321 §4.2.3, 452 and 552).
+ * How full each account is, as its mailbox process said last, so that a full account is refused at RCPT (RFC 5321
+ * §4.2.3, 452 and 552).
  *
- * Counted is what the mailbox has plus what was promised and is on its way to it. Kept in a file that may be old: it is only there so that
- * a full account is refused right after a start; what it says too much or too little is put right when the account's mailbox opens.
- * Sizes are octets. A file that cannot be read or written is logged.
+ * Counted is what the mailbox has plus what was promised and is on its way to it. Kept in a file that may be old: it
+ * is only there so that a full account is refused right after a start; what it says too much or too little is put
+ * right when the account's mailbox opens. Sizes are octets. A file that cannot be read or written is logged.
  */
 #ifndef POSTHORN_QUEUE_QUOTA_H
 #define POSTHORN_QUEUE_QUOTA_H

@@ -1,9 +1,9 @@
 /*
  * The link to relay: jobs out, results in. A job is one mail and its recipients in one domain (destination.h).
  *
- * After a restart relay may still work on jobs that an earlier queue gave: no job is given before every relay that is wired has told of
- * those (RELAY_HELD, then RELAY_UP). There may be two for a while, of which the older one only ends what it has. What relay says for good
- * is in the results log (results.h) before relay is told that it is noted.
+ * After a restart relay may still work on jobs that an earlier queue gave: no job is given before every relay that is
+ * wired has told of those (RELAY_HELD, then RELAY_UP). There may be two for a while, of which the older one only ends
+ * what it has. What relay says for good is in the results log (results.h) before relay is told that it is noted.
  */
 #ifndef POSTHORN_QUEUE_RELAY_H
 #define POSTHORN_QUEUE_RELAY_H

@@ -312,7 +312,8 @@ static void tell_tokens(struct lookups *l)
 	void *value;
 	while (map_next(l->tokens, &position, &key, &value)) {
 		const struct token *token = value;
-		struct msg_token told = { .porter = token->porter, .account = token->account, .address = str_of(token->address) };
+		struct msg_token told = { .porter = token->porter, .account = token->account,
+			.address = str_of(token->address) };
 		if (token->account == 0)
 			continue;
 		memcpy(told.token.bytes, key.data, sizeof told.token.bytes);
@@ -352,7 +353,8 @@ void resolve_init(struct queue *q)
 	q->lookups.tokens = map_new();
 }
 
-/* Nobody would tell the end of a log-in that an auth of before attested, and the present one does not: its connection is gone. */
+/* Nobody would tell the end of a log-in that an auth of before attested, and the present one does not: its connection
+ * is gone. */
 static void drop_old_tokens(struct lookups *l)
 {
 	size_t position = 0;

@@ -1,9 +1,9 @@
 /*
  * What auth knows: where an address leads, who may send as whom, which token is whose log-in.
  *
- * Answers are remembered in two generations: when the young one is full, the old one is forgotten. What is still in use comes back to the
- * young one. DIRECTORY_CHANGED forgets all. A waiter belongs to its giver, who withdraws it before it goes. When auth does not answer the
- * answer is a temporary one: nothing here fails.
+ * Answers are remembered in two generations: when the young one is full, the old one is forgotten. What is still in
+ * use comes back to the young one. DIRECTORY_CHANGED forgets all. A waiter belongs to its giver, who withdraws it
+ * before it goes. When auth does not answer the answer is a temporary one: nothing here fails.
  */
 #ifndef POSTHORN_QUEUE_RESOLVE_H
 #define POSTHORN_QUEUE_RESOLVE_H

@@ -1,10 +1,11 @@
 /*
  * The results log: what relay said for good, in files "results-<generation>" that are only appended to.
  *
- * An entry is written before relay is told that the result is noted, so that no mail is sent again because queue was killed. It is flushed
- * by the syncer, before the trim mark passes its record. A file goes when every mail that it tells of is gone for good or has the same in
- * the log of its own file; a file goes never before an older one, so that a mail needs to know only the first that tells of it.
- * A disk that does not take an entry is tried again (results_tick); what is damaged at the start is passed over and logged.
+ * An entry is written before relay is told that the result is noted, so that no mail is sent again because queue was
+ * killed. It is flushed by the syncer, before the trim mark passes its record. A file goes when every mail that it
+ * tells of is gone for good or has the same in the log of its own file; a file goes never before an older one, so
+ * that a mail needs to know only the first that tells of it. A disk that does not take an entry is tried again
+ * (results_tick); what is damaged at the start is passed over and logged.
  */
 #ifndef POSTHORN_QUEUE_RESULTS_H
 #define POSTHORN_QUEUE_RESULTS_H
@@ -38,8 +39,8 @@ enum result_kind {
 	RESULT_FAILED = RESULT_TO_REPORT + REPORT_RELAYED + 1,
 };
 
-/* Its state, APPLIED, BOUNCING or FAILED, survives the end of this process from now on. False: the disk does not take it; it is tried
- * again, and relay_say_noted called then. */
+/* Its state, APPLIED, BOUNCING or FAILED, survives the end of this process from now on. False: the disk does not take
+ * it; it is tried again, and relay_say_noted called then. */
 bool results_write(struct delivery *d);
 bool results_are_written(const struct queue *q);
 

@@ -1,11 +1,12 @@
 /*
  * When mail for other hosts is tried, held, given up; RFC 5321 §4.5.4.1.
  *
- * After an attempt that may pass: the first time to wait, then twice as long each time up to the longest one. Given up is what is older
- * than its lifetime and was tried, or its destination, at least three times since this process began: neither a clock that jumps nor a
- * host that was switched off for a week makes mail go back untried.
+ * After an attempt that may pass: the first time to wait, then twice as long each time up to the longest one. Given
+ * up is what is older than its lifetime and was tried, or its destination, at least three times since this process
+ * began: neither a clock that jumps nor a host that was switched off for a week makes mail go back untried.
  *
- * Times that others see are wall clock, seconds. Failures: schedule_hold, schedule_keep_marks and schedule_release, when the disk does not take it.
+ * Times that others see are wall clock, seconds. Failures: schedule_hold, schedule_keep_marks and schedule_release,
+ * when the disk does not take it.
  */
 #ifndef POSTHORN_QUEUE_SCHEDULE_H
 #define POSTHORN_QUEUE_SCHEDULE_H
@@ -37,16 +38,16 @@ int64_t schedule_next(const struct delivery *d);
 /* The times that have come. */
 void schedule_tick(struct queue *q);
 
-/* By the administrator: the whole mail. The file says so from then on; that it is held is durable after schedule_keep_marks, which is called
- * once for many. */
+/* By the administrator: the whole mail. The file says so from then on; that it is held is durable after
+ * schedule_keep_marks, which is called once for many. */
 bool schedule_hold(struct mail *mail, struct fail **fail);
 bool schedule_keep_marks(struct queue *q, struct fail **fail);
 bool schedule_release(struct mail *mail, struct fail **fail);
 void schedule_retry(struct mail *mail);
 void schedule_retry_one(struct delivery *d);
 
-/* One that relay has at this moment goes when its attempt comes to nothing, unless queue was started again before. False for one
- * that is on its way into an account, or was delivered. */
+/* One that relay has at this moment goes when its attempt comes to nothing, unless queue was started again before.
+ * False for one that is on its way into an account, or was delivered. */
 bool schedule_delete(struct delivery *d);
 
 #endif

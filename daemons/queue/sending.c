@@ -33,7 +33,8 @@ static struct limits limits_of(const struct queue *q, bool is_account)
 {
 	const struct config *c = &q->daemon.config;
 	if (is_account)
-		return (struct limits){ c->account_messages_per_hour, c->account_messages_per_day, c->account_recipients_per_hour,
+		return (struct limits){ c->account_messages_per_hour, c->account_messages_per_day,
+			c->account_recipients_per_hour,
 			                    c->account_recipients_per_day };
 	return (struct limits){ c->sender_messages_per_hour, c->sender_messages_per_day, c->sender_recipients_per_hour,
 		                    c->sender_recipients_per_day };

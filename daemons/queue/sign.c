@@ -52,7 +52,8 @@ static bool move_back(struct signing *s, char *room, uint64_t by)
 	for (uint64_t left = s->size; left > 0;) {
 		size_t length = left < PIECE ? (size_t)left : PIECE;
 		left -= length;
-		if (!file_read_at(s->file, room, length, left, &s->fail) || !file_write_at(s->file, room, length, left + by, &s->fail))
+		if (!file_read_at(s->file, room, length, left, &s->fail) ||
+		    !file_write_at(s->file, room, length, left + by, &s->fail))
 			return false;
 	}
 	return true;
@@ -119,11 +120,12 @@ static void say(const struct signing *s)
 	if (s->id)
 		envelope_id_text(s->id, id);
 	if (s->fail)
-		log_event(LOG_WARNING, s->session, "not-signed", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("author", s->facts.author_domain),
-		          LOG_TEXT("why", str_of(fail_text(s->fail))));
+		log_event(LOG_WARNING, s->session, "not-signed", LOG_TEXT("queue-id", str_of(id)),
+		          LOG_TEXT("author", s->facts.author_domain), LOG_TEXT("why", str_of(fail_text(s->fail))));
 	else if (s->fields.length)
-		log_event(LOG_INFO, s->session, "signed", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("domain", s->list[0].domain),
-		          LOG_TEXT("selector", s->list[0].selector), LOG_NUMBER("signatures", s->count));
+		log_event(LOG_INFO, s->session, "signed", LOG_TEXT("queue-id", str_of(id)),
+		          LOG_TEXT("domain", s->list[0].domain), LOG_TEXT("selector", s->list[0].selector),
+		          LOG_NUMBER("signatures", s->count));
 }
 
 static void finish(struct signing *s)

@@ -1,9 +1,9 @@
 /*
  * What is done once with a message before it becomes durable: it is looked at (content.h), and signed when it is ours.
  *
- * Looking at a message in memory takes microseconds and is done at once; signing, and whatever needs a file to be read, is a job of the
- * thread `signer`. A message that cannot be signed goes on without a signature, which is logged. RFC 6376 §5: signed is with every active
- * key of the author's domain.
+ * Looking at a message in memory takes microseconds and is done at once; signing, and whatever needs a file to be
+ * read, is a job of the thread `signer`. A message that cannot be signed goes on without a signature, which is
+ * logged. RFC 6376 §5: signed is with every active key of the author's domain.
  */
 #ifndef POSTHORN_QUEUE_SIGN_H
 #define POSTHORN_QUEUE_SIGN_H
@@ -44,7 +44,8 @@ void sign_begin(struct signing *s);
 /* Reads the keys; at the start. */
 void sign_init(struct queue *q);
 
-/* What posthornctl dkim asks, and its backup and restore of keys, which bring a file; answered later. The file is taken over. */
+/* What posthornctl dkim asks, and its backup and restore of keys, which bring a file; answered later. The file is
+ * taken over. */
 void key_control(struct queue *q, struct control *c, struct str words, int file);
 
 #endif

@@ -157,22 +157,24 @@ static struct str column(sqlite3_stmt *query, int index)
 	return str_from(octets, (size_t)sqlite3_column_bytes(query, index));
 }
 
-void state_load(struct queue *q, const char *kind, void (*take)(void *owner, struct str key, struct str value, int64_t expires),
-                void *owner)
+void state_load(struct queue *q, const char *kind,
+                void (*take)(void *owner, struct str key, struct str value, int64_t expires), void *owner)
 {
 	struct state *s = q->state;
 	sqlite3_stmt *query;
 	must(!s->under_way);
 	if (!s->db)
 		return;
-	int code = sqlite3_prepare_v2(s->db, "SELECT key, value, expires FROM state WHERE kind=?1 AND expires>=?2", -1, &query, NULL);
+	int code = sqlite3_prepare_v2(s->db, "SELECT key, value, expires FROM state WHERE kind=?1 AND expires>=?2", -1,
+	                              &query, NULL);
 	sqlite3_bind_text(query, 1, kind, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(query, 2, clock_wall_seconds());
 	while (code == SQLITE_OK && sqlite3_step(query) == SQLITE_ROW)
 		take(owner, column(query, 0), column(query, 1), sqlite3_column_int64(query, 2));
 	code = sqlite3_finalize(query);
 	if (code != SQLITE_OK)
-		log_event(LOG_ERROR, 0, "state-not-read", LOG_TEXT("kind", str_of(kind)), LOG_TEXT("why", str_of(sqlite3_errstr(code))));
+		log_event(LOG_ERROR, 0, "state-not-read", LOG_TEXT("kind", str_of(kind)),
+		          LOG_TEXT("why", str_of(sqlite3_errstr(code))));
 }
 
 /* ---- changes ---- */

@@ -1,9 +1,9 @@
 /*
- * The system's own mail: its recipient is resolved, it is signed with our keys if the domain of its From (or one above it) has some, and made
- * durable by the journal like any other mail.
+ * The system's own mail: its recipient is resolved, it is signed with our keys if the domain of its From (or one
+ * above it) has some, and made durable by the journal like any other mail.
  *
- * A struct submission belongs to its giver, is zeroed but for what he gives, and lives until done was called; done may free it. Nothing is
- * tried again here: the giver does, with what he has.
+ * A struct submission belongs to its giver, is zeroed but for what he gives, and lives until done was called; done
+ * may free it. Nothing is tried again here: the giver does, with what he has.
  */
 #ifndef POSTHORN_QUEUE_SUBMIT_H
 #define POSTHORN_QUEUE_SUBMIT_H

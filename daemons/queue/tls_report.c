@@ -213,8 +213,9 @@ static void write_head(struct buf *text, const struct tls_report *r)
 	buf_printf(text, "From: TLS reports <%.*s>\r\nTo: <%.*s>\r\nDate: ", STR_ARG(f->contact),
 	           STR_ARG(buf_str(&r->address)));
 	date_format(text, (struct date){ .seconds = clock_wall_seconds() });
-	buf_printf(text, "\r\nSubject: Report Domain: %.*s\r\n Submitter: %s\r\n Report-ID: <%.*s>\r\nMessage-ID: <%.*s>\r\n", STR_ARG(f->domain), host,
-	           STR_ARG(f->id), STR_ARG(f->id));
+	buf_printf(text,
+	           "\r\nSubject: Report Domain: %.*s\r\n Submitter: %s\r\n Report-ID: <%.*s>\r\nMessage-ID: <%.*s>\r\n",
+	           STR_ARG(f->domain), host, STR_ARG(f->id), STR_ARG(f->id));
 	buf_printf(text, "TLS-Report-Domain: %.*s\r\nTLS-Report-Submitter: %s\r\nTLS-Required: No\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n",
 	           STR_ARG(f->domain), host);
 }

@@ -80,7 +80,8 @@ static bool keep_envelope(struct intake *in, const struct msg_mail_begin *begin)
 		.require_tls = begin->flags & MAIL_REQUIRETLS, .ret = begin->return_full,
 		.envid = arena_copy(arena, begin->envelope_id), .priority = (int8_t)begin->priority,
 		.hold_until = begin->hold_until, .hold_is_interval = begin->flags & MAIL_HOLD_FOR,
-		.deliver_by = begin->deliver_by, .by_return = begin->flags & MAIL_BY_RETURN, .by_trace = begin->flags & MAIL_BY_TRACE,
+		.deliver_by = begin->deliver_by, .by_return = begin->flags & MAIL_BY_RETURN,
+		.by_trace = begin->flags & MAIL_BY_TRACE,
 	};
 	return !bounce_is_report(e);
 }
@@ -89,7 +90,8 @@ static bool keep_first(struct intake *in, const struct msg_mail_begin *begin)
 {
 	const struct msg_mail_recipient first = { begin->address, begin->original, begin->notify };
 	in->has_first = begin->address.length > 0;
-	return !in->has_first || (memcmp(&begin->token, &no_token, sizeof no_token) == 0 && intake_keep_recipient(in, &first));
+	return !in->has_first ||
+	       (memcmp(&begin->token, &no_token, sizeof no_token) == 0 && intake_keep_recipient(in, &first));
 }
 
 static enum verdict_kind may_begin(const struct intake *in)
@@ -108,7 +110,8 @@ static bool claims_privilege(const struct msg_mail_begin *begin)
 	bool has_token = memcmp(&begin->token, &no_token, sizeof no_token) != 0;
 	if (!has_token && !begin->hold_until && begin->priority <= 0)
 		return false;
-	log_event(LOG_ERROR, begin->session, has_token ? "token-from-the-world" : "privilege-from-the-world", LOG_TEXT("from", begin->sender));
+	log_event(LOG_ERROR, begin->session, has_token ? "token-from-the-world" : "privilege-from-the-world",
+	          LOG_TEXT("from", begin->sender));
 	return true;
 }
 
@@ -116,7 +119,8 @@ bool intake_begin(struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct intake *in = peer->owner;
 	struct msg_mail_begin begin;
-	if (!msg_mail_begin_read(frame, &begin) || frame->request == 0 || !keep_envelope(in, &begin) || !keep_first(in, &begin))
+	if (!msg_mail_begin_read(frame, &begin) || frame->request == 0 || !keep_envelope(in, &begin) ||
+	    !keep_first(in, &begin))
 		return false;
 	if (peer->kind != KIND_USERS && claims_privilege(&begin))
 		return false;

@@ -13,7 +13,9 @@ static void from_answered(struct waiter *waiter, const struct answer *answer)
 {
 	struct intake *in = waiter->owner;
 	intake_enter(in, in->state_after);
-	intake_say_verdict(in, answer->verdict > 1 ? VERDICT_TEMPORARY : answer->verdict ? VERDICT_OK : VERDICT_SENDER_DENIED);
+	intake_say_verdict(in, answer->verdict > 1 ? VERDICT_TEMPORARY
+	                       : answer->verdict   ? VERDICT_OK
+	                                           : VERDICT_SENDER_DENIED);
 }
 
 bool intake_from_header(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -85,7 +87,8 @@ bool intake_abort(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct msg_mail_abort abort;
 	if (in->request == 0)
 		return true; /* smtpd aborts what it was refused, too */
-	if (!msg_mail_abort_read(frame, &abort) || frame->request != in->request || !aggregate_count(in->queue, abort.dmarc))
+	if (!msg_mail_abort_read(frame, &abort) || frame->request != in->request ||
+	    !aggregate_count(in->queue, abort.dmarc))
 		return false;
 	intake_end(in);
 	return true;

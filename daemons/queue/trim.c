@@ -1,13 +1,13 @@
 /*
  * The barrier between "the account has it" and "the disk has it": one syncfs for all accounts, about once a second.
  *
- * What was applied while a round is open becomes DONE when a syncfs that began after it succeeded. The marks that follow
- * from it are written in the next round, by the same thread.
+ * What was applied while a round is open becomes DONE when a syncfs that began after it succeeded. The marks that
+ * follow from it are written in the next round, by the same thread.
  *
- * syncfs waits for all that anybody has written to that file system. Where it takes over SLOW_MS, mailbox processes are asked to make
- * durable what they get before they say STORED (DELIVER_DURABLE), and a round of such deliveries needs none. It is tried again
- * every PROBE_MS. One that does not return for HANG_MS is not waited for when the ring is half full: what it was to make durable goes to files
- * of its own, and the marks follow.
+ * syncfs waits for all that anybody has written to that file system. Where it takes over SLOW_MS, mailbox processes
+ * are asked to make durable what they get before they say STORED (DELIVER_DURABLE), and a round of such deliveries
+ * needs none. It is tried again every PROBE_MS. One that does not return for HANG_MS is not waited for when the ring
+ * is half full: what it was to make durable goes to files of its own, and the marks follow.
  */
 #include "trim.h"
 #include "queue.h"
@@ -144,7 +144,8 @@ static void note_speed(struct sync *sync)
 	if (is_slow == sync->is_slow)
 		return;
 	sync->is_slow = is_slow;
-	log_event(is_slow ? LOG_WARNING : LOG_INFO, 0, is_slow ? "sync-slow" : "sync-fast", LOG_NUMBER("took-ms", (uint64_t)sync->took_ms));
+	log_event(is_slow ? LOG_WARNING : LOG_INFO, 0, is_slow ? "sync-slow" : "sync-fast",
+	          LOG_NUMBER("took-ms", (uint64_t)sync->took_ms));
 }
 
 static void sync_done(struct job *job)

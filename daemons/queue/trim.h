@@ -1,7 +1,8 @@
 /*
- * The barrier between "the account has it" and "the disk has it": one syncfs for all accounts, about once a second, by the worker `syncer`.
- * What was applied while a round is open becomes DONE when a syncfs that began after it succeeded; the marks of the journals follow.
- * A syncfs that fails makes all that waited for it PENDING again; one that hangs is not waited for when a ring is half full.
+ * The barrier between "the account has it" and "the disk has it": one syncfs for all accounts, about once a second,
+ * by the worker `syncer`. What was applied while a round is open becomes DONE when a syncfs that began after it
+ * succeeded; the marks of the journals follow. A syncfs that fails makes all that waited for it PENDING again; one
+ * that hangs is not waited for when a ring is half full.
  */
 #ifndef POSTHORN_QUEUE_TRIM_H
 #define POSTHORN_QUEUE_TRIM_H

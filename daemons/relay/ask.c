@@ -25,7 +25,8 @@ static void list_remove(struct ask_list *list, struct ask *ask)
 void asker_init(struct asker *asker, struct loop *loop, void (*offended)(void *owner), void *owner)
 {
 	*asker = (struct asker){
-		.loop = loop, .offended = offended, .owner = owner, .by_request = map_new(), .arena = arena_new(ARENA_MAX), .known = dns_cache_new(KEPT_ANSWERS_MAX, KEPT_OCTETS_MAX),
+		.loop = loop, .offended = offended, .owner = owner, .by_request = map_new(), .arena = arena_new(ARENA_MAX),
+		.known = dns_cache_new(KEPT_ANSWERS_MAX, KEPT_OCTETS_MAX),
 	};
 }
 

@@ -1,10 +1,11 @@
 /*
  * Questions to the resolver from a program that never waits: each is an object of its owner, and its answer a call.
  *
- * At most ASK_UNDER_WAY_MAX are with the resolver at a time; the others wait in order. An answer comes within ASK_PATIENCE_MS, as
- * DNS_FAILED at worst: when the resolver is silent, goes away, or what it sends makes no sense. A name that is none is DNS_NO_NAME.
- * What was answered is kept for its time to live, at most KEPT_SECONDS_MAX: the next mail to the same destination asks nobody.
- * An answer is never given before ask_start has returned, and never after ask_stop.
+ * At most ASK_UNDER_WAY_MAX are with the resolver at a time; the others wait in order. An answer comes within
+ * ASK_PATIENCE_MS, as DNS_FAILED at worst: when the resolver is silent, goes away, or what it sends makes no sense. A
+ * name that is none is DNS_NO_NAME. What was answered is kept for its time to live, at most KEPT_SECONDS_MAX: the
+ * next mail to the same destination asks nobody. An answer is never given before ask_start has returned, and never
+ * after ask_stop.
  */
 #ifndef POSTHORN_RELAY_ASK_H
 #define POSTHORN_RELAY_ASK_H
@@ -12,7 +13,8 @@
 #include "dns_cache.h"
 #include "ipc.h"
 
-enum { ASK_UNDER_WAY_MAX = 4000, ASK_PATIENCE_MS = 20000, KEPT_SECONDS_MAX = 60, KEPT_ANSWERS_MAX = 4000, KEPT_OCTETS_MAX = 4 << 20 };
+enum { ASK_UNDER_WAY_MAX = 4000, ASK_PATIENCE_MS = 20000, KEPT_SECONDS_MAX = 60, KEPT_ANSWERS_MAX = 4000,
+	KEPT_OCTETS_MAX = 4 << 20 };
 
 struct asker;
 

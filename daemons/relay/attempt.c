@@ -1,7 +1,8 @@
 /*
- * The way of one job through its hosts: the next address of the next host is tried until every recipient has a result, the hosts are at
- * their end, or TRIES_MAX connections were asked for. What one server says of a recipient for good, or defers after the recipient was
- * named, is its result; when a session fails before that, the next host is asked (RFC 5321 §5.1).
+ * The way of one job through its hosts: the next address of the next host is tried until every recipient has a
+ * result, the hosts are at their end, or TRIES_MAX connections were asked for. What one server says of a recipient
+ * for good, or defers after the recipient was named, is its result; when a session fails before that, the next host
+ * is asked (RFC 5321 §5.1).
  */
 #include "connection.h"
 #include "content.h"
@@ -69,7 +70,8 @@ static struct str copy(struct attempt *a, struct str text)
 }
 
 /* Why a host could not be used. A temporary reason is not replaced by one for good: the mail waits then. */
-static void note_problem(struct attempt *a, enum relay_outcome outcome, unsigned code, struct str status, struct str text)
+static void note_problem(struct attempt *a, enum relay_outcome outcome, unsigned code, struct str status,
+                         struct str text)
 {
 	struct job_result *result = &a->problem.result;
 	bool has_host = a->host < a->route.count;
@@ -137,12 +139,14 @@ static bool send_mail(struct attempt *a)
 	const struct msg_relay_job *ask = &a->job->ask;
 	struct smtp_sender_mail mail = {
 		.sender = ask->sender, .recipients = a->recipients, .recipient_count = a->named_count,
-		.require_tls = ask->flags & RELAY_REQUIRETLS, .ret = (enum smtp_return)ask->return_full, .envid = ask->envelope_id, .priority = (int)ask->priority,
-		.has_by = ask->deliver_by != 0, .by_return = ask->flags & RELAY_BY_RETURN, .by_trace = ask->flags & RELAY_BY_TRACE,
+		.require_tls = ask->flags & RELAY_REQUIRETLS, .ret = (enum smtp_return)ask->return_full,
+		.envid = ask->envelope_id, .priority = (int)ask->priority, .has_by = ask->deliver_by != 0,
+		.by_return = ask->flags & RELAY_BY_RETURN, .by_trace = ask->flags & RELAY_BY_TRACE,
 		.by_seconds = ask->deliver_by ? ask->deliver_by - clock_wall_seconds() : 0,
 	};
 	if (!content_fit(&a->content, smtp_sender_offers(a->connection->sender), &mail)) {
-		note_problem(a, RELAY_DEFERRED, 0, STR("4.3.1"), STR("there is no room to convert the message for this host now"));
+		note_problem(a, RELAY_DEFERRED, 0, STR("4.3.1"),
+		             STR("there is no room to convert the message for this host now"));
 		return false;
 	}
 	connection_mail(a->connection, &mail);
@@ -237,14 +241,15 @@ static void note_failure(struct attempt *a, const struct failure *failure)
 	bool final = failure->by_server && failure->code / 100 == 5 && failure->stage != SMTP_SENDER_AT_AUTH;
 	bool needed = failure->kind == FAILURE_TLS && insists_on_tls(a); /* RFC 8689 §4.2.1 */
 	a->refused = a->refused || failure->by_server;
-	note_problem(a, final || needed ? RELAY_FAILED : RELAY_DEFERRED, (unsigned)failure->code, needed ? STR("5.7.10") : str_of(failure->status),
-	             failure->text);
+	note_problem(a, final || needed ? RELAY_FAILED : RELAY_DEFERRED, (unsigned)failure->code,
+	             needed ? STR("5.7.10") : str_of(failure->status), failure->text);
 }
 
 void attempt_over(struct attempt *a, const struct failure *failure)
 {
 	enum config_relay_tls tls = a->connection->demand.tls;
-	bool tls_was_optional = failure->kind == FAILURE_TLS && tls == CONFIG_RELAY_TLS_MAY && !a->plain && !a->connection->demand.login;
+	bool tls_was_optional = failure->kind == FAILURE_TLS && tls == CONFIG_RELAY_TLS_MAY && !a->plain &&
+	                        !a->connection->demand.login;
 	bool stale = a->rested && failure->kind == FAILURE_DIALOGUE && !a->answered;
 	if (stale || tls_was_optional) { /* the same address once more, otherwise */
 		a->fresh = true;
@@ -286,7 +291,8 @@ static enum config_relay_tls tls_of(const struct attempt *a)
 		[POLICY_VERIFIED] = CONFIG_RELAY_TLS_VERIFY,  [POLICY_DANE] = CONFIG_RELAY_TLS_MUST,
 	};
 	const struct config *config = &a->job->relay->daemon.config;
-	enum config_relay_tls tls = at_least(a->route.smarthost ? config->smarthost_tls : config->relay_tls, demanded[a->policy.demand.level]);
+	enum config_relay_tls tls = at_least(a->route.smarthost ? config->smarthost_tls : config->relay_tls,
+	                                     demanded[a->policy.demand.level]);
 	if (insists_on_tls(a) && a->policy.demand.level != POLICY_DANE) /* RFC 8689 §4.2.1 */
 		tls = at_least(tls, CONFIG_RELAY_TLS_VERIFY);
 	if (a->plain && tls == CONFIG_RELAY_TLS_MAY)
@@ -417,8 +423,8 @@ static void no_address(struct attempt *a)
 	else if (a->route.kind == ROUTE_IMPLICIT)
 		note_problem(a, RELAY_FAILED, 0, STR("5.1.2"), STR("the domain has no host that takes mail"));
 	else
-		note_problem(a, a->route.kind == ROUTE_GIVEN ? RELAY_DEFERRED : RELAY_FAILED, 0, a->route.kind == ROUTE_GIVEN ? STR("4.4.4") : STR("5.4.4"),
-		             STR("the host has no address"));
+		note_problem(a, a->route.kind == ROUTE_GIVEN ? RELAY_DEFERRED : RELAY_FAILED, 0,
+		             a->route.kind == ROUTE_GIVEN ? STR("4.4.4") : STR("5.4.4"), STR("the host has no address"));
 }
 
 /* What we say ourselves of a way is all that is demanded of it. */
@@ -446,7 +452,8 @@ static void on_policy(void *owner)
 		next_address(a);
 		return;
 	}
-	note_problem(a, demand->use == POLICY_NEVER ? RELAY_FAILED : RELAY_DEFERRED, 0, str_of(demand->status), str_of(demand->why));
+	note_problem(a, demand->use == POLICY_NEVER ? RELAY_FAILED : RELAY_DEFERRED, 0, str_of(demand->status),
+	             str_of(demand->why));
 	next_host(a);
 }
 
@@ -459,7 +466,8 @@ static bool leads_back(const struct attempt *a)
 	return false;
 }
 
-/* RFC 5321 §5.1: this host, known by its address, and all that are not better are dropped. The better ones were tried. */
+/* RFC 5321 §5.1: this host, known by its address, and all that are not better are dropped. The better ones were
+ * tried. */
 static void drop_own(struct attempt *a)
 {
 	if (a->route.hosts[0].preference == a->route.hosts[a->host].preference)
@@ -497,7 +505,8 @@ static void on_address(struct ask *ask, const struct dns_answer *answer)
 	} else if (leads_back(a)) {
 		drop_own(a);
 	} else if (has_policy(a)) {
-		policy_look(&a->policy, &(struct policy_host){ a->route.hosts[a->host].name, a->canonical, a->route.port, a->route.secure, a->secure });
+		policy_look(&a->policy, &(struct policy_host){ a->route.hosts[a->host].name, a->canonical, a->route.port,
+			a->route.secure, a->secure });
 	} else {
 		next_address(a);
 	}

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { INPUT_MAX = 65536, READ_SIZE = 16384, ROUNDS_MAX = 32, HANDSHAKE_SECONDS = 60, GOODBYE_SECONDS = 5, MAILS_MAX = 1000 };
+enum { INPUT_MAX = 65536, READ_SIZE = 16384, ROUNDS_MAX = 32, HANDSHAKE_SECONDS = 60, GOODBYE_SECONDS = 5,
+	MAILS_MAX = 1000 };
 enum { GREETING_LOOK_SECONDS = 30, GREETING_LOOKS_MAX = 9 };
 
 /* ---- those that rest ---- */
@@ -124,7 +125,9 @@ static struct tls_connection *new_tls(struct connection *c, struct fail **fail)
 /* For logs and results. */
 static const char *how_verified(const struct connection *c)
 {
-	return c->demand.policy.level == POLICY_DANE ? "dane" : c->demand.tls >= CONFIG_RELAY_TLS_VERIFY ? "verified" : "opportunistic";
+	return c->demand.policy.level == POLICY_DANE      ? "dane"
+	       : c->demand.tls >= CONFIG_RELAY_TLS_VERIFY ? "verified"
+	                                                  : "opportunistic";
 }
 
 static void begin_tls(struct connection *c)
@@ -161,7 +164,8 @@ static enum tlsrpt_result result_of(const struct connection *c, bool failed)
 		[TLS_PROBLEM_NAME] = TLSRPT_CERTIFICATE_HOST_MISMATCH,     [TLS_PROBLEM_EXPIRED] = TLSRPT_CERTIFICATE_EXPIRED,
 		[TLS_PROBLEM_UNTRUSTED] = TLSRPT_CERTIFICATE_NOT_TRUSTED, [TLS_PROBLEM_OTHER] = TLSRPT_VALIDATION_FAILURE,
 	};
-	bool looked = c->demand.policy.level == POLICY_DANE || c->demand.tls >= CONFIG_RELAY_TLS_VERIFY || c->demand.policy.observed;
+	bool looked = c->demand.policy.level == POLICY_DANE || c->demand.tls >= CONFIG_RELAY_TLS_VERIFY ||
+	              c->demand.policy.observed;
 	enum tls_problem problem = looked ? tls_certificate_problem(c->tls) : TLS_PROBLEM_NONE;
 	if (problem != TLS_PROBLEM_NONE)
 		return results[problem];
@@ -180,7 +184,9 @@ static bool shake_hands(struct connection *c)
 	if (result != TLS_DONE) {
 		if (c->demand.tls == CONFIG_RELAY_TLS_MAY)
 			host_tls_failed(c->host);
-		fail_tls(c, "4.7.5", result == TLS_CLOSED ? STR("the host closed the connection in the TLS handshake") : str_of(tls_failure(c->tls)));
+		fail_tls(c, "4.7.5",
+		         result == TLS_CLOSED ? STR("the host closed the connection in the TLS handshake")
+		                              : str_of(tls_failure(c->tls)));
 		return false;
 	}
 	note_tls(c);
@@ -199,7 +205,8 @@ static bool shake_hands(struct connection *c)
 static bool log_in(struct connection *c, bool again)
 {
 	struct tls_facts facts;
-	const struct login_credentials credentials = { str_of(c->relay->daemon.config.smarthost_user), str_of(c->relay->password) };
+	const struct login_credentials credentials = { str_of(c->relay->daemon.config.smarthost_user),
+		str_of(c->relay->password) };
 	c->login_begun = true;
 	if (c->tls)
 		tls_get_facts(c->tls, &facts);
@@ -208,15 +215,16 @@ static bool log_in(struct connection *c, bool again)
 
 static void fail_login(struct connection *c, struct str text)
 {
-	tell_over(c, &(struct failure){ .kind = FAILURE_DIALOGUE, .stage = SMTP_SENDER_AT_AUTH, .status = "4.7.0", .text = text });
+	tell_over(c,
+		&(struct failure){ .kind = FAILURE_DIALOGUE, .stage = SMTP_SENDER_AT_AUTH, .status = "4.7.0", .text = text });
 }
 
 /* Once for a connection. */
 static void tell_login(struct connection *c)
 {
 	if (c->demand.login && !c->login_told)
-		log_event(LOG_INFO, 0, "logged-in", LOG_TEXT("host", str_of(c->demand.name)), LOG_TEXT("mechanism", str_of(c->login.mechanism)),
-		          LOG_TEXT("tls", str_of(c->tls_text)));
+		log_event(LOG_INFO, 0, "logged-in", LOG_TEXT("host", str_of(c->demand.name)),
+		          LOG_TEXT("mechanism", str_of(c->login.mechanism)), LOG_TEXT("tls", str_of(c->tls_text)));
 	c->login_told = true;
 }
 
@@ -247,7 +255,9 @@ static void on_ready(struct connection *c)
 		c->tls_tried = true;
 		smtp_sender_start_tls(c->sender);
 	} else if (wanted && tls >= CONFIG_RELAY_TLS_MUST) {
-		fail_tls(c, "4.7.4", c->tls_tried ? STR("the host refused STARTTLS, which is needed") : STR("the host does not offer STARTTLS, which is needed"));
+		fail_tls(c, "4.7.4",
+		         c->tls_tried ? STR("the host refused STARTTLS, which is needed")
+		                      : STR("the host does not offer STARTTLS, which is needed"));
 	} else if (c->demand.login && !c->login_begun && !c->tls && tls != CONFIG_RELAY_TLS_NO) {
 		fail_tls(c, "4.7.4", STR("without TLS no password is sent"));
 	} else if (c->demand.login && !c->login_begun) {
@@ -337,7 +347,8 @@ static bool receive_plain(struct connection *c, char *room, size_t *got)
 	return false;
 }
 
-/* False: no more now. A socket that gave less than it might have is empty; asking it again would cost a system call for each reply. */
+/* False: no more now. A socket that gave less than it might have is empty; asking it again would cost a system call
+ * for each reply. */
 static bool receive(struct connection *c)
 {
 	size_t got = 0;
@@ -385,7 +396,8 @@ static bool transmit(struct connection *c)
 
 static void on_time(void *owner);
 
-/* Who says nothing has the five minutes of RFC 5321 §4.5.3.2.1 as long as there is room for others: that is looked at now and then. */
+/* Who says nothing has the five minutes of RFC 5321 §4.5.3.2.1 as long as there is room for others: that is looked at
+ * now and then. */
 static bool awaits_greeting(const struct connection *c)
 {
 	return c->state == CONNECTION_IN_DIALOGUE && smtp_sender_stage(c->sender) == SMTP_SENDER_AT_GREETING;
@@ -415,8 +427,10 @@ static void set_clock(struct connection *c)
 
 static void watch_for(struct connection *c, bool more)
 {
-	bool write = c->out.length ? !c->write_waits_for_input : smtp_sender_wants_room(c->sender) && c->state == CONNECTION_IN_DIALOGUE;
-	uint32_t events = (c->input_ended ? 0 : (uint32_t)EPOLLIN) | (write || more || c->read_waits_for_room ? (uint32_t)EPOLLOUT : 0);
+	bool write = c->out.length ? !c->write_waits_for_input
+	                           : smtp_sender_wants_room(c->sender) && c->state == CONNECTION_IN_DIALOGUE;
+	uint32_t events = (c->input_ended ? 0 : (uint32_t)EPOLLIN) |
+	                  (write || more || c->read_waits_for_room ? (uint32_t)EPOLLOUT : 0);
 	if (events != c->watch.events)
 		loop_change(c->relay->daemon.loop, &c->watch, events);
 }
@@ -510,7 +524,8 @@ static int ask_for_socket(struct connection *c)
 		index++;
 	c->socket_request = ++r->last_socket_request;
 	map_set(r->socket_requests, MAP_KEY(c->socket_request), c);
-	msg_transport_connect_send(&r->daemon.master.channel, c->socket_request, &(struct msg_transport_connect){ .index = index }, -1);
+	msg_transport_connect_send(&r->daemon.master.channel, c->socket_request,
+		&(struct msg_transport_connect){ .index = index }, -1);
 	return 0;
 }
 
@@ -547,7 +562,8 @@ struct connection *connection_open(struct host *host, const struct demand *deman
 	c->error = connect_socket(c);
 	if (c->error == 0 && c->descriptor >= 0)
 		loop_watch(r->daemon.loop, &c->watch, c->descriptor, EPOLLOUT, on_event_of_socket, c);
-	loop_start_timer(r->daemon.loop, &c->timer, c->error ? 0 : relay_scale_ms(r, config->relay_connect_seconds), on_time, c);
+	loop_start_timer(r->daemon.loop, &c->timer, c->error ? 0 : relay_scale_ms(r, config->relay_connect_seconds),
+	                 on_time, c);
 	return c;
 }
 

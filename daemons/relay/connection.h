@@ -1,9 +1,10 @@
 /*
  * A connection to another host: socket, TLS and the dialogue (smtp_sender.h) driven by the event loop.
  *
- * It serves one attempt at a time; between them it rests, and another one to the same address with the same demands may take it. It
- * tells its attempt by the functions attempt_… below, never before connection_open has returned. After attempt_over the connection is not
- * the attempt's any more. Every wait is bounded (RFC 5321 §4.5.3.2, scaled by relay_timeout_percent), and so is its memory.
+ * It serves one attempt at a time; between them it rests, and another one to the same address with the same demands
+ * may take it. It tells its attempt by the functions attempt_… below, never before connection_open has returned.
+ * After attempt_over the connection is not the attempt's any more. Every wait is bounded (RFC 5321 §4.5.3.2, scaled
+ * by relay_timeout_percent), and so is its memory.
  */
 #ifndef POSTHORN_RELAY_CONNECTION_H
 #define POSTHORN_RELAY_CONNECTION_H
@@ -90,8 +91,8 @@ void connection_break(struct connection *c, const char *status, const char *text
 
 enum { CONNECTION_REST_MS = 100 };
 
-/* True when one that rested, to any host or for CONNECTION_REST_MS to this one, was ended to make room: where much mail flows the next for
- * its own name comes sooner. */
+/* True when one that rested, to any host or for CONNECTION_REST_MS to this one, was ended to make room: where much
+ * mail flows the next for its own name comes sooner. */
 bool connection_end_oldest(struct relay *r, const struct host *host);
 
 /* ---- attempt.c: what a connection tells ---- */

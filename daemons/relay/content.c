@@ -92,7 +92,8 @@ static void convert(struct content *c)
 	c->job->relay->converted_octets += c->converted.length;
 }
 
-/* Some clients ask for SMTPUTF8 with every mail; what has it in no header needs it in no address either (RFC 6531 §3.4). */
+/* Some clients ask for SMTPUTF8 with every mail; what has it in no header needs it in no address either (RFC 6531
+ * §3.4). */
 static bool is_utf8(struct content *c, const struct smtp_ehlo *offers)
 {
 	uint32_t both = RELAY_SMTPUTF8 | RELAY_8BIT;

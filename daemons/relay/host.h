@@ -1,10 +1,11 @@
 /*
- * What relay knows of an address of another host: how many connections it has there, whether it should be left alone for a while,
- * and whether TLS is of no use there.
+ * What relay knows of an address of another host: how many connections it has there, whether it should be left alone
+ * for a while, and whether TLS is of no use there.
  *
- * An address that could not be reached is left alone for BACK_OFF_SECONDS, doubling with each further failure to BACK_OFF_SECONDS_MAX
- * (scaled as relay_timeout_percent says): many destinations may share a dead host, and each would wait for it. An entry lives while it has
- * connections or something to remember; at most HOSTS_MAX remember anything.
+ * An address that could not be reached is left alone for BACK_OFF_SECONDS, doubling with each further failure to
+ * BACK_OFF_SECONDS_MAX (scaled as relay_timeout_percent says): many destinations may share a dead host, and each
+ * would wait for it. An entry lives while it has connections or something to remember; at most HOSTS_MAX remember
+ * anything.
  */
 #ifndef POSTHORN_RELAY_HOST_H
 #define POSTHORN_RELAY_HOST_H

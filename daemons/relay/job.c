@@ -1,8 +1,8 @@
 /*
  * A job from its message to its results.
  *
- * A result goes to queue at the end of the loop's round, so that the last one can say that the job is done: mostly the one message is all that
- * there is to say.
+ * A result goes to queue at the end of the loop's round, so that the last one can say that the job is done: mostly
+ * the one message is all that there is to say.
  */
 #include "relay.h"
 
@@ -143,7 +143,8 @@ static void tell_new(void *owner)
 {
 	struct job *job = owner;
 	for (; job->told < job->results.count; job->told++)
-		queue_link_result(job->relay, job, &job->results.items[job->told], job->done && job->told + 1 == job->results.count);
+		queue_link_result(job->relay, job, &job->results.items[job->told],
+		                  job->done && job->told + 1 == job->results.count);
 }
 
 void job_tell(struct job *job)

@@ -64,7 +64,8 @@ static bool is_listener(const struct own *own, const struct endpoint *listener, 
 {
 	if (endpoint_port(listener) != endpoint_port(address))
 		return false;
-	bool every = listener->every_family || (endpoint_is_unspecified(listener) && listener->any.sa_family == address->any.sa_family);
+	bool every = listener->every_family ||
+	             (endpoint_is_unspecified(listener) && listener->any.sa_family == address->any.sa_family);
 	return every ? is_of_an_interface(own, address) : endpoint_equal(listener, address);
 }
 

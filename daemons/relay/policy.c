@@ -81,7 +81,8 @@ void policy_report(struct policy *p, enum tlsrpt_result result, struct str addre
 	buf_add_str(&policy, buf_str(&p->applied));
 	const struct msg_tls_outcome message = { .domain = str_of(p->domain), .policy_type = (uint32_t)p->type,
 	                                         .policy = buf_str(&policy),
-		                                     .result = (uint32_t)result, .mx = str_of(p->host), .address = address, .local = local,
+		                                     .result = (uint32_t)result, .mx = str_of(p->host), .address = address,
+		                                     .local = local,
 		                                     .reason = str_first(reason, REASON_MAX) };
 	msg_tls_outcome_send(&r->queue->peer.channel, 0, &message, -1);
 }
@@ -112,7 +113,8 @@ static void note_sts(struct policy *p, const struct mtasts_policy *policy)
 		tlsrpt_policy_add(&p->applied, 'm', policy->patterns[i]);
 }
 
-/* Once for all hosts of the domain. It tells of the policy that should be there, also where an older one, or none, is applied. */
+/* Once for all hosts of the domain. It tells of the policy that should be there, also where an older one, or none, is
+ * applied. */
 static void report_sts_failure(struct policy *p, const struct sts_failure *failure)
 {
 	enum tlsrpt_policy_type applied = p->type;
@@ -246,7 +248,8 @@ static void on_tlsa(struct ask *ask, const struct dns_answer *answer)
 		finish(p);
 }
 
-/* RFC 7672 §2.2.2 "Insecure CNAME": an alias that is signed may lead out of what is signed; records of its own still count. */
+/* RFC 7672 §2.2.2 "Insecure CNAME": an alias that is signed may lead out of what is signed; records of its own still
+ * count. */
 static void on_alias(struct ask *ask, const struct dns_answer *answer)
 {
 	struct policy *p = ask->owner;

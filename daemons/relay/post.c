@@ -64,7 +64,9 @@ void relay_post(struct relay *r, uint64_t request, const struct msg_https_post *
 	           STR_ARG(url.host));
 	if (url.port != 443)
 		buf_printf(&text, ":%u", (unsigned)url.port);
-	buf_printf(&text, "\r\nContent-Type: %.*s\r\nContent-Length: %zu\r\nUser-Agent: Posthorn\r\nConnection: close\r\n\r\n", STR_ARG(message->type), body.length);
+	buf_printf(&text,
+	           "\r\nContent-Type: %.*s\r\nContent-Length: %zu\r\nUser-Agent: Posthorn\r\nConnection: close\r\n\r\n",
+	           STR_ARG(message->type), body.length);
 	buf_add_str(&text, buf_str(&body));
 	struct post *post = mem_alloc(sizeof *post);
 	*post = (struct post){ r, request };

@@ -86,7 +86,8 @@ static void say_held(struct queue_link *link, struct job *job)
 	CLEANUP(buf_release) struct buf places = BUF_WITH_LIMIT(4 * LIMIT_RELAY_RECIPIENTS_MAX);
 	for (size_t i = 0; i < job->count; i++)
 		relay_place_add(&places, job->recipients[i].as_given.place);
-	msg_relay_held_send(&link->peer.channel, job->number, &(struct msg_relay_held){ .mail = job->ask.mail, .recipients = buf_str(&places) }, -1);
+	msg_relay_held_send(&link->peer.channel, job->number,
+		&(struct msg_relay_held){ .mail = job->ask.mail, .recipients = buf_str(&places) }, -1);
 }
 
 static void say_up(struct queue_link *link)
@@ -128,7 +129,8 @@ void queue_link_result(struct relay *r, const struct job *job, const struct resu
 	const struct msg_relay_result message = {
 		.mail = job->ask.mail, .outcome = (uint32_t)result->outcome, .reach = (uint32_t)(is_last ? job->reach : RELAY_REACH_COUNT),
 		.recipients = buf_str(&result->places), .code = result->code,
-		.status = result->status, .reply = result->reply, .host = result->host, .address = result->address, .tls = result->tls,
+		.status = result->status, .reply = result->reply, .host = result->host, .address = result->address,
+		.tls = result->tls,
 	};
 	msg_relay_result_send(&r->queue->peer.channel, job->number, &message, -1);
 }
@@ -136,7 +138,8 @@ void queue_link_result(struct relay *r, const struct job *job, const struct resu
 void queue_link_done(struct relay *r, const struct job *job)
 {
 	if (r->queue)
-		msg_relay_done_send(&r->queue->peer.channel, job->number, &(struct msg_relay_done){ .reach = (uint32_t)job->reach }, -1);
+		msg_relay_done_send(&r->queue->peer.channel, job->number,
+			&(struct msg_relay_done){ .reach = (uint32_t)job->reach }, -1);
 }
 
 void queue_link_say_no_more(struct relay *r)

@@ -99,7 +99,8 @@ struct relay {
 /* Takes the descriptor; tells the queue at the other end of all jobs that are held. */
 void queue_link_wire(struct relay *r, int descriptor);
 
-/* Nothing when there is no queue now: the next one gets it. is_last: the job is done, and no queue_link_done follows. */
+/* Nothing when there is no queue now: the next one gets it. is_last: the job is done, and no queue_link_done
+ * follows. */
 void queue_link_result(struct relay *r, const struct job *job, const struct result *result, bool is_last);
 void queue_link_done(struct relay *r, const struct job *job);
 
@@ -116,7 +117,8 @@ void job_renumber(struct job *job, uint64_t number);
 /* All its results, and whether it is done, to a queue that has heard nothing of them. */
 void job_tell(struct job *job);
 
-/* A result for these recipients, of which none has one yet; the texts are copied. Queue hears it when this round ends, or the job. */
+/* A result for these recipients, of which none has one yet; the texts are copied. Queue hears it when this round
+ * ends, or the job. */
 struct job_result {
 	enum relay_outcome outcome;
 	unsigned code;
@@ -148,8 +150,8 @@ void relay_post(struct relay *r, uint64_t request, const struct msg_https_post *
 
 /* ---- relay.c ---- */
 
-/* As many as connections: queue keeps destinations that it knows nothing good of to a part of the jobs, so the others always find a
- * connection. */
+/* As many as connections: queue keeps destinations that it knows nothing good of to a part of the jobs, so the others
+ * always find a connection. */
 size_t relay_jobs_max(const struct relay *r);
 
 /* Milliseconds of a time to wait for others, as relay_timeout_percent has it; at least 1. */
@@ -158,8 +160,8 @@ int64_t relay_scale_ms(const struct relay *r, int64_t seconds);
 /* A random number, for lots. */
 uint32_t relay_random(void);
 
-/* After a queue or resolver that sent what it may not, and stays: no other channel to it comes, so master is asked for a fresh relay. This one
- * takes no new job. */
+/* After a queue or resolver that sent what it may not, and stays: no other channel to it comes, so master is asked
+ * for a fresh relay. This one takes no new job. */
 void relay_retire(struct relay *r);
 
 /* Ends the process when it drains and nothing is left. */

@@ -17,8 +17,9 @@ static void add_host(struct route *route, struct str name)
 {
 	struct route_host *host = &route->hosts[route->count++];
 	*host = (struct route_host){ .name = name };
-	host->has_address = name.length && name.data[0] == '/' ? endpoint_parse(name, &host->address, NULL)
-	                                                       : endpoint_parse_ip(name, (uint16_t)route->port, &host->address, NULL);
+	host->has_address = name.length && name.data[0] == '/'
+	                        ? endpoint_parse(name, &host->address, NULL)
+	                        : endpoint_parse_ip(name, (uint16_t)route->port, &host->address, NULL);
 }
 
 /* ---- what the configuration and the destination itself say ---- */
@@ -96,7 +97,8 @@ static int compare_candidates(const void *a, const void *b)
 	return x->lot < y->lot ? -1 : x->lot > y->lot;
 }
 
-static struct candidate *read_candidates(struct arena *a, const struct dns_answer *answer, uint32_t (*random)(void), size_t *count)
+static struct candidate *read_candidates(struct arena *a, const struct dns_answer *answer, uint32_t (*random)(void),
+                                         size_t *count)
 {
 	struct candidate *candidates = arena_alloc_array(a, answer->count + 1, sizeof *candidates);
 	*count = 0;
@@ -141,8 +143,8 @@ static bool is_there(const struct route *route, struct str host)
 	return false;
 }
 
-static void take_hosts(struct arena *a, const struct config *config, const struct dns_answer *answer, uint32_t (*random)(void),
-                       struct route *route)
+static void take_hosts(struct arena *a, const struct config *config, const struct dns_answer *answer,
+                       uint32_t (*random)(void), struct route *route)
 {
 	size_t count;
 	struct candidate *candidates = read_candidates(a, answer, random, &count);
@@ -193,7 +195,8 @@ void route_by_mx(struct arena *a, const struct config *config, struct str destin
 
 /* ---- addresses ---- */
 
-/* RFC 1122 §3.2.1.3, RFC 4291 §2.5.2, §2.7: "this host", groups, and what lies beyond them are no place to bring mail to. */
+/* RFC 1122 §3.2.1.3, RFC 4291 §2.5.2, §2.7: "this host", groups, and what lies beyond them are no place to bring mail
+ * to. */
 static bool is_of_one_host(const struct endpoint *address)
 {
 	if (address->any.sa_family == AF_INET6)
@@ -210,7 +213,8 @@ void route_add_addresses(const struct dns_answer *answer, enum dns_type type, un
 		return;
 	for (size_t i = 0; i < answer->count && *count - before < ROUTE_FAMILY_MAX; i++) {
 		struct endpoint address;
-		if (!dns_read_address(answer->records[(first + i) % answer->count], type, &address) || !is_of_one_host(&address))
+		if (!dns_read_address(answer->records[(first + i) % answer->count], type, &address) ||
+		    !is_of_one_host(&address))
 			continue;
 		endpoint_set_port(&address, (uint16_t)port);
 		addresses[(*count)++] = address;

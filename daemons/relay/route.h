@@ -1,8 +1,8 @@
 /*
  * Where the mail of a destination goes: the hosts in the order in which they are tried (RFC 5321 §5.1).
  *
- * Pure: what the DNS said goes in, hosts or the reason why there are none come out. Bounded whatever the DNS says: of any number of
- * MX records the best ROUTE_HOSTS_MAX are kept. All texts lie in the arena that was given.
+ * Pure: what the DNS said goes in, hosts or the reason why there are none come out. Bounded whatever the DNS says: of
+ * any number of MX records the best ROUTE_HOSTS_MAX are kept. All texts lie in the arena that was given.
  */
 #ifndef POSTHORN_RELAY_ROUTE_H
 #define POSTHORN_RELAY_ROUTE_H
@@ -46,7 +46,8 @@ bool route_without_mx(struct arena *a, const struct config *config, struct str d
 void route_by_mx(struct arena *a, const struct config *config, struct str destination, const struct dns_answer *answer,
                  uint32_t (*random)(void), struct route *route);
 
-/* Adds the addresses of an answer to A or AAAA to those that are there, at most ROUTE_FAMILY_MAX, in an order that lots begin. */
+/* Adds the addresses of an answer to A or AAAA to those that are there, at most ROUTE_FAMILY_MAX, in an order that
+ * lots begin. */
 void route_add_addresses(const struct dns_answer *answer, enum dns_type type, unsigned port, uint32_t (*random)(void),
                          struct endpoint *addresses, size_t *count);
 

@@ -227,7 +227,9 @@ static void transports_come_before_the_smarthost(void **state)
 		{ "aa.test", "smart.test", 587, false, true },
 	};
 	static const char *const settings[] = {
-		"transport=a.test=lmtp:192.0.2.7,.a.test=smtp:below.test:2525,.x.a.test=smtp:deeper.test:2526", "smarthost=smart.test:587", NULL,
+		"transport=a.test=lmtp:192.0.2.7,.a.test=smtp:below.test:2525,.x.a.test=smtp:deeper.test:2526",
+		"smarthost=smart.test:587",
+		NULL,
 	};
 	(void)state;
 	CLEANUP(config_release) struct config config;

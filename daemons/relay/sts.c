@@ -176,7 +176,8 @@ static void on_fetched(void *owner, struct https *https)
 
 static void fetch(struct sts_entry *e)
 {
-	CLEANUP(buf_release) struct buf host = BUF_WITH_LIMIT(LIMIT_DOMAIN_MAX + NAME_PREFIX_MAX), request = BUF_WITH_LIMIT(4 * LIMIT_DOMAIN_MAX);
+	CLEANUP(buf_release) struct buf host = BUF_WITH_LIMIT(LIMIT_DOMAIN_MAX + NAME_PREFIX_MAX),
+		request = BUF_WITH_LIMIT(4 * LIMIT_DOMAIN_MAX);
 	struct relay *r = e->relay;
 	buf_printf(&host, "mta-sts.%s", e->domain);
 	buf_printf(&request,
@@ -224,7 +225,8 @@ static void on_txt(struct ask *ask, const struct dns_answer *answer)
 }
 
 void sts_ask(struct relay *r, struct sts_wait *wait, struct str domain,
-             void (*ready)(struct sts_wait *wait, const struct mtasts_policy *policy, const struct sts_failure *failure),
+             void (*ready)(struct sts_wait *wait, const struct mtasts_policy *policy,
+                           const struct sts_failure *failure),
              void *owner)
 {
 	CLEANUP(buf_release) struct buf name = BUF_WITH_LIMIT(LIMIT_DOMAIN_MAX + NAME_PREFIX_MAX);

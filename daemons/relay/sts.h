@@ -29,7 +29,8 @@ struct sts_failure {
 struct sts_wait {
 	struct sts_entry *entry; /* NULL: nothing is asked */
 	struct sts_wait *previous, *next;
-	/* policy: NULL when the domain has none (or none that holds); an older one may hold after a failure. Both live as long as the call. */
+	/* policy: NULL when the domain has none (or none that holds); an older one may hold after a failure. Both live as
+	 * long as the call. */
 	void (*ready)(struct sts_wait *wait, const struct mtasts_policy *policy, const struct sts_failure *failure);
 	void *owner;
 };
@@ -38,7 +39,8 @@ void sts_init(struct relay *r);
 
 /* domain: A-labels in lower case. ready is called once, never before this returns. */
 void sts_ask(struct relay *r, struct sts_wait *wait, struct str domain,
-             void (*ready)(struct sts_wait *wait, const struct mtasts_policy *policy, const struct sts_failure *failure),
+             void (*ready)(struct sts_wait *wait, const struct mtasts_policy *policy,
+                           const struct sts_failure *failure),
              void *owner);
 
 /* Nothing when nothing is asked. */

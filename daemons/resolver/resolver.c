@@ -68,7 +68,8 @@ static void on_result(void *context, int status, struct ub_result *result)
 	dns_unbound_answer(r->arena, status == 0 ? result : NULL, &answer);
 	dns_answer_pack(&answer, &packed);
 	send_packed(question->asker, question->request, buf_str(&packed));
-	dns_cache_keep(r->cache, str_of(result->qname), (enum dns_type)result->qtype, buf_str(&packed), UINT32_MAX, clock_monotonic_ms());
+	dns_cache_keep(r->cache, str_of(result->qname), (enum dns_type)result->qtype, buf_str(&packed), UINT32_MAX,
+	               clock_monotonic_ms());
 	question_free(question);
 	ub_resolve_free(result);
 	arena_reset(r->arena);
@@ -106,7 +107,8 @@ static bool on_ask(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct asker *asker = peer->owner;
 	struct msg_dns_ask ask;
 	char name[256];
-	if (!msg_dns_ask_read(frame, &ask) || !is_type(ask.type) || !dns_name_is_valid(ask.name) || asker->count >= QUESTIONS_MAX)
+	if (!msg_dns_ask_read(frame, &ask) || !is_type(ask.type) || !dns_name_is_valid(ask.name) ||
+	    asker->count >= QUESTIONS_MAX)
 		return false;
 	struct str known = dns_cache_find(asker->resolver->cache, ask.name, (enum dns_type)ask.type, clock_monotonic_ms());
 	if (known.length) {
@@ -133,7 +135,8 @@ static void asker_ended(struct ipc_peer *peer, const char *why)
 {
 	struct asker *asker = peer->owner;
 	if (why) {
-		log_event(LOG_ERROR, 0, "asker-ended", LOG_TEXT("role", str_of(ipc_role_name(peer->role))), LOG_TEXT("why", str_of(why)));
+		log_event(LOG_ERROR, 0, "asker-ended", LOG_TEXT("role", str_of(ipc_role_name(peer->role))),
+		          LOG_TEXT("why", str_of(why)));
 		daemon_report(&asker->resolver->daemon, peer->role, peer->id);
 	}
 	while (asker->questions) {
@@ -153,7 +156,8 @@ static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct asker *asker = mem_alloc(sizeof *asker);
 	asker->resolver = r;
 	asker->peer = (struct ipc_peer){ .role = (enum ipc_role)wire.role, .id = wire.peer, .owner = asker };
-	ipc_peer_start(&asker->peer, r->daemon.loop, ipc_take_descriptor(frame), asker_permits, COUNT_OF(asker_permits), asker_ended);
+	ipc_peer_start(&asker->peer, r->daemon.loop, ipc_take_descriptor(frame), asker_permits, COUNT_OF(asker_permits),
+	               asker_ended);
 	return true;
 }
 
@@ -177,7 +181,8 @@ static const struct ipc_permit permits[] = {
 };
 
 static const struct daemon_spec spec = {
-	.program = "resolver", .role = ROLE_RESOLVER, .preload = preload, .permits = permits, .permit_count = COUNT_OF(permits),
+	.program = "resolver", .role = ROLE_RESOLVER, .preload = preload, .permits = permits,
+	.permit_count = COUNT_OF(permits),
 };
 
 static void on_answers(void *owner, uint32_t events)

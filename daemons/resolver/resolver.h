@@ -1,9 +1,9 @@
 /*
  * resolver: the one process that speaks DNS, for all that ask: one cache and one validator (libunbound).
  *
- * It has sockets to the world and channels to those who ask, and nothing else: no file, no client, no mail. A peer's questions are
- * answered in any order, each by its number; one that asks more than QUESTIONS_MAX at a time is ended. An answer comes within
- * PATIENCE_MS, as DNS_FAILED at worst.
+ * It has sockets to the world and channels to those who ask, and nothing else: no file, no client, no mail. A peer's
+ * questions are answered in any order, each by its number; one that asks more than QUESTIONS_MAX at a time is ended.
+ * An answer comes within PATIENCE_MS, as DNS_FAILED at worst.
  */
 #ifndef POSTHORN_RESOLVER_RESOLVER_H
 #define POSTHORN_RESOLVER_RESOLVER_H

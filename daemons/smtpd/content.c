@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 /* One read of the stream adds at most twice its input to the buffer. */
-enum { MEMORY_MAX = LIMIT_INLINE_BODY_MAX, PIECE_MAX = 65536, BODY_FIRST = 32768, MOVE_PIECE = 1 << 20, ID_TEXT_SIZE = 16 };
+enum { MEMORY_MAX = LIMIT_INLINE_BODY_MAX, PIECE_MAX = 65536, BODY_FIRST = 32768, MOVE_PIECE = 1 << 20,
+	ID_TEXT_SIZE = 16 };
 
 void content_release(struct content *content)
 {
@@ -56,7 +57,8 @@ static void look_at_header(struct session *s, struct content *content)
 static void write_to_file(struct content *content, struct buf *piece)
 {
 	CLEANUP(fail_free) struct fail *fail = NULL;
-	if (content->verdict == VERDICT_OK && !file_write_at(content->file, piece->data, piece->length, content->size, &fail))
+	if (content->verdict == VERDICT_OK &&
+	    !file_write_at(content->file, piece->data, piece->length, content->size, &fail))
 		content->verdict = fail->kind == FAIL_NO_SPACE ? VERDICT_NO_SPACE : VERDICT_TEMPORARY;
 	content->size += piece->length;
 	buf_clear(piece);
@@ -137,7 +139,8 @@ static void say_queued(struct session *s, uint64_t queue_id)
 }
 
 /* One reply for SMTP, one per accepted recipient for LMTP (RFC 2033 §4.2). */
-static void say_result(struct session *s, const struct smtp_reply *refusal, enum verdict_kind kind, uint64_t queue_id, struct str kinds)
+static void say_result(struct session *s, const struct smtp_reply *refusal, enum verdict_kind kind, uint64_t queue_id,
+                       struct str kinds)
 {
 	size_t replies = s->protocol == SMTP_ON_LMTP ? s->txn->recipients.count : 1, told = 0;
 	for (size_t i = 0; i < replies; i++) {
@@ -153,7 +156,8 @@ static void say_result(struct session *s, const struct smtp_reply *refusal, enum
 }
 
 /* Front and body go in one frame where it holds both: most mail costs queue one message. */
-static enum verdict_kind send_from_memory(struct session *s, struct content *content, uint64_t *queue_id, struct str *kinds)
+static enum verdict_kind send_from_memory(struct session *s, struct content *content, uint64_t *queue_id,
+                                          struct str *kinds)
 {
 	struct str front = buf_str(&content->front), body = buf_str(&content->body);
 	uint64_t size = front.length + body.length;
@@ -176,14 +180,16 @@ static enum verdict_kind hand_to_queue(struct session *s, uint64_t *queue_id, st
 	return send_from_memory(s, content, queue_id, kinds);
 }
 
-/* RFC 2045 §2.7, §2.8: no text holds NUL, nor can POP3 and IMAP carry it; BODY=BINARYMIME is re-encoded (RFC 3030 §3). */
+/* RFC 2045 §2.7, §2.8: no text holds NUL, nor can POP3 and IMAP carry it; BODY=BINARYMIME is re-encoded (RFC 3030
+ * §3). */
 static const struct smtp_reply *nul_refusal(const struct smtp_data *data)
 {
 	static const struct smtp_reply nul = { 550, "5.5.2", "A message with NUL octets needs BODY=BINARYMIME" };
 	return data->has_nul && data->form != SMTP_DATA_BINARY ? &nul : NULL;
 }
 
-static void log_result(struct session *s, const struct smtp_reply *refusal, enum verdict_kind kind, bool discard, uint64_t queue_id)
+static void log_result(struct session *s, const struct smtp_reply *refusal, enum verdict_kind kind, bool discard,
+                       uint64_t queue_id)
 {
 	struct transaction *txn = s->txn;
 	bool accepted = !refusal && !discard && kind == VERDICT_OK;
@@ -192,7 +198,8 @@ static void log_result(struct session *s, const struct smtp_reply *refusal, enum
 	log_event(LOG_INFO, s->connection, discard ? "discarded" : accepted ? "accepted" : "refused", LOG_TEXT("from", txn->mail.from.mailbox),
 	          LOG_TEXT("to", txn->recipients.items[0].address), LOG_NUMBER("recipients", txn->recipients.count),
 	          LOG_NUMBER("size", txn->content.data.octets), LOG_TEXT("queue-id", str_from(id, accepted ? sizeof id : 0)),
-	          LOG_TEXT("message-id", str_of(txn->content.message_id)), LOG_TEXT("helo", str_of(s->helo)), LOG_TEXT("tls", str_of(s->tls_version)),
+	          LOG_TEXT("message-id", str_of(txn->content.message_id)), LOG_TEXT("helo", str_of(s->helo)),
+	          LOG_TEXT("tls", str_of(s->tls_version)),
 	          LOG_TEXT("account", str_of(s->account)), LOG_TEXT("peer", str_of(s->peer)),
 	          LOG_TEXT("why", str_of(refusal ? refusal->text : verdict_reply(kind)->text)));
 }

@@ -30,7 +30,8 @@ static bool looks_for_name(const struct session *s)
 static void list_name(struct buf *out, const struct host *h, const struct config_dns_list *list)
 {
 	dns_reverse_name(out, &h->client);
-	buf_truncate(out, out->length - (h->client.any.sa_family == AF_INET ? STR("in-addr.arpa") : STR("ip6.arpa")).length);
+	buf_truncate(out,
+	             out->length - (h->client.any.sa_family == AF_INET ? STR("in-addr.arpa") : STR("ip6.arpa")).length);
 	buf_add_str(out, str_of(list->zone));
 }
 
@@ -100,7 +101,9 @@ static void look_for_name(struct host *h)
 	bool failed = false;
 	dns_reverse_name(&reverse, &h->client);
 	dns_ask(&h->dns, h->arena, buf_str(&reverse), DNS_PTR, &answer);
-	h->iprev = answer.status == DNS_FOUND ? IPREV_FAIL : answer.status == DNS_FAILED || answer.status == DNS_BOGUS ? IPREV_TEMPERROR : IPREV_PERMERROR;
+	h->iprev = answer.status == DNS_FOUND                                  ? IPREV_FAIL
+	           : answer.status == DNS_FAILED || answer.status == DNS_BOGUS ? IPREV_TEMPERROR
+	                                                                       : IPREV_PERMERROR;
 	for (size_t i = 0; i < answer.count && i < NAMES_MAX; i++) {
 		struct str name;
 		if (!dns_read_name(h->arena, answer.records[i], &name) || !resolves_to_client(h, name, &failed))
@@ -149,7 +152,8 @@ static bool is_in_list(struct host *h, const struct config_dns_list *list, struc
 		if (number < list->first || number > list->last)
 			continue;
 		listing->zone = list->zone;
-		snprintf(listing->answer, sizeof listing->answer, "%u.%u.%u.%u", number >> 24, number >> 16 & 255, number >> 8 & 255, number & 255);
+		snprintf(listing->answer, sizeof listing->answer, "%u.%u.%u.%u", number >> 24, number >> 16 & 255,
+		         number >> 8 & 255, number & 255);
 		return true;
 	}
 	return false;
@@ -164,7 +168,8 @@ static bool counts(const struct config_dns_list *list, enum weighing which)
 }
 
 /* The weights of those that have the host, until they are enough. listing: the last of them. */
-static unsigned add_up(struct session *s, const struct config_dns_lists *lists, enum weighing which, unsigned enough, struct host_listing *listing)
+static unsigned add_up(struct session *s, const struct config_dns_lists *lists, enum weighing which, unsigned enough,
+                       struct host_listing *listing)
 {
 	unsigned points = 0;
 	dns_link_set_patience(&s->smtpd->resolver, LIST_PATIENCE_MS);
@@ -223,9 +228,11 @@ static bool is_postmaster(struct str recipient)
 
 const struct smtp_reply *host_refusal(struct session *s, struct str recipient)
 {
-	if (!s->host || session_config(s)->dnsbl_action != CONFIG_DNSBL_REJECT || is_postmaster(recipient) || !host_black(s)->zone)
+	if (!s->host || session_config(s)->dnsbl_action != CONFIG_DNSBL_REJECT || is_postmaster(recipient) ||
+	    !host_black(s)->zone)
 		return NULL;
-	struct str text = arena_printf(s->txn->arena, "No mail is taken from [%s], which is listed at %s", s->peer, host_black(s)->zone);
+	struct str text = arena_printf(s->txn->arena, "No mail is taken from [%s], which is listed at %s", s->peer,
+	                               host_black(s)->zone);
 	s->host->refusal = (struct smtp_reply){ 550, "5.7.1", text.data };
 	return &s->host->refusal;
 }

@@ -1,8 +1,9 @@
 /*
- * What the DNS says of a stranger's host: its name (iprev, RFC 8601 §3), and which lists of bad and good hosts it is in (RFC 5782).
+ * What the DNS says of a stranger's host: its name (iprev, RFC 8601 §3), and which lists of bad and good hosts it is
+ * in (RFC 5782).
  *
- * Asked for at the first MAIL, waited for when it is needed, known for as long as the session is here. A list that does not answer says
- * nothing. Hosts of exempt and trusted networks are in no list.
+ * Asked for at the first MAIL, waited for when it is needed, known for as long as the session is here. A list that
+ * does not answer says nothing. Hosts of exempt and trusted networks are in no list.
  */
 #ifndef POSTHORN_SMTPD_HOST_H
 #define POSTHORN_SMTPD_HOST_H
@@ -28,7 +29,8 @@ const char *iprev_result_name(enum iprev_result result);
 const struct host_listing *host_black(struct session *s);
 const struct host_listing *host_white(struct session *s);
 
-/* For RCPT: the host is in a list, and mail from such hosts is refused. postmaster can always be written to (RFC 5321 §4.5.1). */
+/* For RCPT: the host is in a list, and mail from such hosts is refused. postmaster can always be written to (RFC 5321
+ * §4.5.1). */
 const struct smtp_reply *host_refusal(struct session *s, struct str recipient);
 
 /* Nothing is held against it, so its mail need not wait (greylisting). */

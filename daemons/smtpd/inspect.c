@@ -23,7 +23,8 @@ static enum verdict_kind check_from(struct session *s, struct str value)
 		if (!address_is_mailbox(a))
 			continue;
 		struct str address = arena_printf(s->txn->arena, "%.*s@%.*s", STR_ARG(a->mailbox), STR_ARG(a->host));
-		enum verdict_kind kind = address.length > LIMIT_ADDRESS_MAX ? VERDICT_SENDER_DENIED : link_from_header(s, address);
+		enum verdict_kind kind = address.length > LIMIT_ADDRESS_MAX ? VERDICT_SENDER_DENIED
+		                                                            : link_from_header(s, address);
 		if (kind != VERDICT_OK)
 			return kind;
 	}
@@ -68,7 +69,8 @@ static void add_missing(struct session *s, const struct findings *found, struct 
 		buf_add_str(front, STR("\r\n"));
 	}
 	if (!found->has_message_id) {
-		struct str made = arena_printf(s->txn->arena, "<%" PRIx64 ".%016" PRIx64 "@%s>", (uint64_t)now, ipc_number_make(), session_config(s)->hostname);
+		struct str made = arena_printf(s->txn->arena, "<%" PRIx64 ".%016" PRIx64 "@%s>", (uint64_t)now,
+		                               ipc_number_make(), session_config(s)->hostname);
 		note_message_id(&s->txn->content, made);
 		buf_printf(front, "Message-ID: %.*s\r\n", STR_ARG(made));
 	}

@@ -71,8 +71,8 @@ static void send_begin(struct session *s)
 		lose(s);
 }
 
-/* True when queue can be asked. A channel that closed while we were idle shows only when it is used, so a transaction that
- * just began is begun again with the next queue. */
+/* True when queue can be asked. A channel that closed while we were idle shows only when it is used, so a transaction
+ * that just began is begun again with the next queue. */
 static bool begin(struct session *s)
 {
 	if (s->smtpd->has_queue && s->smtpd->queue.broken)
@@ -134,7 +134,8 @@ enum verdict_kind link_recipient(struct session *s, const struct recipient *reci
 	}
 	if (txn->lost)
 		return VERDICT_TEMPORARY;
-	const struct msg_mail_recipient message = { .address = recipient->address, .original = recipient->original, .notify = recipient->notify };
+	const struct msg_mail_recipient message = { .address = recipient->address, .original = recipient->original,
+		.notify = recipient->notify };
 	msg_mail_recipient_send(&s->smtpd->queue, txn->request, &message, -1);
 	return wait_for_recipient_verdict(s);
 }
@@ -143,7 +144,8 @@ enum verdict_kind link_from_header(struct session *s, struct str address)
 {
 	if (s->txn->lost)
 		return VERDICT_TEMPORARY;
-	msg_mail_from_header_send(&s->smtpd->queue, s->txn->request, &(struct msg_mail_from_header){ .address = address }, -1);
+	msg_mail_from_header_send(&s->smtpd->queue, s->txn->request,
+		&(struct msg_mail_from_header){ .address = address }, -1);
 	return wait_for_verdict(s);
 }
 
@@ -177,7 +179,8 @@ int link_file(struct session *s)
 enum verdict_kind link_commit(struct session *s, uint64_t size, struct str front, struct str last, uint64_t *queue_id,
                               struct str *kinds)
 {
-	struct msg_mail_commit commit = { .size = size, .quarantine = s->txn->content.quarantine, .dmarc = sender_check_report(s->txn->content.check, false),
+	struct msg_mail_commit commit = { .size = size, .quarantine = s->txn->content.quarantine,
+		.dmarc = sender_check_report(s->txn->content.check, false),
 	                                 .front = front, .content = last };
 	struct ipc_frame frame;
 	struct msg_mail_done done;

@@ -46,7 +46,8 @@ static enum milter_outcome away(struct session *s, struct milter_link *link, con
 {
 	CLEANUP(buf_release) struct buf address = BUF_WITH_LIMIT(200);
 	endpoint_print(&address, &link->config->address);
-	log_event(LOG_WARNING, s->connection, "milter-away", LOG_TEXT("milter", buf_str(&address)), LOG_TEXT("why", str_of(why)));
+	log_event(LOG_WARNING, s->connection, "milter-away", LOG_TEXT("milter", buf_str(&address)),
+	          LOG_TEXT("why", str_of(why)));
 	link_close(link);
 	link->is_away = true;
 	return MILTER_AWAY;
@@ -171,7 +172,8 @@ enum milter_outcome milter_exchange(struct session *s, struct milter_link *link,
 	return awaits ? await(s, link, taker) : MILTER_GOES_ON;
 }
 
-enum milter_outcome milter_tell(struct session *s, struct milter_link *link, const struct milter_request *request, const struct milter_taker *taker)
+enum milter_outcome milter_tell(struct session *s, struct milter_link *link, const struct milter_request *request,
+                                const struct milter_taker *taker)
 {
 	milter_tell_macros(s, link, request);
 	return milter_exchange(s, link, request, taker);
@@ -187,7 +189,8 @@ static int ask_master(struct session *s, uint32_t index)
 	smtpd->milter_answered = false;
 	smtpd->milter_socket = -1;
 	smtpd->milter_request++;
-	msg_milter_connect_send(&smtpd->daemon.master.channel, smtpd->milter_request, &(struct msg_milter_connect){ .index = index }, -1);
+	msg_milter_connect_send(&smtpd->daemon.master.channel, smtpd->milter_request,
+		&(struct msg_milter_connect){ .index = index }, -1);
 	smtpd_pause_pool(smtpd);
 	for (; !smtpd->milter_answered && now < until; now = clock_monotonic_ms())
 		loop_step(smtpd->daemon.loop, (int)(until - now));
@@ -244,7 +247,8 @@ static enum milter_outcome tell_connect(struct session *s, struct milter_link *l
 
 static enum milter_outcome tell_helo(struct session *s, struct milter_link *link)
 {
-	const struct milter_request request = { .command = MILTER_HELO, .arguments = { str_of(s->helo) }, .argument_count = 1 };
+	const struct milter_request request = { .command = MILTER_HELO, .arguments = { str_of(s->helo) },
+		.argument_count = 1 };
 	memcpy(link->helo, s->helo, sizeof link->helo);
 	return milter_tell(s, link, &request, NULL);
 }
@@ -274,7 +278,8 @@ static struct milters *milters_of(struct session *s)
 	s->milters->links = mem_resize(NULL, configured->count, sizeof *s->milters->links);
 	for (size_t i = 0; i < configured->count; i++)
 		if (is_for(s, &configured->items[i]))
-			s->milters->links[s->milters->count++] = (struct milter_link){ .config = &configured->items[i], .index = (uint32_t)i, .descriptor = -1 };
+			s->milters->links[s->milters->count++] = (struct milter_link){ .config = &configured->items[i],
+				.index = (uint32_t)i, .descriptor = -1 };
 	return s->milters;
 }
 
@@ -285,7 +290,9 @@ static const struct smtp_reply *reply_of(struct session *s, struct milter_link *
 	static const struct smtp_reply never = { 550, "5.7.1", "A filter is away" };
 	struct milters *m = s->milters;
 	if (outcome == MILTER_AWAY)
-		return link->config->otherwise == CONFIG_MILTER_ACCEPT ? NULL : link->config->otherwise == CONFIG_MILTER_REJECT ? &never : &later;
+		return link->config->otherwise == CONFIG_MILTER_ACCEPT   ? NULL
+		       : link->config->otherwise == CONFIG_MILTER_REJECT ? &never
+		                                                         : &later;
 	if (outcome != MILTER_REFUSES)
 		return NULL;
 	m->reply = (struct smtp_reply){ link->code, link->status, link->text };
@@ -331,7 +338,8 @@ static const struct smtp_reply *begin_mail(struct session *s, struct milter_link
 /* How long the client takes between its commands is not the filters' fault. */
 static void give_time(struct session *s)
 {
-	s->milters->until_ms = clock_monotonic_ms() + (int64_t)session_config(s)->milter_timeout_seconds * 1000 * TIMES_ALL_TOGETHER;
+	s->milters->until_ms = clock_monotonic_ms() +
+	                       (int64_t)session_config(s)->milter_timeout_seconds * 1000 * TIMES_ALL_TOGETHER;
 }
 
 const struct smtp_reply *milter_mail(struct session *s)
@@ -356,7 +364,8 @@ const struct smtp_reply *milter_rcpt(struct session *s, struct str address)
 		return NULL;
 	give_time(s);
 	buf_printf(&path, "<%.*s>", STR_ARG(address));
-	const struct milter_request request = { .command = MILTER_RCPT, .arguments = { buf_str(&path) }, .argument_count = 1 };
+	const struct milter_request request = { .command = MILTER_RCPT, .arguments = { buf_str(&path) },
+		.argument_count = 1 };
 	for (size_t i = 0; i < m->count && !refusal && !m->discards; i++) {
 		struct milter_link *link = &m->links[i];
 		if (link->is_away)

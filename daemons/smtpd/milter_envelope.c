@@ -7,20 +7,23 @@
 
 static void pass_over(const struct milter_envelope *e, struct str address, const char *why)
 {
-	log_event(LOG_WARNING, e->s->connection, "milter-change-ignored", LOG_TEXT("address", address), LOG_TEXT("why", str_of(why)));
+	log_event(LOG_WARNING, e->s->connection, "milter-change-ignored", LOG_TEXT("address", address),
+	          LOG_TEXT("why", str_of(why)));
 }
 
 /* As it follows RCPT TO: or MAIL FROM:. Filters leave the brackets out at times. */
 static struct str as_argument(struct arena *a, const struct milter_answer *answer)
 {
 	bool bare = answer->value.length == 0 || answer->value.data[0] != '<';
-	return arena_printf(a, bare ? "<%.*s>%s%.*s" : "%.*s%s%.*s", STR_ARG(answer->value), answer->name.length ? " " : "", STR_ARG(answer->name));
+	return arena_printf(a, bare ? "<%.*s>%s%.*s" : "%.*s%s%.*s", STR_ARG(answer->value), answer->name.length ? " " : "",
+	                    STR_ARG(answer->name));
 }
 
 static bool parse_recipient(struct milter_envelope *e, const struct milter_answer *answer, struct smtp_rcpt *rcpt)
 {
 	struct transaction *txn = e->s->txn;
-	return smtp_rcpt_parse(txn->arena, as_argument(txn->arena, answer), session_extensions(e->s), SMTP_PATH_SLOPPY, txn->mail.utf8, rcpt) == NULL;
+	return smtp_rcpt_parse(txn->arena, as_argument(txn->arena, answer), session_extensions(e->s), SMTP_PATH_SLOPPY,
+	                       txn->mail.utf8, rcpt) == NULL;
 }
 
 static struct recipient *find(struct milter_envelope *e, struct str address)
@@ -152,6 +155,7 @@ enum verdict_kind milter_envelope_apply(struct milter_envelope *e)
 	if (kind == VERDICT_OK && (named == 0 || txn->lost))
 		kind = VERDICT_TEMPORARY;
 	if (kind == VERDICT_OK)
-		log_event(LOG_INFO, e->s->connection, "milter-envelope", LOG_TEXT("from", txn->begin.sender), LOG_NUMBER("recipients", named));
+		log_event(LOG_INFO, e->s->connection, "milter-envelope", LOG_TEXT("from", txn->begin.sender),
+		          LOG_NUMBER("recipients", named));
 	return kind;
 }

@@ -9,7 +9,8 @@
 
 #include <stdlib.h>
 
-enum { MESSAGE_ARENA_MAX = 64 << 20, HEADER_MAX = 8 << 20, PIECE_MAX = 1 << 20, VALUE_SHOWN_MAX = LIMIT_MILTER_PACKET_MAX / 2 };
+enum { MESSAGE_ARENA_MAX = 64 << 20, HEADER_MAX = 8 << 20, PIECE_MAX = 1 << 20,
+	VALUE_SHOWN_MAX = LIMIT_MILTER_PACKET_MAX / 2 };
 
 struct field {
 	struct str text; /* as it is, with its line end */
@@ -203,7 +204,8 @@ static void insert_field(struct message *m, size_t place, struct str field)
 	array_add(&m->fields);
 	if (place >= m->fields.count)
 		place = m->fields.count - 1;
-	memmove(&m->fields.items[place + 1], &m->fields.items[place], (m->fields.count - 1 - place) * sizeof *m->fields.items);
+	memmove(&m->fields.items[place + 1], &m->fields.items[place],
+	        (m->fields.count - 1 - place) * sizeof *m->fields.items);
 	m->fields.items[place] = (struct field){ .text = field };
 }
 
@@ -350,7 +352,8 @@ static bool copy_body(struct message *m, int to, uint64_t at)
 		return file_write_at(to, m->body.data, m->body.length, at, NULL);
 	for (uint64_t done = 0; done < m->size;) {
 		size_t length = m->size - done < PIECE_MAX ? (size_t)(m->size - done) : PIECE_MAX;
-		if (!file_read_at(m->file, piece, length, m->offset + done, NULL) || !file_write_at(to, piece, length, at + done, NULL))
+		if (!file_read_at(m->file, piece, length, m->offset + done, NULL) ||
+		    !file_write_at(to, piece, length, at + done, NULL))
 			return false;
 		done += length;
 	}

@@ -46,13 +46,14 @@ enum milter_outcome milter_exchange(struct session *s, struct milter_link *link,
                                     const struct milter_taker *taker);
 
 /* The same with what the macros of the request are, first. */
-enum milter_outcome milter_tell(struct session *s, struct milter_link *link, const struct milter_request *request, const struct milter_taker *taker);
+enum milter_outcome milter_tell(struct session *s, struct milter_link *link, const struct milter_request *request,
+                                const struct milter_taker *taker);
 
 /* Adds the macros of the request: those that the filter chose, or the usual ones, as far as they have a value here. */
 void milter_tell_macros(struct session *s, struct milter_link *link, const struct milter_request *request);
 
-/* Shows the message, in its form of the moment, to one filter after another. *last: the one whose word is the outcome; with GOES_ON the
- * changes of all are in content. */
+/* Shows the message, in its form of the moment, to one filter after another. *last: the one whose word is the
+ * outcome; with GOES_ON the changes of all are in content. */
 enum milter_outcome milter_show(struct session *s, struct content *content, struct milter_link **last);
 
 #endif

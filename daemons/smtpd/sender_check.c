@@ -35,7 +35,8 @@ static struct str dkim_summary(const struct sender_check *c)
 {
 	struct str text = STR("");
 	for (size_t i = 0; i < c->dkim.count; i++)
-		text = arena_printf(c->arena, "%.*s%s%s:%.*s", STR_ARG(text), i ? "," : "", dkim_result_name(c->dkim.list[i].result), STR_ARG(c->dkim.list[i].domain));
+		text = arena_printf(c->arena, "%.*s%s%s:%.*s", STR_ARG(text), i ? "," : "",
+		                    dkim_result_name(c->dkim.list[i].result), STR_ARG(c->dkim.list[i].domain));
 	return text.length ? text : STR("none");
 }
 
@@ -304,7 +305,8 @@ static void add_lists(struct session *s, struct buf *out)
 static void add_dmarc(const struct sender_check *c, struct buf *out)
 {
 	if (c->author != DMARC_AUTHOR_FOUND) {
-		buf_printf(out, ";\r\n\tdmarc=%s", c->author == DMARC_AUTHOR_SEVERAL ? "permerror (several authors)" : "none (no author)");
+		buf_printf(out, ";\r\n\tdmarc=%s",
+		           c->author == DMARC_AUTHOR_SEVERAL ? "permerror (several authors)" : "none (no author)");
 		return;
 	}
 	buf_printf(out, ";\r\n\tdmarc=%s", dmarc_result_name(c->dmarc.result));
@@ -346,7 +348,8 @@ static const struct smtp_reply *refuse(struct sender_check *c, const char *enhan
 	return &c->refusal;
 }
 
-/* What the administrator wants for that domain: the entry of the longest name that it is within. NULL: nothing of its own. */
+/* What the administrator wants for that domain: the entry of the longest name that it is within. NULL: nothing of its
+ * own. */
 static const struct config_domain_policy *policy_of(const struct config *config, struct str domain)
 {
 	const struct config_domain_policies *list = &config->domain_policies;
@@ -376,14 +379,18 @@ static const struct smtp_reply *judge(struct session *s, struct sender_check *c,
 		return refuse(c, "5.7.26", STR("The message has several authors: no policy can speak for it"));
 	enum config_domain_action action = c->dmarc.result == DMARC_FAIL ? action_of(s, c) : CONFIG_DOMAIN_MARK;
 	if (action == CONFIG_DOMAIN_REJECT)
-		return refuse(c, "5.7.26", arena_printf(c->arena, "By the DMARC policy of %.*s this message is not from it: neither SPF nor DKIM says so",
+		return refuse(c, "5.7.26", arena_printf(c->arena,
+			"By the DMARC policy of %.*s this message is not from it: neither SPF nor DKIM says so",
 		                                        STR_ARG(c->dmarc.policy_domain)));
 	bool is_black = config->dnsbl_action == CONFIG_DNSBL_JUNK && host_black(s)->zone;
 	*quarantine = action == CONFIG_DOMAIN_JUNK || is_black;
-	bool spf_decides = config->spf_fail == CONFIG_SPF_REJECT && c->spf.result == SPF_FAIL && c->dmarc.result != DMARC_PASS;
+	bool spf_decides = config->spf_fail == CONFIG_SPF_REJECT && c->spf.result == SPF_FAIL &&
+	                   c->dmarc.result != DMARC_PASS;
 	if (spf_decides) /* RFC 7372 §3.2 */
-		return refuse(c, "5.7.23", c->spf.explanation.length ? arena_copy(c->arena, c->spf.explanation)
-		                                                     : STR("By its SPF record the sender's domain does not send from this address"));
+		return refuse(c, "5.7.23",
+		              c->spf.explanation.length
+		                  ? arena_copy(c->arena, c->spf.explanation)
+		                  : STR("By its SPF record the sender's domain does not send from this address"));
 	return NULL;
 }
 
@@ -413,7 +420,9 @@ static int rank_of(const struct sender_check *c, const struct dkim_outcome *one)
 {
 	if (one->result != DKIM_PASS)
 		return 3;
-	return str_equal_nocase(one->domain, c->author_domain) ? 0 : dns_name_is_within(one->domain, c->dmarc.policy_domain) ? 1 : 2;
+	return str_equal_nocase(one->domain, c->author_domain)           ? 0
+	       : dns_name_is_within(one->domain, c->dmarc.policy_domain) ? 1
+	                                                                 : 2;
 }
 
 /* Those that say whose they are. */
@@ -437,13 +446,16 @@ static void write_report(const struct session *s, struct sender_check *c, bool q
 	if ((c->dmarc.result != DMARC_PASS && c->dmarc.result != DMARC_FAIL) || !record->aggregate.length)
 		return;
 	const struct dmarc_row_policy policy = {
-		.domain = c->dmarc.policy_domain, .rua = record->aggregate, .policy = record->policy, .subdomain_policy = record->subdomain_policy,
-		.nonexistent_policy = record->nonexistent_policy, .dkim_strict = record->dkim_strict, .spf_strict = record->spf_strict,
-		.testing = record->testing, .failure = record->failure,
+		.domain = c->dmarc.policy_domain, .rua = record->aggregate, .policy = record->policy,
+		.subdomain_policy = record->subdomain_policy, .nonexistent_policy = record->nonexistent_policy,
+		.dkim_strict = record->dkim_strict, .spf_strict = record->spf_strict, .testing = record->testing,
+		.failure = record->failure,
 	};
 	struct dmarc_row row = {
-		.source = str_of(s->peer), .author = c->author_domain, .sender = str_from_index(sender, str_find_last_char(sender, '@') + 1),
-		.disposition = disposition_of(c, quarantine), .dkim_aligned = c->dmarc.dkim_aligned, .spf_aligned = c->dmarc.spf_aligned,
+		.source = str_of(s->peer), .author = c->author_domain,
+		.sender = str_from_index(sender, str_find_last_char(sender, '@') + 1),
+		.disposition = disposition_of(c, quarantine), .dkim_aligned = c->dmarc.dkim_aligned,
+		.spf_aligned = c->dmarc.spf_aligned,
 		.spf_domain = c->spf.domain, .spf_result = str_of(spf_result_name(c->spf.result)),
 	};
 	row.override = override_of(c, row.disposition);
@@ -457,7 +469,8 @@ struct str sender_check_report(const struct sender_check *c, bool refused)
 	return c && c->refused == refused ? buf_str(&c->report) : (struct str){};
 }
 
-const struct smtp_reply *sender_check_finish(struct session *s, struct sender_check *c, struct buf *front, bool *quarantine)
+const struct smtp_reply *sender_check_finish(struct session *s, struct sender_check *c, struct buf *front,
+                                             bool *quarantine)
 {
 	*quarantine = false;
 	if (!c)

@@ -41,7 +41,8 @@ void smtpd_pause_pool(struct smtpd *smtpd)
 
 void smtpd_resume_pool(struct smtpd *smtpd)
 {
-	loop_watch(smtpd->daemon.loop, &smtpd->pool_watch, smtpd->pool.descriptor, EPOLLIN | EPOLLEXCLUSIVE, on_pool, smtpd);
+	loop_watch(smtpd->daemon.loop, &smtpd->pool_watch, smtpd->pool.descriptor, EPOLLIN | EPOLLEXCLUSIVE, on_pool,
+	           smtpd);
 }
 
 static bool on_wire(struct ipc_peer *peer, struct ipc_frame *frame)
@@ -89,8 +90,8 @@ static const struct daemon_spec spec = {
 };
 
 /*
- * Queue answers several at a time: the first that is woken would take the processor from it, and the others be answered one by
- * one. Where the kernel refuses, it merely costs more (docs/decisions/0007).
+ * Queue answers several at a time: the first that is woken would take the processor from it, and the others be
+ * answered one by one. Where the kernel refuses, it merely costs more (docs/decisions/0007).
  */
 static void let_queue_finish(void)
 {

@@ -158,8 +158,8 @@ void inspect_header(struct session *s, struct content *content);
 
 /* ---- link.c: talk with queue ---- */
 
-/* With txn->begin. The first recipient need not wait for it where begin_waits: then link_recipient begins. What queue says
- * against the transaction, that recipient hears. */
+/* With txn->begin. The first recipient need not wait for it where begin_waits: then link_recipient begins. What queue
+ * says against the transaction, that recipient hears. */
 enum verdict_kind link_begin(struct session *s);
 
 /* Queue forgets the transaction, with its recipients and its file, and hears of it anew. */
@@ -171,8 +171,8 @@ void link_body(struct session *s, struct str piece);
 /* A file for a large message, or -1. */
 int link_file(struct session *s);
 
-/* The message is complete with these last pieces (together at most BODY_FRAME_MAX). kinds (LMTP: one per accepted recipient) is set for
- * VERDICT_OK; it lives until the next call. */
+/* The message is complete with these last pieces (together at most BODY_FRAME_MAX). kinds (LMTP: one per accepted
+ * recipient) is set for VERDICT_OK; it lives until the next call. */
 enum verdict_kind link_commit(struct session *s, uint64_t size, struct str front, struct str last, uint64_t *queue_id,
                               struct str *kinds);
 void link_abort(struct session *s);

@@ -134,7 +134,8 @@ static bool has(struct str text, struct str part)
 	return str_find(text, part) < text.length || part.length == 0;
 }
 
-/* Does text begin with the body as DATA sends it: a "." may stand before each line, and does before one that begins with it? */
+/* Does text begin with the body as DATA sends it: a "." may stand before each line, and does before one that begins
+ * with it? */
 static bool begins_dotted(struct str text, struct str body)
 {
 	size_t at = 0;
@@ -179,7 +180,8 @@ static void read_back(void)
 	buf_claim(&queue.content, (size_t)size);
 }
 
-enum verdict_kind link_commit(struct session *s, uint64_t size, struct str front, struct str last, uint64_t *queue_id, struct str *kinds)
+enum verdict_kind link_commit(struct session *s, uint64_t size, struct str front, struct str last, uint64_t *queue_id,
+                              struct str *kinds)
 {
 	static char all_kinds[RECIPIENTS_MAX];
 	if (s->txn->lost)
@@ -260,7 +262,8 @@ static void check_replies(struct str rest)
 	while (rest.length) {
 		must(smtp_reply_read(&reader, rest, &used) == SMTP_REPLY_DONE);
 		must(str_ends_nocase(str_first(rest, used), STR("\r\n")));
-		accepted += str_starts(buf_str(&reader.text), STR("2.0.0 Ok: queued as ")) || str_starts(buf_str(&reader.text), STR("Ok: queued as "));
+		accepted += str_starts(buf_str(&reader.text), STR("2.0.0 Ok: queued as ")) ||
+		            str_starts(buf_str(&reader.text), STR("Ok: queued as "));
 		smtp_reply_reader_clear(&reader);
 		rest = str_from_index(rest, used);
 	}

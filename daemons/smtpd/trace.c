@@ -22,7 +22,8 @@ void trace_write(struct session *s, struct buf *front)
 	snprintf(id, sizeof id, "%016llx", (unsigned long long)s->connection);
 	struct smtp_received received = {
 		.helo = submits ? (struct str){} : str_of(s->helo), .client_address = submits ? (struct str){} : str_of(s->peer),
-		.host = str_of(session_config(s)->hostname), .lmtp = s->protocol == SMTP_ON_LMTP, .extended = s->flags & SESSION_ESMTP,
+		.host = str_of(session_config(s)->hostname), .lmtp = s->protocol == SMTP_ON_LMTP,
+		.extended = s->flags & SESSION_ESMTP,
 		.tls = s->flags & SESSION_TLS, .authenticated = s->flags & SESSION_LOGGED_IN, .utf8 = txn->mail.utf8,
 		.tls_version = str_of(s->tls_version), .tls_cipher = str_of(s->tls_cipher), .id = str_of(id),
 		.recipient = txn->recipients.count == 1 ? txn->recipients.items[0].address : (struct str){},

@@ -60,7 +60,8 @@ static int64_t deliver_by(const struct smtp_mail *mail)
 static const struct smtp_reply *check_hold(const struct session *s, struct smtp_mail *mail)
 {
 	static const struct smtp_reply too_long = { 501, "5.5.4", "That is longer than mail is held here" };
-	static const struct smtp_reply too_late = { 501, "5.5.4", "It would be held beyond the time it is to be delivered by" };
+	static const struct smtp_reply too_late = { 501, "5.5.4",
+		"It would be held beyond the time it is to be delivered by" };
 	int64_t now = clock_wall_seconds(), longest = (int64_t)session_config(s)->future_release_max_seconds;
 	if (mail->hold_seconds)
 		mail->hold_until = mail->hold_seconds > (uint64_t)longest ? INT64_MAX : now + (int64_t)mail->hold_seconds;
@@ -88,7 +89,8 @@ static bool lower_priority(const struct session *s, struct smtp_mail *mail)
 
 static void accept_sender(struct session *s, bool lowered)
 {
-	struct str text = lowered ? arena_printf(s->txn->arena, "%d is the new priority", s->txn->mail.priority) : STR("Sender ok");
+	struct str text = lowered ? arena_printf(s->txn->arena, "%d is the new priority", s->txn->mail.priority)
+	                          : STR("Sender ok");
 	session_say(s, &(struct smtp_reply){ 250, lowered ? "2.3.6" : "2.1.0", text.data });
 }
 
@@ -107,7 +109,8 @@ static const struct smtp_reply *begin_at_queue(struct session *s)
 	const struct smtp_mail *mail = &txn->mail;
 	txn->begin = (struct msg_mail_begin){
 		.token = s->token, .sender = mail->from.mailbox, .size = mail->size, .body = (uint32_t)mail->body,
-		.envelope_id = str_first(mail->envid, 100), .return_full = (uint32_t)mail->ret, .peer = str_of(s->peer), .helo = str_of(s->helo),
+		.envelope_id = str_first(mail->envid, 100), .return_full = (uint32_t)mail->ret, .peer = str_of(s->peer),
+		.helo = str_of(s->helo),
 		.protocol = str_of(with_protocol(s)), .session = s->connection, .hold_until = mail->hold_until,
 		.deliver_by = mail->has_by ? deliver_by(mail) : 0, .priority = mail->priority, .flags = begin_flags(s),
 	};
@@ -122,7 +125,8 @@ static const struct smtp_reply *begin_at_queue(struct session *s)
 static const struct smtp_reply *check_mail(struct session *s, struct str argument)
 {
 	struct smtp_mail *mail = &s->txn->mail;
-	const struct smtp_reply *refusal = smtp_mail_parse(s->txn->arena, argument, session_extensions(s), path_flags(s), mail);
+	const struct smtp_reply *refusal = smtp_mail_parse(s->txn->arena, argument, session_extensions(s), path_flags(s),
+	                                                   mail);
 	if (refusal)
 		return refusal;
 	if (mail->size > session_config(s)->message_size_max)
@@ -166,13 +170,15 @@ static struct str orcpt_text(struct session *s, const struct smtp_rcpt *rcpt)
 
 struct recipient recipient_of(struct session *s, const struct smtp_rcpt *rcpt)
 {
-	return (struct recipient){ .address = rcpt->to.mailbox, .original = str_first(orcpt_text(s, rcpt), 500), .notify = rcpt->notify };
+	return (struct recipient){ .address = rcpt->to.mailbox, .original = str_first(orcpt_text(s, rcpt), 500),
+		.notify = rcpt->notify };
 }
 
 static void say_recipient_refused(struct session *s, struct str recipient, const struct smtp_reply *reply)
 {
-	log_event(LOG_INFO, s->connection, "recipient-refused", LOG_TEXT("to", recipient), LOG_TEXT("from", s->txn->mail.from.mailbox),
-	          LOG_TEXT("peer", str_of(s->peer)), LOG_TEXT("why", str_of(reply->text)));
+	log_event(LOG_INFO, s->connection, "recipient-refused", LOG_TEXT("to", recipient),
+	          LOG_TEXT("from", s->txn->mail.from.mailbox), LOG_TEXT("peer", str_of(s->peer)),
+	          LOG_TEXT("why", str_of(reply->text)));
 	session_say(s, reply);
 }
 

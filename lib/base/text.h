@@ -49,7 +49,8 @@ size_t text_utf8_next(struct str s, uint32_t *code);
 /* Adds a code point as UTF-8. */
 void text_utf8_add(struct buf *out, uint32_t code);
 
-/* For logs: printable ASCII but space, '"', '\' and '=' as it is, the rest as \xNN; at most max bytes of s, then "…". */
+/* For logs: printable ASCII but space, '"', '\' and '=' as it is, the rest as \xNN; at most max bytes of s, then
+ * "…". */
 void text_escape(struct buf *out, struct str s, size_t max);
 
 #endif

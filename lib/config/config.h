@@ -30,7 +30,8 @@ enum config_spf_fail { CONFIG_SPF_MARK, CONFIG_SPF_REJECT };
 enum config_dnsbl_action { CONFIG_DNSBL_REJECT, CONFIG_DNSBL_JUNK, CONFIG_DNSBL_MARK };
 
 /* relay_tls; smarthost_tls has one more. */
-enum config_relay_tls { CONFIG_RELAY_TLS_NO, CONFIG_RELAY_TLS_MAY, CONFIG_RELAY_TLS_MUST, CONFIG_RELAY_TLS_VERIFY, CONFIG_RELAY_TLS_FIRST };
+enum config_relay_tls { CONFIG_RELAY_TLS_NO, CONFIG_RELAY_TLS_MAY, CONFIG_RELAY_TLS_MUST, CONFIG_RELAY_TLS_VERIFY,
+	CONFIG_RELAY_TLS_FIRST };
 
 /* Bits of sender_checks. */
 enum { CONFIG_CHECK_SPF = 1, CONFIG_CHECK_DKIM = 2, CONFIG_CHECK_DMARC = 4, CONFIG_CHECK_IPREV = 8 };
@@ -107,7 +108,8 @@ struct config_domain_policies {
 	size_t count, capacity;
 };
 
-enum config_milter_default { CONFIG_MILTER_TEMPFAIL, CONFIG_MILTER_ACCEPT, CONFIG_MILTER_REJECT, CONFIG_MILTER_DEFAULT_COUNT };
+enum config_milter_default { CONFIG_MILTER_TEMPFAIL, CONFIG_MILTER_ACCEPT, CONFIG_MILTER_REJECT,
+	CONFIG_MILTER_DEFAULT_COUNT };
 
 struct config_milter {
 	struct endpoint address;
@@ -120,7 +122,8 @@ struct config_milters {
 	size_t count, capacity;
 };
 
-/* A host to bring mail to: its name (lower case), IP address, or, of a transport, the path of a Unix socket, which begins with "/". */
+/* A host to bring mail to: its name (lower case), IP address, or, of a transport, the path of a Unix socket, which
+ * begins with "/". */
 struct config_relay_host {
 	char *host;    /* empty: none */
 	unsigned port; /* 0: not said */

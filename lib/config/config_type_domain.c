@@ -3,8 +3,9 @@
 
 #include "array.h"
 
-/* Lists of hosts in the DNS: "zone.example", "zone.example=127.0.0.2-11". By 127.255.255.x large lists say that they do not answer whoever
- * asks (a public resolver, too many questions): taken for a listing it would shut everybody out. */
+/* Lists of hosts in the DNS: "zone.example", "zone.example=127.0.0.2-11". By 127.255.255.x large lists say that they
+ * do not answer whoever asks (a public resolver, too many questions): taken for a listing it would shut everybody
+ * out. */
 enum { ANSWERS_FIRST = 127 << 24, ANSWERS_LAST = 127 << 24 | 0xfffeff };
 
 static bool is_dns_zone(struct str text)
@@ -32,7 +33,8 @@ static bool read_answers(struct str text, struct config_dns_list *list)
 		return false;
 	list->first = list->last = ntohl(address.v4.sin_addr.s_addr);
 	uint64_t octet = list->first & 255;
-	if (hyphen < text.length && (!str_to_u64(str_from_index(text, hyphen + 1), 255, &octet) || octet < (list->first & 255)))
+	if (hyphen < text.length &&
+	    (!str_to_u64(str_from_index(text, hyphen + 1), 255, &octet) || octet < (list->first & 255)))
 		return false;
 	list->last = (list->first & ~255u) | (uint32_t)octet;
 	return list->first >> 24 == 127;
@@ -54,7 +56,8 @@ static bool dns_list_add(const struct config_key *key, struct str text, void *fi
 	size_t star = str_find_char(text, '*');
 	struct str place = str_first(text, star);
 	size_t sign = str_find_char(place, '=');
-	if (!is_dns_zone(str_first(place, sign)) || (sign < place.length && !read_answers(str_from_index(place, sign + 1), &list)) ||
+	if (!is_dns_zone(str_first(place, sign)) ||
+	    (sign < place.length && !read_answers(str_from_index(place, sign + 1), &list)) ||
 	    (star < text.length && !read_weight(str_from_index(text, star + 1), &list)))
 		return config_type_refuse(key, text, "no list in the DNS (list.example.org, "
 		                          "list.example.org=127.0.0.2-11, list.example.org*2)", fail);
@@ -199,7 +202,8 @@ static bool transport_add(const struct config_key *key, struct str text, void *f
 	struct str domain = str_first(text, sign), rest = str_from_index(text, sign + 1);
 	struct str name = domain.length && domain.data[0] == '.' ? str_from_index(domain, 1) : domain;
 	bool lmtp = str_starts(rest, STR("lmtp:"));
-	if (!config_type_is_host(name, "-._") || !(lmtp || str_starts(rest, STR("smtp:"))) || !read_transport_host(str_from_index(rest, 5), &to))
+	if (!config_type_is_host(name, "-._") || !(lmtp || str_starts(rest, STR("smtp:"))) ||
+	    !read_transport_host(str_from_index(rest, 5), &to))
 		return config_type_refuse(key, text, "no domain and transport (example.org=smtp:host:25, "
 		                          "example.org=lmtp:host:24 or example.org=lmtp:unix:/path)", fail);
 	*array_add(transports) = (struct config_transport){ .domain = config_type_lower_copy(domain), .lmtp = lmtp, .to = to };
@@ -235,7 +239,8 @@ static bool is_place(struct str text)
 	uint64_t port;
 	bool good = colon > 0 && (colon == text.length || str_to_u64(str_from_index(text, colon + 1), UINT16_MAX, &port));
 	for (size_t i = 0; i < colon; i++)
-		good = good && (char_is_alpha(text.data[i]) || char_is_digit(text.data[i]) || text.data[i] == '-' || text.data[i] == '.');
+		good = good && (char_is_alpha(text.data[i]) || char_is_digit(text.data[i]) || text.data[i] == '-' ||
+		                text.data[i] == '.');
 	return good;
 }
 

@@ -23,7 +23,8 @@ static bool listen_add(const struct config_key *key, struct str text, void *fiel
 	struct endpoint address;
 	struct config_listeners *listeners = field;
 	if (!endpoint_parse(text, &address, NULL) && !is_socket_name(text))
-		return config_type_refuse(key, text, "no place to listen on (*:25, 127.0.0.1:25, [::1]:25 or the path of a socket)", fail);
+		return config_type_refuse(key, text,
+		                          "no place to listen on (*:25, 127.0.0.1:25, [::1]:25 or the path of a socket)", fail);
 	*array_add(listeners) = str_copy(text);
 	return true;
 }
@@ -74,8 +75,10 @@ static bool servers_add(const struct config_key *key, struct str text, void *fie
 	struct endpoint address;
 	struct config_servers *servers = field;
 	if (!endpoint_parse_ip(text, (uint16_t)key->min, &address, NULL) &&
-	    (!endpoint_parse(text, &address, NULL) || !endpoint_is_ip(&address) || address.every_family || endpoint_port(&address) == 0))
-		return config_type_refuse(key, text, "no address of a server (192.0.2.1, 192.0.2.1:53, [2001:db8::1]:53)", fail);
+	    (!endpoint_parse(text, &address, NULL) || !endpoint_is_ip(&address) || address.every_family ||
+	     endpoint_port(&address) == 0))
+		return config_type_refuse(key, text, "no address of a server (192.0.2.1, 192.0.2.1:53, [2001:db8::1]:53)",
+		                          fail);
 	*array_add(servers) = address;
 	return true;
 }

@@ -28,7 +28,10 @@ struct daemon *daemon_of(struct ipc_peer *peer)
 static enum log_level level_of(const struct config *config)
 {
 	static const enum log_level levels[] = {
-		[CONFIG_LOG_ERROR] = LOG_ERROR, [CONFIG_LOG_WARNING] = LOG_WARNING, [CONFIG_LOG_INFO] = LOG_INFO, [CONFIG_LOG_DEBUG] = LOG_DEBUG,
+		[CONFIG_LOG_ERROR] = LOG_ERROR,
+		[CONFIG_LOG_WARNING] = LOG_WARNING,
+		[CONFIG_LOG_INFO] = LOG_INFO,
+		[CONFIG_LOG_DEBUG] = LOG_DEBUG,
 	};
 	return levels[config->log_level];
 }
@@ -117,7 +120,8 @@ void daemon_begin(struct daemon *d, const struct daemon_spec *spec, void *owner)
 	if (spec->preload)
 		spec->preload(&d->config);
 	tzset();
-	if (!make_folder(d, &fail) || !drop_privileges(role_rights(spec->role)->user, &fail) || !confine(d, d->folder, &fail))
+	if (!make_folder(d, &fail) || !drop_privileges(role_rights(spec->role)->user, &fail) ||
+	    !confine(d, d->folder, &fail))
 		daemon_die("cannot-start", fail);
 	greet_master(d, SPAWN_CONTROL);
 }

@@ -39,11 +39,12 @@ void daemon_ready(struct daemon *d);
  * folder only and says HELLO. */
 void daemon_become(struct daemon *d, int control, const char *folder);
 
-/* Replaces the configuration by the one in frame (RECONFIGURE); keeps the old one and says so when it cannot be read. */
+/* Replaces the configuration by the one in frame (RECONFIGURE); keeps the old one and says so when it cannot be
+ * read. */
 bool daemon_reconfigure(struct daemon *d, struct ipc_frame *frame);
 
-/* To be called where a peer was ended for what it sent: tells master, which ends the process behind it and starts a fresh one. peer
- * is its number in WIRE, 0 for auth and queue. Only auth, queue and resolver may. */
+/* To be called where a peer was ended for what it sent: tells master, which ends the process behind it and starts a
+ * fresh one. peer is its number in WIRE, 0 for auth and queue. Only auth, queue and resolver may. */
 void daemon_report(struct daemon *d, enum ipc_role role, uint64_t peer);
 
 /* Logs and ends the process; status 1. */

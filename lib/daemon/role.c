@@ -24,7 +24,10 @@ bool role_confine(enum ipc_role role, const char *folder, int landlock_abi_max, 
 {
 	const struct sandbox_path path = { folder, SANDBOX_READ | SANDBOX_WRITE };
 	const struct sandbox sandbox = {
-		.paths = &path, .path_count = folder != NULL, .needs = role_rights(role)->needs, .landlock_abi_max = landlock_abi_max,
+		.paths = &path,
+		.path_count = folder != NULL,
+		.needs = role_rights(role)->needs,
+		.landlock_abi_max = landlock_abi_max,
 	};
 	return sandbox_enter(&sandbox, fail);
 }

@@ -1,6 +1,7 @@
 /*
  * What each program may do, in one place: the user it becomes and its sandbox. The programs enter it through
- * role_confine, and so do the tests that try to break out of it (tests/sandbox). docs/processes.md says what it leaves possible.
+ * role_confine, and so do the tests that try to break out of it (tests/sandbox). docs/processes.md says what it
+ * leaves possible.
  */
 #ifndef POSTHORN_DAEMON_ROLE_H
 #define POSTHORN_DAEMON_ROLE_H
@@ -10,7 +11,8 @@
 
 struct role_rights {
 	const char *user;
-	/* A folder of data_directory that it may read and write, or NULL. A mailbox process has its account's below it instead. */
+	/* A folder of data_directory that it may read and write, or NULL. A mailbox process has its account's below it
+	 * instead. */
 	const char *folder;
 	unsigned needs; /* enum sandbox_need */
 };

@@ -43,8 +43,9 @@ void directory_rollback(struct directory *d);
 /* A consistent copy in a new file, while all goes on. */
 bool directory_backup(struct directory *d, const char *path, struct fail **fail);
 
-/* Takes over all that such a copy has, the key too, at once or not at all. The copy may be changed on the way. FAIL_EXISTS
- * unless the directory has no domain and no account; FAIL_CORRUPT or FAIL_INVALID when the copy is damaged or none. */
+/* Takes over all that such a copy has, the key too, at once or not at all. The copy may be changed on the way.
+ * FAIL_EXISTS unless the directory has no domain and no account; FAIL_CORRUPT or FAIL_INVALID when the copy is
+ * damaged or none. */
 bool directory_restore(struct directory *d, const char *path, struct fail **fail);
 
 /* SQLite's own check of the whole file, and of the references in it. */

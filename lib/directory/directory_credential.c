@@ -325,7 +325,8 @@ static bool is_known_hash(struct str hash, const char *text)
 		return salted_is_whole(salted, hash);
 	for (size_t i = 0; i < COUNT_OF(crypt_kinds); i++) {
 		if (str_starts(hash, crypt_kinds[i].prefix))
-			return crypt_kinds[i].is_bounded(hash) && has_digest(hash, crypt_kinds[i].digest_length) && crypt_is_whole(text);
+			return crypt_kinds[i].is_bounded(hash) && has_digest(hash, crypt_kinds[i].digest_length) &&
+			       crypt_is_whole(text);
 	}
 	return false;
 }

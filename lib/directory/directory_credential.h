@@ -69,9 +69,10 @@ void directory_credential_init(void);
 void directory_credential_make(const struct directory_credential_cost *cost, const struct directory_password *password,
                                unsigned parts, struct directory_credential *credential);
 
-/* Takes over what another server wrote: crypt(3) ($y$ $gy$ $7$ $6$ $5$ $2a$ $2b$ $2y$ $sha1$ $md5 $1$;
- * neither DES nor NT, which are broken within days), $argon2id$, and with the scheme names before it
- * {CRYPT} {SHA512-CRYPT} {SHA256-CRYPT} {MD5-CRYPT} {BLF-CRYPT} {ARGON2ID} {SSHA} {SSHA256} {SSHA512}. FAIL_INVALID for others and for absurd cost. */
+/* Takes over what another server wrote: crypt(3) ($y$ $gy$ $7$ $6$ $5$ $2a$ $2b$ $2y$ $sha1$ $md5 $1$; neither DES
+ * nor NT, which are broken within days), $argon2id$, and with the scheme names before it {CRYPT} {SHA512-CRYPT}
+ * {SHA256-CRYPT} {MD5-CRYPT} {BLF-CRYPT} {ARGON2ID} {SSHA} {SSHA256} {SSHA512}. FAIL_INVALID for others and for
+ * absurd cost. */
 bool directory_credential_import(struct str text, struct directory_credential *credential, struct fail **fail);
 
 /* Checks the bytes that a client sent. parts is what the account opted in to. A password that

@@ -113,7 +113,8 @@ static void a_backup_is_taken_over(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
-/* An account's name is short; mail may come for it with a longer subaddress, and aliases may have longer names and targets. */
+/* An account's name is short; mail may come for it with a longer subaddress, and aliases may have longer names and
+ * targets. */
 static void long_names(void **state)
 {
 	struct fixture *f = *state;

@@ -67,8 +67,9 @@ static void make_message_signature(struct chain *c, const struct set *set, struc
 	dkim_body_add(&hashed, body);
 	dkim_body_finish(&hashed, hash);
 	dkim_body_release(&hashed);
-	buf_printf(field, "ARC-Message-Signature: i=%u; a=ed25519-sha256; c=relaxed/relaxed;\r\n d=seal.test; s=k; h=%s;%s bh=", set->instance, names,
-	           set->message_more ? set->message_more : "");
+	buf_printf(field,
+	           "ARC-Message-Signature: i=%u; a=ed25519-sha256; c=relaxed/relaxed;\r\n d=seal.test; s=k; h=%s;%s bh=",
+	           set->instance, names, set->message_more ? set->message_more : "");
 	text_base64_encode(field, str_from((const char *)hash, sizeof hash));
 	buf_add_str(field, STR("; b="));
 	dkim_header_read(a, buf_str(&c->header), &header);
@@ -92,12 +93,13 @@ static void add_set(struct chain *c, const struct set *set, struct str body)
 {
 	CLEANUP(buf_release) struct buf results = BUF_WITH_LIMIT(1000), message = BUF_WITH_LIMIT(1000), seal = BUF_WITH_LIMIT(1000);
 	const char *chain = set->chain ? set->chain : set->instance == 1 ? "none" : "pass";
-	buf_printf(&results, "ARC-Authentication-Results: i=%u; mx%u.test;\r\n dkim=pass\r\n", set->instance, set->instance);
+	buf_printf(&results, "ARC-Authentication-Results: i=%u; mx%u.test;\r\n dkim=pass\r\n", set->instance,
+	           set->instance);
 	make_message_signature(c, set, body, &message);
 	dkim_canonical_field(&c->sealed, DKIM_RELAXED, buf_str(&results));
 	dkim_canonical_field(&c->sealed, DKIM_RELAXED, buf_str(&message));
-	buf_printf(&seal, "ARC-Seal: i=%u; a=ed25519-sha256; t=%d; cv=%s;\r\n d=seal%u.test; s=k;%s b=", set->instance, NOW, chain, set->instance,
-	           set->seal_more ? set->seal_more : "");
+	buf_printf(&seal, "ARC-Seal: i=%u; a=ed25519-sha256; t=%d; cv=%s;\r\n d=seal%u.test; s=k;%s b=", set->instance, NOW,
+	           chain, set->instance, set->seal_more ? set->seal_more : "");
 	sign_field(c, &c->sealed, &seal);
 	dkim_canonical_field(&c->sealed, DKIM_RELAXED, buf_str(&seal));
 	put_in_front(c, set, &results);
@@ -119,7 +121,8 @@ static void make_zone(EVP_PKEY *key, const char *instead, struct buf *zone)
 	}
 }
 
-static void verify(struct str header, struct str body, struct str zone_text, struct arena *a, struct arc_outcome *outcome)
+static void verify(struct str header, struct str body, struct str zone_text, struct arena *a,
+                   struct arc_outcome *outcome)
 {
 	struct dns_zone *zone = dns_zone_parse(zone_text, NULL);
 	assert_non_null(zone);
@@ -246,9 +249,11 @@ static void changes(void **state)
 		buf_add_str(&changed, str_from_index(buf_str(&mail), at + strlen(cases[i].from)));
 		size_t header = str_find(buf_str(&changed), STR("\r\n\r\n")) + 4;
 		make_zone(*state, cases[i].zone, &zone);
-		verify(str_first(buf_str(&changed), header), str_from_index(buf_str(&changed), header), buf_str(&zone), a, &outcome);
+		verify(str_first(buf_str(&changed), header), str_from_index(buf_str(&changed), header), buf_str(&zone), a,
+		       &outcome);
 		if (outcome.result != cases[i].result)
-			fail_msg("%s -> %s: %s (%s)", cases[i].from, cases[i].to, dkim_result_name(outcome.result), outcome.why ? outcome.why : "");
+			fail_msg("%s -> %s: %s (%s)", cases[i].from, cases[i].to, dkim_result_name(outcome.result),
+			         outcome.why ? outcome.why : "");
 		if (outcome.result == DKIM_PASS)
 			assert_true(str_equal(outcome.sealer, STR("seal2.test")) && outcome.instances == 2 &&
 			            str_starts(outcome.authentication_results, STR("mx1.test;")));

@@ -1,9 +1,9 @@
 /*
  * DomainKeys Identified Mail: verifying (RFC 6376, 8301, 8463) and signing; verifying of ARC chains (RFC 8617).
  *
- * The body comes in pieces: a verifier or signer is made with the whole header block, is given the body, and is asked at
- * the end. Signatures that share a canonical form and length share its hash. Bounded: DKIM_SIGNATURES_MAX signatures are looked
- * at, from the top; keys are asked from a dns_source.
+ * The body comes in pieces: a verifier or signer is made with the whole header block, is given the body, and is asked
+ * at the end. Signatures that share a canonical form and length share its hash. Bounded: DKIM_SIGNATURES_MAX
+ * signatures are looked at, from the top; keys are asked from a dns_source.
  */
 #ifndef POSTHORN_DKIM_DKIM_H
 #define POSTHORN_DKIM_DKIM_H
@@ -16,7 +16,8 @@
 enum { DKIM_SIGNATURES_MAX = 10 };
 
 /* RFC 8601 §2.7.1. */
-enum dkim_result { DKIM_NONE, DKIM_PASS, DKIM_FAIL, DKIM_POLICY, DKIM_NEUTRAL, DKIM_TEMPERROR, DKIM_PERMERROR, DKIM_RESULT_COUNT };
+enum dkim_result { DKIM_NONE, DKIM_PASS, DKIM_FAIL, DKIM_POLICY, DKIM_NEUTRAL, DKIM_TEMPERROR, DKIM_PERMERROR,
+	DKIM_RESULT_COUNT };
 
 struct dkim_outcome {
 	enum dkim_result result;
@@ -39,7 +40,8 @@ struct dkim_outcomes {
 
 struct dkim_verifier;
 
-/* Everything lies in the arena but hashes: free it. header: the whole block; it and the arena must outlive the verifier. */
+/* Everything lies in the arena but hashes: free it. header: the whole block; it and the arena must outlive the
+ * verifier. */
 struct dkim_verifier *dkim_verifier_new(struct arena *a, struct str header);
 void dkim_verifier_free(struct dkim_verifier *v);
 
@@ -54,7 +56,8 @@ bool dkim_verifier_wants_body(const struct dkim_verifier *v);
 void dkim_verifier_body(struct dkim_verifier *v, struct str piece);
 
 /* Asks for the keys and says how it went. now: wall clock in seconds. */
-void dkim_verifier_finish(struct dkim_verifier *v, const struct dns_source *dns, int64_t now, struct dkim_outcomes *outcomes);
+void dkim_verifier_finish(struct dkim_verifier *v, const struct dns_source *dns, int64_t now,
+                          struct dkim_outcomes *outcomes);
 
 /* RFC 8617 §5.2; DKIM_NONE: no ARC fields. Of a chain that passed: who sealed last. Comes after finish. */
 struct arc_outcome {

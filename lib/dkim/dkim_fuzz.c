@@ -1,5 +1,5 @@
-/* Any mail and any key records: verifying ends, says why when it does not pass, and signing what was read passes. Input: zone, an empty
- * line, mail. */
+/* Any mail and any key records: verifying ends, says why when it does not pass, and signing what was read passes.
+ * Input: zone, an empty line, mail. */
 #include "dkim.h"
 
 #include "dkim_key.h"
@@ -7,7 +7,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void verify(struct arena *a, struct str header, struct str body, const struct dns_source *dns, struct dkim_outcomes *outcomes)
+static void verify(struct arena *a, struct str header, struct str body, const struct dns_source *dns,
+                   struct dkim_outcomes *outcomes)
 {
 	struct arc_outcome arc;
 	CLEANUP(dkim_verifier_cleanup) struct dkim_verifier *v = dkim_verifier_new(a, header);
@@ -38,8 +39,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str header = str_first(mail, end + 2);
 	struct str body = str_from_index(mail, end + 4);
 	verify(a, header, body, &source, &outcomes);
-	/* what stands before these makes something else of them; so it does of lines that only CR ends, where there is no LF */
-	bool is_own_field = str_ends_nocase(header, STR("\r\n")) && !str_starts(header, STR("From ")) && !str_starts(header, STR(">From ")) && !strchr(" \t", header.length ? header.data[0] : 'x');
+	/* what stands before these makes something else of them; so it does of lines that only CR ends, where there is no
+	 * LF */
+	bool is_own_field = str_ends_nocase(header, STR("\r\n")) && !str_starts(header, STR("From ")) &&
+	                    !str_starts(header, STR(">From ")) && !strchr(" \t", header.length ? header.data[0] : 'x');
 	if (!is_own_field) {
 		dns_zone_free(zone);
 		return 0;

@@ -28,8 +28,8 @@ struct str dkim_header_raw(const struct dkim_header *header, size_t field)
 	return str_from(header->text.data + header->fields[field].offset, header->fields[field].length);
 }
 
-/* Fields are taken from below; what was taken is marked. The search for a name goes on where the last one for it ended, so
- * that a list that repeats a name ten thousand times costs no more than one walk a name. */
+/* Fields are taken from below; what was taken is marked. The search for a name goes on where the last one for it
+ * ended, so that a list that repeats a name ten thousand times costs no more than one walk a name. */
 struct choosing {
 	struct str name;
 	size_t next; /* fields at and above it were looked at */

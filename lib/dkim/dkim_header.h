@@ -1,6 +1,6 @@
 /*
- * The fields of a header block as signatures choose them (RFC 6376 §5.4.2): each name in h= takes the lowest field of that name that was not
- * taken yet.
+ * The fields of a header block as signatures choose them (RFC 6376 §5.4.2): each name in h= takes the lowest field of
+ * that name that was not taken yet.
  */
 #ifndef POSTHORN_DKIM_DKIM_HEADER_H
 #define POSTHORN_DKIM_DKIM_HEADER_H
@@ -20,8 +20,8 @@ void dkim_header_read(struct arena *a, struct str text, struct dkim_header *head
 
 struct str dkim_header_raw(const struct dkim_header *header, size_t field);
 
-/* Adds the canonical form of the fields that names, separated by ":", choose. own: index of the signature's own field, which is never
- * taken; SIZE_MAX: none. */
+/* Adds the canonical form of the fields that names, separated by ":", choose. own: index of the signature's own
+ * field, which is never taken; SIZE_MAX: none. */
 void dkim_header_add(struct buf *out, struct arena *a, const struct dkim_header *header, struct str names,
                      enum dkim_canonical form, size_t own);
 

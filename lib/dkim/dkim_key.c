@@ -49,7 +49,8 @@ static bool der_take_number(struct str *rest, struct str *number)
 	return number->length > 0;
 }
 
-/* SubjectPublicKeyInfo (RFC 5280 §4.1) of rsaEncryption; some publish the bare RSAPublicKey, which RFC 6376 §3.6.1 asked for by name. */
+/* SubjectPublicKeyInfo (RFC 5280 §4.1) of rsaEncryption; some publish the bare RSAPublicKey, which RFC 6376 §3.6.1
+ * asked for by name. */
 static bool der_public_key(struct str bytes, struct str *modulus, struct str *exponent)
 {
 	static const struct str rsa = { "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01", 11 };
@@ -57,8 +58,8 @@ static bool der_public_key(struct str bytes, struct str *modulus, struct str *ex
 	if (!der_take(&bytes, DER_SEQUENCE, &outer) || bytes.length)
 		return false;
 	if (outer.length && (uint8_t)outer.data[0] == DER_SEQUENCE) {
-		if (!der_take(&outer, DER_SEQUENCE, &algorithm) || !str_starts(algorithm, rsa) || !der_take(&outer, DER_BITS, &bits) || outer.length ||
-		    bits.length < 1 || bits.data[0] != '\0')
+		if (!der_take(&outer, DER_SEQUENCE, &algorithm) || !str_starts(algorithm, rsa) ||
+		    !der_take(&outer, DER_BITS, &bits) || outer.length || bits.length < 1 || bits.data[0] != '\0')
 			return false;
 		bits = str_from_index(bits, 1);
 		if (!der_take(&bits, DER_SEQUENCE, &outer) || bits.length)
@@ -81,9 +82,11 @@ static EVP_PKEY *rsa_key(struct str modulus, struct str exponent)
 	turn_round(modulus, n);
 	turn_round(exponent, e);
 	OSSL_PARAM parameters[] = { OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_RSA_N, n, modulus.length),
-		                        OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_RSA_E, e, exponent.length), OSSL_PARAM_construct_end() };
+		                        OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_RSA_E, e, exponent.length),
+		                        OSSL_PARAM_construct_end() };
 	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-	if (!context || EVP_PKEY_fromdata_init(context) != 1 || EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, parameters) != 1)
+	if (!context || EVP_PKEY_fromdata_init(context) != 1 ||
+	    EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, parameters) != 1)
 		key = NULL;
 	EVP_PKEY_CTX_free(context);
 	return key;

@@ -9,8 +9,8 @@
 
 enum { VALUE_MAX = 8192, LINE_LENGTH = 72, KEY_FILE_MAX = 16384 };
 
-/* What is signed where it is there, once more than it occurs, so that none can be added (RFC 6376 §8.15); the others as often as they
- * occur. RFC 6376 §5.4.1, and RFC 8058 §4 for the last two. */
+/* What is signed where it is there, once more than it occurs, so that none can be added (RFC 6376 §8.15); the others
+ * as often as they occur. RFC 6376 §5.4.1, and RFC 8058 §4 for the last two. */
 static const struct {
 	const char *name;
 	bool oversigned;
@@ -19,7 +19,8 @@ static const struct {
 	{ "Date", true },          { "Message-ID", true },  { "To", true },         { "Cc", true },
 	{ "In-Reply-To", false },  { "References", false }, { "MIME-Version", true }, { "Content-Type", true },
 	{ "Content-Transfer-Encoding", true }, { "Content-Disposition", false }, { "Content-ID", false },
-	{ "List-Id", false },      { "List-Post", false },  { "List-Unsubscribe", false }, { "List-Unsubscribe-Post", false },
+	{ "List-Id", false },      { "List-Post", false },  { "List-Unsubscribe", false },
+	{ "List-Unsubscribe-Post", false },
 };
 
 struct dkim_signer {
@@ -103,11 +104,13 @@ static void add_folded(struct buf *out, struct str value, bool anywhere)
 	buf_add_str(out, value);
 }
 
-static void add_field(struct buf *out, const struct dkim_signer *s, const struct dkim_signing_key *key, const unsigned char hash[32])
+static void add_field(struct buf *out, const struct dkim_signer *s, const struct dkim_signing_key *key,
+                      const unsigned char hash[32])
 {
 	bool is_ed25519 = EVP_PKEY_get_base_id(key->key) == EVP_PKEY_ED25519;
 	struct str algorithm = dkim_algorithm_name(is_ed25519 ? DKIM_ED25519_SHA256 : DKIM_RSA_SHA256);
-	buf_printf(out, "DKIM-Signature: v=1; a=%s; c=relaxed/relaxed;\r\n\td=%.*s; s=%.*s; t=%lld;\r\n\th=", algorithm.data,
+	buf_printf(out,
+	           "DKIM-Signature: v=1; a=%s; c=relaxed/relaxed;\r\n\td=%.*s; s=%.*s; t=%lld;\r\n\th=", algorithm.data,
 	           STR_ARG(key->domain), STR_ARG(key->selector), (long long)s->now);
 	add_folded(out, buf_str(&s->names), false);
 	buf_add_str(out, STR(";\r\n\tbh="));
@@ -132,8 +135,8 @@ static bool sign_text(struct str text, EVP_PKEY *key, struct buf *signature)
 	return good;
 }
 
-static bool add_signature(struct dkim_signer *s, const struct dkim_signing_key *key, const unsigned char hash[32], struct buf *out,
-                          struct fail **fail)
+static bool add_signature(struct dkim_signer *s, const struct dkim_signing_key *key, const unsigned char hash[32],
+                          struct buf *out, struct fail **fail)
 {
 	CLEANUP(buf_release) struct buf field = BUF_WITH_LIMIT(VALUE_MAX * 2);
 	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(s->fields.limit + VALUE_MAX * 2);
@@ -145,7 +148,8 @@ static bool add_signature(struct dkim_signer *s, const struct dkim_signing_key *
 	if (field.overflowed || text.overflowed || !s->header.whole)
 		return fail_set(fail, FAIL_TOO_BIG, "the header is too long to be signed");
 	if (!sign_text(buf_str(&text), key->key, &signature))
-		return fail_set(fail, FAIL_INVALID, "the key %.*s of %.*s does not sign", STR_ARG(key->selector), STR_ARG(key->domain));
+		return fail_set(fail, FAIL_INVALID, "the key %.*s of %.*s does not sign", STR_ARG(key->selector),
+		                STR_ARG(key->domain));
 	add_folded(&field, buf_str(&signature), true);
 	buf_add_str(&field, STR("\r\n"));
 	return buf_add_str(out, buf_str(&field)) || fail_set(fail, FAIL_TOO_BIG, "no room for a signature");

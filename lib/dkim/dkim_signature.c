@@ -81,8 +81,8 @@ static bool read_times(const struct dkim_tags *tags, struct dkim_signature *s)
 }
 
 /* What only one of the two kinds has. */
-static bool read_kind(struct arena *a, const struct dkim_tags *tags, enum dkim_signature_kind kind, struct dkim_signature *s,
-                      const char **why)
+static bool read_kind(struct arena *a, const struct dkim_tags *tags, enum dkim_signature_kind kind,
+                      struct dkim_signature *s, const char **why)
 {
 	uint64_t instance = 0;
 	struct str i = dkim_tag_packed(a, tags, STR("i"));

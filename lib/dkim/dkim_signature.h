@@ -26,9 +26,10 @@ struct dkim_signature {
 
 enum dkim_signature_kind { DKIM_OF_MESSAGE, DKIM_OF_ARC };
 
-/* value: of the field, folded as it came. False: *why says what is wrong with it; domain and selector are set if they could be read. */
-bool dkim_signature_parse(struct arena *a, struct str value, enum dkim_signature_kind kind, struct dkim_signature *signature,
-                          const char **why);
+/* value: of the field, folded as it came. False: *why says what is wrong with it; domain and selector are set if they
+ * could be read. */
+bool dkim_signature_parse(struct arena *a, struct str value, enum dkim_signature_kind kind,
+                          struct dkim_signature *signature, const char **why);
 
 /* Adds the field's value with the value of b= left out, as it was when it was signed (§3.7). */
 void dkim_signature_without_b(struct buf *out, struct str field);

@@ -1,8 +1,8 @@
 /*
  * Lists of tags: `v=1; a=rsa-sha256; …` (RFC 6376 §3.2), as signatures, key records and DMARC records have them.
  *
- * Values are views of the text, trimmed, with folding inside as it came. A list that breaks the form is no list at all; of a tag that
- * stands twice likewise. At most DKIM_TAGS_MAX tags.
+ * Values are views of the text, trimmed, with folding inside as it came. A list that breaks the form is no list at
+ * all; of a tag that stands twice likewise. At most DKIM_TAGS_MAX tags.
  */
 #ifndef POSTHORN_DKIM_DKIM_TAG_H
 #define POSTHORN_DKIM_DKIM_TAG_H

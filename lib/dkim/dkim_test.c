@@ -83,8 +83,8 @@ static void example_of_rfc_8463(void **state)
 	}
 }
 
-/* RFC 6376 appendix A.2, with the key of appendix C: simple/simple, a key of 1024 bits. Simple counts each octet, which the page does not show:
- * lines go on with six spaces, as in RFC 4871. */
+/* RFC 6376 appendix A.2, with the key of appendix C: simple/simple, a key of 1024 bits. Simple counts each octet,
+ * which the page does not show: lines go on with six spaces, as in RFC 4871. */
 static void example_of_rfc_6376(void **state)
 {
 	static const char zone[] = "brisbane._domainkey.example.com TXT \"v=DKIM1; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQ\" "
@@ -102,7 +102,8 @@ static void example_of_rfc_6376(void **state)
 	struct checked k;
 	(void)state;
 	/* one space after the stop: that of RFC 8463 has two, which its relaxed form makes one */
-	verify(&k, zone, str_of(header), STR("Hi.\r\n\r\nWe lost the game. Are you hungry yet?\r\n\r\nJoe.\r\n"), 7, 1600000000);
+	verify(&k, zone, str_of(header), STR("Hi.\r\n\r\nWe lost the game. Are you hungry yet?\r\n\r\nJoe.\r\n"), 7,
+	       1600000000);
 	assert_int_equal(k.outcomes.count, 1);
 	if (k.outcomes.list[0].result != DKIM_PASS)
 		fail_msg("%s", k.outcomes.list[0].why);
@@ -170,7 +171,8 @@ static void sign(const struct keys *keys, struct str header, struct str body, st
 	buf_add_str(out, header);
 }
 
-static void assert_results(const struct keys *keys, struct str header, struct str body, enum dkim_result result, const char *what)
+static void assert_results(const struct keys *keys, struct str header, struct str body, enum dkim_result result,
+                           const char *what)
 {
 	struct checked k;
 	verify(&k, keys->zone, header, body, 7, NOW);
@@ -190,7 +192,8 @@ static void signed_mail(void **state)
 	struct str header = buf_str(&mail);
 	assert_results(keys, header, str_of(mail_body), DKIM_PASS, "unchanged");
 	assert_results(keys, header, STR("Dear Bob,\r\n\r\n tabs  and spaces\t\r\n.\r\nbye"), DKIM_PASS, "white space");
-	assert_results(keys, header, STR("Dear Bob,\r\n\r\ntabs and spaces\r\n.\r\nbye\r\n"), DKIM_FAIL, "a blank gone at a line's beginning");
+	assert_results(keys, header, STR("Dear Bob,\r\n\r\ntabs and spaces\r\n.\r\nbye\r\n"), DKIM_FAIL,
+	               "a blank gone at a line's beginning");
 	assert_results(keys, header, STR("Dear Bob,\r\n tabs and spaces\r\n.\r\nbye\r\n"), DKIM_FAIL, "an empty line gone");
 	assert_results(keys, header, STR(""), DKIM_FAIL, "no body");
 	static const struct {
@@ -299,7 +302,8 @@ static void errors(void **state)
 		{ GOOD, "s._domainkey.e.test TXT \"p=YQ==; v=DKIM1\"", DKIM_PERMERROR },
 		{ GOOD, "s._domainkey.e.test TXT \"hello\"", DKIM_PERMERROR },
 		{ GOOD, "s._domainkey.e.test TXT \"" KEY "\"", DKIM_PERMERROR }, /* of another algorithm */
-		{ "v=1; a=ed25519-sha256; d=e.test; s=s; h=from; b=YQ==; c=relaxed/relaxed; " HASH, "s._domainkey.e.test TXT \"" KEY "\"", DKIM_FAIL },
+		{ "v=1; a=ed25519-sha256; d=e.test; s=s; h=from; b=YQ==; c=relaxed/relaxed; " HASH,
+		  "s._domainkey.e.test TXT \"" KEY "\"", DKIM_FAIL },
 		{ "v=1; a=ed25519-sha256; d=e.test; s=s; i=@a.e.test; h=from; b=YQ==; c=relaxed/relaxed; " HASH,
 		  "s._domainkey.e.test TXT \"" KEY "; t=s\"", DKIM_PERMERROR },
 		{ "v=1; a=ed25519-sha256; d=e.test; s=s; h=from; b=YQ==; c=relaxed/relaxed; " HASH,

@@ -40,7 +40,8 @@ struct dkim_verifier {
 	struct candidate arc; /* the newest ARC-Message-Signature */
 };
 
-static const char *const result_names[DKIM_RESULT_COUNT] = { "none", "pass", "fail", "policy", "neutral", "temperror", "permerror" };
+static const char *const result_names[DKIM_RESULT_COUNT] = { "none", "pass", "fail", "policy", "neutral", "temperror",
+	"permerror" };
 
 const char *dkim_result_name(enum dkim_result result)
 {
@@ -88,7 +89,8 @@ static void begin_candidate(struct dkim_verifier *v, struct candidate *c, size_t
 		c->body = body_for(v, &c->signature);
 }
 
-/* The field's instance: "i=1;" stands first in an ARC-Authentication-Results (RFC 8617 §4.1.1), anywhere in the others. */
+/* The field's instance: "i=1;" stands first in an ARC-Authentication-Results (RFC 8617 §4.1.1), anywhere in the
+ * others. */
 static unsigned arc_instance(struct str value, bool stands_first)
 {
 	struct str part;
@@ -188,8 +190,8 @@ void dkim_verifier_body(struct dkim_verifier *v, struct str piece)
 /* ---- the end ---- */
 
 /* RFC 6376 §3.6.2: the key. Several records: any of them may be used, so the first that is one. */
-static bool fetch_key(struct dkim_verifier *v, const struct dkim_signature *s, const struct dns_source *dns, struct dkim_key *key,
-                      struct dkim_outcome *outcome)
+static bool fetch_key(struct dkim_verifier *v, const struct dkim_signature *s, const struct dns_source *dns,
+                      struct dkim_key *key, struct dkim_outcome *outcome)
 {
 	struct dns_answer answer;
 	struct str text;
@@ -289,7 +291,8 @@ static void verify(struct dkim_verifier *v, struct candidate *c, const struct dn
 	dkim_key_release(&key);
 }
 
-void dkim_verifier_finish(struct dkim_verifier *v, const struct dns_source *dns, int64_t now, struct dkim_outcomes *outcomes)
+void dkim_verifier_finish(struct dkim_verifier *v, const struct dns_source *dns, int64_t now,
+                          struct dkim_outcomes *outcomes)
 {
 	for (size_t i = 0; i < v->body_count; i++)
 		dkim_body_finish(&v->bodies[i].body, v->bodies[i].hash);
@@ -316,11 +319,14 @@ static bool read_seal(struct dkim_verifier *v, size_t field, struct seal *seal)
 	if (!dkim_tags_parse(v->header.fields[field].value, &tags) || dkim_tag_value(&tags, STR("h")).data)
 		return false;
 	struct str chain = dkim_tag_packed(v->arena, &tags, STR("cv"));
-	seal->chain = str_equal_nocase(chain, STR("pass")) ? CHAIN_PASS : str_equal_nocase(chain, STR("none")) ? CHAIN_NONE : CHAIN_FAIL;
+	seal->chain = str_equal_nocase(chain, STR("pass"))   ? CHAIN_PASS
+	              : str_equal_nocase(chain, STR("none")) ? CHAIN_NONE
+	                                                     : CHAIN_FAIL;
 	s->domain = dkim_tag_packed(v->arena, &tags, STR("d"));
 	s->selector = dkim_tag_packed(v->arena, &tags, STR("s"));
 	s->signature = dkim_tag_packed(v->arena, &tags, STR("b"));
-	return dns_name_normalise(v->arena, s->domain, &s->domain) && dns_name_normalise(v->arena, s->selector, &s->selector) &&
+	return dns_name_normalise(v->arena, s->domain, &s->domain) &&
+	       dns_name_normalise(v->arena, s->selector, &s->selector) &&
 	       dkim_algorithm_find(dkim_tag_value(&tags, STR("a")), &s->algorithm) && s->algorithm != DKIM_RSA_SHA1;
 }
 
@@ -336,7 +342,8 @@ static void add_sets(struct buf *text, struct dkim_verifier *v, unsigned up_to)
 	add_own_field(text, v, v->sets[up_to].seal - 1, DKIM_RELAXED);
 }
 
-static bool check_seal(struct dkim_verifier *v, unsigned instance, const struct dns_source *dns, struct arc_outcome *outcome)
+static bool check_seal(struct dkim_verifier *v, unsigned instance, const struct dns_source *dns,
+                       struct arc_outcome *outcome)
 {
 	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(signed_max(v));
 	struct dkim_outcome why = {};

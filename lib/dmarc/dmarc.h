@@ -1,15 +1,18 @@
 /*
- * DMARC (RFC 9989): does a mail come from the domain that its From names, and what does that domain ask for when it does not?
+ * DMARC (RFC 9989): does a mail come from the domain that its From names, and what does that domain ask for when it
+ * does not?
  *
- * The policy is found by the tree walk, without a list of public suffixes: eight questions at most for each domain that has to be
- * looked at. Everything of an outcome lies in the arena. No failure: each way things can go is a result.
+ * The policy is found by the tree walk, without a list of public suffixes: eight questions at most for each domain
+ * that has to be looked at. Everything of an outcome lies in the arena. No failure: each way things can go is a
+ * result.
  */
 #ifndef POSTHORN_DMARC_DMARC_H
 #define POSTHORN_DMARC_DMARC_H
 
 #include "dns.h"
 
-enum dmarc_policy { DMARC_POLICY_ABSENT, DMARC_POLICY_NONE, DMARC_POLICY_QUARANTINE, DMARC_POLICY_REJECT, DMARC_POLICY_COUNT };
+enum dmarc_policy { DMARC_POLICY_ABSENT, DMARC_POLICY_NONE, DMARC_POLICY_QUARANTINE, DMARC_POLICY_REJECT,
+	DMARC_POLICY_COUNT };
 
 enum dmarc_psd { DMARC_PSD_UNKNOWN, DMARC_PSD_YES, DMARC_PSD_NO };
 
@@ -29,15 +32,16 @@ struct dmarc_record {
 /* False when it is none: it does not begin with v=DMARC1. What is wrong behind that is passed over (§4.8). */
 bool dmarc_record_parse(struct str text, struct dmarc_record *record);
 
-/* Takes the next address of rua or ruf that is a mailto: off the list, percent-decoded in the arena, without the size that old records
- * have. False at the end. */
+/* Takes the next address of rua or ruf that is a mailto: off the list, percent-decoded in the arena, without the size
+ * that old records have. False at the end. */
 bool dmarc_address_next(struct arena *a, struct str *list, struct str *address);
 
 /* ---- the author ---- */
 
 enum dmarc_author { DMARC_AUTHOR_FOUND, DMARC_AUTHOR_NONE, DMARC_AUTHOR_SEVERAL };
 
-/* The domain of From in a header block (§5.3.1), in the form that is asked. SEVERAL: several fields, or several domains. */
+/* The domain of From in a header block (§5.3.1), in the form that is asked. SEVERAL: several fields, or several
+ * domains. */
 enum dmarc_author dmarc_author_find(struct arena *a, struct str header, struct str *domain);
 
 /* ---- the check ---- */
@@ -70,7 +74,8 @@ struct dmarc_outcome {
 void dmarc_check(struct arena *a, const struct dmarc_request *request, struct dmarc_outcome *outcome);
 
 /* The organizational domain of a domain, §4.10.2; false when the DNS failed. */
-bool dmarc_organizational_domain(struct arena *a, const struct dns_source *dns, struct str domain, struct str *organizational);
+bool dmarc_organizational_domain(struct arena *a, const struct dns_source *dns, struct str domain,
+                                 struct str *organizational);
 
 /* "pass" and so on (RFC 8601 §2.7.4); "none", "quarantine", "reject". */
 const char *dmarc_result_name(enum dmarc_result result);

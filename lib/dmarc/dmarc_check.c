@@ -102,7 +102,8 @@ static struct str organizational_of(const struct walk *w)
 	return w->count ? w->found[w->count - 1].domain : w->start;
 }
 
-bool dmarc_organizational_domain(struct arena *a, const struct dns_source *dns, struct str domain, struct str *organizational)
+bool dmarc_organizational_domain(struct arena *a, const struct dns_source *dns, struct str domain,
+                                 struct str *organizational)
 {
 	struct walk w = { .arena = a, .dns = dns, .start = domain };
 	walk_from(&w, domain);
@@ -123,7 +124,8 @@ struct aligning {
 static struct str author_organization(struct aligning *al)
 {
 	if (!al->outcome->organizational.data)
-		al->failed |= !dmarc_organizational_domain(al->arena, al->request->dns, al->request->author, &al->outcome->organizational);
+		al->failed |= !dmarc_organizational_domain(al->arena, al->request->dns, al->request->author,
+		                                           &al->outcome->organizational);
 	return al->outcome->organizational;
 }
 
@@ -161,7 +163,8 @@ static void align(struct aligning *al)
 static bool may_be_aligned(struct aligning *al)
 {
 	const struct dmarc_request *request = al->request;
-	return (request->spf_unanswered.length && is_aligned(al, request->spf_unanswered, al->outcome->record.spf_strict)) ||
+	return (request->spf_unanswered.length &&
+	        is_aligned(al, request->spf_unanswered, al->outcome->record.spf_strict)) ||
 	       one_is_aligned(al, request->dkim_unanswered, request->dkim_unanswered_count);
 }
 

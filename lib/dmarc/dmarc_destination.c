@@ -15,7 +15,8 @@ static struct str host_of(struct str address)
 	return str_from_index(address, str_find_last_char(address, '@') + 1);
 }
 
-static bool ask_consent(struct arena *a, const struct dns_source *dns, struct str policy_domain, struct str host, struct consent *consent)
+static bool ask_consent(struct arena *a, const struct dns_source *dns, struct str policy_domain, struct str host,
+                        struct consent *consent)
 {
 	struct dns_answer answer;
 	struct dmarc_record record;

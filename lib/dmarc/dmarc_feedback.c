@@ -123,8 +123,8 @@ static void keep_result(struct reading *r, struct str element, struct str text)
 static void add_result(struct reading *r, const char *method)
 {
 	struct buf one = BUF_WITH_LIMIT(RESULTS_MAX);
-	buf_printf(&one, "%s%s=%.*s (%.*s%s%.*s)", r->results.length ? " " : "", method, STR_ARG(r->result), STR_ARG(r->domain),
-	           r->selector.length ? ", " : "", STR_ARG(r->selector));
+	buf_printf(&one, "%s%s=%.*s (%.*s%s%.*s)", r->results.length ? " " : "", method, STR_ARG(r->result),
+	           STR_ARG(r->domain), r->selector.length ? ", " : "", STR_ARG(r->selector));
 	if (r->results.length + one.length <= RESULTS_MAX)
 		buf_add_str(&r->results, buf_str(&one));
 	buf_release(&one);
@@ -173,7 +173,8 @@ static void characters(void *owner, const XML_Char *text, int length)
 	buf_append(&r->text, text, (size_t)length < room ? (size_t)length : room);
 }
 
-static void document_type(void *owner, const XML_Char *name, const XML_Char *system, const XML_Char *public, int has_internal)
+static void document_type(void *owner, const XML_Char *name, const XML_Char *system, const XML_Char *public,
+                          int has_internal)
 {
 	(void)name;
 	(void)system;
@@ -191,7 +192,8 @@ static bool parse(struct reading *r, struct str xml, struct fail **fail)
 		xml = str_from_index(xml, piece.length);
 		if (XML_Parse(r->parser, piece.data, (int)piece.length, xml.length == 0) != XML_STATUS_OK) {
 			enum XML_Error error = XML_GetErrorCode(r->parser);
-			return fail_set(fail, r->why ? r->kind : FAIL_INVALID, "line %lu: %s", (unsigned long)XML_GetCurrentLineNumber(r->parser),
+			return fail_set(fail, r->why ? r->kind : FAIL_INVALID, "line %lu: %s",
+			                (unsigned long)XML_GetCurrentLineNumber(r->parser),
 			                r->why ? r->why : XML_ErrorString(error));
 		}
 	} while (xml.length);
@@ -210,7 +212,8 @@ bool dmarc_feedback_read(struct arena *a, struct str xml, struct dmarc_feedback 
 	XML_SetElementHandler(r.parser, element_begins, element_ends);
 	XML_SetCharacterDataHandler(r.parser, characters);
 	XML_SetStartDoctypeDeclHandler(r.parser, document_type);
-	bool good = xml.length <= DMARC_FEEDBACK_SIZE_MAX ? parse(&r, xml, fail) : fail_set(fail, FAIL_TOO_BIG, "it is too long");
+	bool good = xml.length <= DMARC_FEEDBACK_SIZE_MAX ? parse(&r, xml, fail)
+	                                                  : fail_set(fail, FAIL_TOO_BIG, "it is too long");
 	XML_ParserFree(r.parser);
 	buf_release(&r.path);
 	buf_release(&r.text);

@@ -1,8 +1,9 @@
 /*
  * Reports that others send (RFC 9990, and the older form of RFC 7489): unpacked and read.
  *
- * What comes in is hostile: the unpacked size, the count of rows and the length of texts are bounded, a document type (and with it every
- * entity of its own) is refused, and nothing is fetched. Elements that are not known are passed over. The XML is parsed by expat.
+ * What comes in is hostile: the unpacked size, the count of rows and the length of texts are bounded, a document type
+ * (and with it every entity of its own) is refused, and nothing is fetched. Elements that are not known are passed
+ * over. The XML is parsed by expat.
  */
 #ifndef POSTHORN_DMARC_DMARC_FEEDBACK_H
 #define POSTHORN_DMARC_DMARC_FEEDBACK_H
@@ -32,8 +33,8 @@ struct dmarc_feedback {
 	ARRAY(struct dmarc_feedback_row) rows;
 };
 
-/* Gzip (RFC 1952), and of a ZIP archive the first XML file, without one the first file, are unpacked into out, whose limit counts; all else
- * is added as it is. FAIL_CORRUPT, FAIL_TOO_BIG. */
+/* Gzip (RFC 1952), and of a ZIP archive the first XML file, without one the first file, are unpacked into out, whose
+ * limit counts; all else is added as it is. FAIL_CORRUPT, FAIL_TOO_BIG. */
 bool dmarc_feedback_unpack(struct str packed, struct buf *out, struct fail **fail);
 
 /* FAIL_INVALID: no XML, or no report. The texts lie in the arena; release it in any case. */

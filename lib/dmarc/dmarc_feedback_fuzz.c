@@ -1,5 +1,5 @@
-/* Any file as a report of others: bounded, and what is told of it is bounded too. The same octets as a packed row: what is read of it is
- * packed to the same again, and its report is one that we read. */
+/* Any file as a report of others: bounded, and what is told of it is bounded too. The same octets as a packed row:
+ * what is read of it is packed to the same again, and its report is one that we read. */
 #include "dmarc_feedback.h"
 #include "dmarc_report.h"
 
@@ -32,7 +32,8 @@ static void check_report(const struct dmarc_row_policy *policy, const struct dma
 	dmarc_report_row(&xml, row, 3);
 	dmarc_report_end(&xml);
 	must(!xml.overflowed && dmarc_feedback_read(a, buf_str(&xml), &f, NULL));
-	must(f.rows.count == 1 && str_equal(f.rows.items[0].count, STR("3")) && str_equal(f.rows.items[0].source, row->source));
+	must(f.rows.count == 1 && str_equal(f.rows.items[0].count, STR("3")) &&
+	     str_equal(f.rows.items[0].source, row->source));
 	must(str_equal(f.rows.items[0].header_from, str_trim(row->author)));
 }
 
@@ -42,7 +43,8 @@ static void check_row(struct str input)
 	struct dmarc_row_policy policy;
 	struct dmarc_row row;
 	struct str first, second;
-	if (!dmarc_row_split(input, &first, &second) || !dmarc_row_policy_read(first, &policy) || !dmarc_row_read(second, &row))
+	if (!dmarc_row_split(input, &first, &second) || !dmarc_row_policy_read(first, &policy) ||
+	    !dmarc_row_read(second, &row))
 		return;
 	must(dmarc_row_pack(&again, &policy, &row) && str_equal(buf_str(&again), input));
 	check_report(&policy, &row);

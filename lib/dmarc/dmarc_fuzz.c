@@ -1,5 +1,5 @@
-/* Any zone, header and authenticated domains: bounded, and what is said fits together. The first line has the SPF and DKIM domains, the
- * second the value of From, the rest is the zone. */
+/* Any zone, header and authenticated domains: bounded, and what is said fits together. The first line has the SPF and
+ * DKIM domains, the second the value of From, the rest is the zone. */
 #include "dmarc.h"
 
 #include "dns_zone.h"
@@ -40,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	};
 	struct dmarc_outcome outcome;
 	dmarc_check(a, &request, &outcome);
-	must((outcome.result == DMARC_PASS) == ((outcome.spf_aligned || outcome.dkim_aligned) && outcome.policy_domain.length));
+	must((outcome.result == DMARC_PASS) ==
+	     ((outcome.spf_aligned || outcome.dkim_aligned) && outcome.policy_domain.length));
 	must(outcome.policy_domain.length == 0 || dns_name_is_within(author, outcome.policy_domain));
 	must(outcome.policy <= outcome.published);
 	must(dns_zone_asked(zone) <= 8 * 6 + 1);

@@ -6,7 +6,8 @@
 
 static enum dmarc_policy policy_of(struct str value)
 {
-	static const char *const names[] = { [DMARC_POLICY_NONE] = "none", [DMARC_POLICY_QUARANTINE] = "quarantine", [DMARC_POLICY_REJECT] = "reject" };
+	static const char *const names[] = { [DMARC_POLICY_NONE] = "none", [DMARC_POLICY_QUARANTINE] = "quarantine",
+		[DMARC_POLICY_REJECT] = "reject" };
 	for (size_t i = DMARC_POLICY_NONE; i < COUNT_OF(names); i++)
 		if (str_equal_nocase(value, str_of(names[i])))
 			return (enum dmarc_policy)i;
@@ -24,7 +25,8 @@ static unsigned failure_of(struct str value)
 	static const struct {
 		char letter;
 		unsigned bit;
-	} options[] = { { '0', DMARC_FAILURE_ALL }, { '1', DMARC_FAILURE_ANY }, { 'd', DMARC_FAILURE_DKIM }, { 's', DMARC_FAILURE_SPF } };
+	} options[] = { { '0', DMARC_FAILURE_ALL }, { '1', DMARC_FAILURE_ANY }, { 'd', DMARC_FAILURE_DKIM },
+		{ 's', DMARC_FAILURE_SPF } };
 	unsigned bits = 0;
 	struct str word;
 	while (str_take_until(&value, ':', &word)) {

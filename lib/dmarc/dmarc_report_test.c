@@ -40,7 +40,8 @@ static void test_row_round_trip(void **state)
 	assert_int_equal(p.nonexistent_policy, DMARC_POLICY_ABSENT);
 	assert_true(p.spf_strict && !p.dkim_strict && !p.testing);
 	assert_int_equal(p.failure, policy.failure);
-	assert_true(str_equal(row.source, sample.source) && str_equal(row.author, sample.author) && str_equal(row.sender, sample.sender));
+	assert_true(str_equal(row.source, sample.source) && str_equal(row.author, sample.author) &&
+	            str_equal(row.sender, sample.sender));
 	assert_int_equal(row.disposition, sample.disposition);
 	assert_int_equal(row.override, sample.override);
 	assert_true(row.dkim_aligned && !row.spf_aligned);
@@ -106,7 +107,8 @@ static void test_report_is_read(void **state)
 	assert_int_equal(f.rows.count, 2);
 	const struct dmarc_feedback_row *row = &f.rows.items[0];
 	assert_true(str_equal(row->source, STR("192.0.2.1")) && str_equal(row->count, STR("7")));
-	assert_true(str_equal(row->disposition, STR("quarantine")) && str_equal(row->dkim, STR("pass")) && str_equal(row->spf, STR("fail")));
+	assert_true(str_equal(row->disposition, STR("quarantine")) && str_equal(row->dkim, STR("pass")) &&
+	            str_equal(row->spf, STR("fail")));
 	assert_true(str_equal(row->reason, STR("local_policy")) && str_equal(row->header_from, STR("mail.example.org")));
 	assert_true(str_equal(row->results, STR("dkim=pass (example.org, s1) dkim=fail (x.test, <&>) spf=softfail (other.test)")));
 	assert_true(str_equal(f.rows.items[1].envelope_from, STR("")));
@@ -122,14 +124,16 @@ static void test_report_is_read(void **state)
 	"</identifiers><auth_results><dkim><result>fail</result><selector>s</selector><domain>d.test</domain></dkim><spf><domain>b.test"      \
 	"</domain><result>pass</result></spf></auth_results>" of_row "</record></feedback>"
 
-/* RFC 9990 §5: extensions are passed over; the older form of RFC 7489 had no namespace; where no order is asked for, any will do. */
+/* RFC 9990 §5: extensions are passed over; the older form of RFC 7489 had no namespace; where no order is asked for,
+ * any will do. */
 static void test_reports_of_others(void **state)
 {
 	static const char *const texts[] = {
 		REPORT_WITH("", "", ""),
 		REPORT_WITH(" xmlns='urn:ietf:params:xml:ns:dmarc-2.0'", "", ""),
 		"\r\n\t<?xml version='1.0'?>" REPORT_WITH("", "", ""),
-		REPORT_WITH(" xmlns='urn:ietf:params:xml:ns:dmarc-2.0' xmlns:e='urn:e'", "<extension><e:domain>x.test</e:domain></extension>",
+		REPORT_WITH(" xmlns='urn:ietf:params:xml:ns:dmarc-2.0' xmlns:e='urn:e'",
+		            "<extension><e:domain>x.test</e:domain></extension>",
 		            "<e:row><count>1</count></e:row><e:spf><result>fail</result></e:spf>"),
 	};
 	(void)state;
@@ -137,10 +141,12 @@ static void test_reports_of_others(void **state)
 		CLEANUP(arena_cleanup) struct arena *a = arena_new(1 << 24);
 		CLEANUP(dmarc_feedback_release) struct dmarc_feedback f;
 		assert_true(dmarc_feedback_read(a, str_of(texts[i]), &f, NULL));
-		assert_true(str_equal(f.domain, STR("us.test")) && str_equal(f.begin, STR("1")) && str_equal(f.testing, STR("y")));
+		assert_true(str_equal(f.domain, STR("us.test")) && str_equal(f.begin, STR("1")) &&
+		            str_equal(f.testing, STR("y")));
 		assert_int_equal(f.rows.count, 1);
 		const struct dmarc_feedback_row *row = &f.rows.items[0];
-		assert_true(str_equal(row->source, STR("::1")) && str_equal(row->count, STR("9")) && str_equal(row->envelope_from, STR("b.test")));
+		assert_true(str_equal(row->source, STR("::1")) && str_equal(row->count, STR("9")) &&
+		            str_equal(row->envelope_from, STR("b.test")));
 		assert_true(str_equal(row->results, STR("dkim=fail (d.test, s) spf=pass (b.test)")));
 	}
 }

@@ -107,7 +107,10 @@ static void checks(void **state)
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		const struct str dkim[] = { STR("unrelated.test"), str_of(cases[i].dkim) };
 		const struct dmarc_request request = {
-			.dns = &f->source, .author = str_of(cases[i].author), .spf_domain = str_of(cases[i].spf), .dkim_domains = dkim,
+			.dns = &f->source,
+			.author = str_of(cases[i].author),
+			.spf_domain = str_of(cases[i].spf),
+			.dkim_domains = dkim,
 			.dkim_count = dkim[1].length ? 2 : 0,
 		};
 		struct dmarc_outcome outcome;
@@ -146,7 +149,8 @@ static void unanswered(void **state)
 		struct dmarc_outcome outcome;
 		dmarc_check(f->arena, &request, &outcome);
 		if (outcome.result != cases[i].result)
-			fail_msg("%s, SPF %s, DKIM %s: %s", cases[i].author, cases[i].spf, cases[i].dkim, dmarc_result_name(outcome.result));
+			fail_msg("%s, SPF %s, DKIM %s: %s", cases[i].author, cases[i].spf, cases[i].dkim,
+			         dmarc_result_name(outcome.result));
 	}
 }
 

@@ -2,7 +2,8 @@
 
 #include <zlib.h>
 
-enum { PIECE = 65536, GZIP_WINDOW = 15 + 16, RAW_WINDOW = -15, ZIP_HEADER = 30, ZIP_ENTRY = 46, ZIP_END = 22, ZIP_FILES_MAX = 1000 };
+enum { PIECE = 65536, GZIP_WINDOW = 15 + 16, RAW_WINDOW = -15, ZIP_HEADER = 30, ZIP_ENTRY = 46, ZIP_END = 22,
+	ZIP_FILES_MAX = 1000 };
 
 /* Takes a stream off the front; one that does not end is damaged. */
 static bool inflate_one(struct str *packed, int window, struct buf *out, struct fail **fail)
@@ -67,7 +68,8 @@ static bool unzip_file(struct str zip, struct buf *out, struct fail **fail)
 		return inflate_one(&content, RAW_WINDOW, out, fail);
 	if (method != STORED || size > content.length)
 		return fail_set(fail, FAIL_CORRUPT, "it is damaged, or packed in an unknown way");
-	return buf_add_str(out, str_first(content, size)) || fail_set(fail, FAIL_TOO_BIG, "unpacked it is larger than %zu octets", out->limit);
+	return buf_add_str(out, str_first(content, size)) ||
+	       fail_set(fail, FAIL_TOO_BIG, "unpacked it is larger than %zu octets", out->limit);
 }
 
 /* §4.3.16: it stands last, before a comment of 65,535 octets at most. Empty: it was cut off. */
@@ -86,7 +88,8 @@ static struct str find_file(struct str zip)
 {
 	struct str directory = zip_directory(zip);
 	for (unsigned i = 0; i < ZIP_FILES_MAX && directory.length >= ZIP_ENTRY && str_starts(directory, STR("PK\x01\x02")); i++) {
-		size_t name_length = little(directory, 28, 2), more = (size_t)little(directory, 30, 2) + little(directory, 32, 2);
+		size_t name_length = little(directory, 28, 2),
+			more = (size_t)little(directory, 30, 2) + little(directory, 32, 2);
 		struct str name = str_first(str_from_index(directory, ZIP_ENTRY), name_length);
 		if (name.length >= 4 && str_equal_nocase(str_from_index(name, name.length - 4), STR(".xml")))
 			return str_from_index(zip, little(directory, 42, 4));

@@ -1,10 +1,10 @@
 /*
- * Questions to the DNS and their answers, for programs that have no socket of their own: they ask a dns_source, which in service is
- * the resolver process and in tests a zone in memory (dns_zone.h).
+ * Questions to the DNS and their answers, for programs that have no socket of their own: they ask a dns_source, which
+ * in service is the resolver process and in tests a zone in memory (dns_zone.h).
  *
- * An answer is what the resolver found after following CNAMEs: the records of the type asked for, in the order given, each as
- * its RDATA without compression (RFC 1035 §3.2). Nothing in it is trusted: the readers below refuse what is malformed.
- * Everything of an answer lies in the arena that was given.
+ * An answer is what the resolver found after following CNAMEs: the records of the type asked for, in the order given,
+ * each as its RDATA without compression (RFC 1035 §3.2). Nothing in it is trusted: the readers below refuse what is
+ * malformed. Everything of an answer lies in the arena that was given.
  */
 #ifndef POSTHORN_DNS_DNS_H
 #define POSTHORN_DNS_DNS_H
@@ -45,8 +45,8 @@ struct dns_answer {
 	size_t count;
 };
 
-/* Who answers. ask fills answer; it waits as long as its own limits say and then gives DNS_FAILED. ahead, which may be NULL, is told of a
- * question that is to come: the answer may then be there when it does. */
+/* Who answers. ask fills answer; it waits as long as its own limits say and then gives DNS_FAILED. ahead, which may
+ * be NULL, is told of a question that is to come: the answer may then be there when it does. */
 struct dns_source {
 	void (*ask)(void *context, struct arena *a, struct str name, enum dns_type type, struct dns_answer *answer);
 	void *context;
@@ -66,8 +66,8 @@ const char *dns_status_name(enum dns_status status);
 
 /* ---- names ---- */
 
-/* Labels of 1 to 63 octets, 253 in all, printable ASCII without blanks; underscores and what else occurs in TXT owners is
- * allowed. A final dot is not part of it. */
+/* Labels of 1 to 63 octets, 253 in all, printable ASCII without blanks; underscores and what else occurs in TXT
+ * owners is allowed. A final dot is not part of it. */
 bool dns_name_is_valid(struct str name);
 
 /* A host name: letters, digits and hyphens inside labels (RFC 1123 §2.1), two labels or more. */

@@ -105,7 +105,8 @@ struct str dns_cache_find(struct dns_cache *cache, struct str name, enum dns_typ
 	return str_from(kept->packed, kept->length);
 }
 
-void dns_cache_keep(struct dns_cache *cache, struct str name, enum dns_type type, struct str packed, uint32_t seconds_max, int64_t now_ms)
+void dns_cache_keep(struct dns_cache *cache, struct str name, enum dns_type type, struct str packed,
+                    uint32_t seconds_max, int64_t now_ms)
 {
 	struct cache_key key = key_of(name, type);
 	uint32_t ttl_seconds = dns_packed_ttl(packed);

@@ -1,4 +1,5 @@
-/* RDATA and packed answers from anywhere: what a reader accepts is a well-formed name, and what unpacks packs to the same. */
+/* RDATA and packed answers from anywhere: what a reader accepts is a well-formed name, and what unpacks packs to the
+ * same. */
 #include "dns.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -16,8 +16,10 @@ static void exactly_one_counts(void **state)
 		struct str records[3];
 		const char *found; /* NULL: none */
 	} cases[] = {
-		{ { STR("v=X1;a=b"), STR("v=spf1 -all") }, "v=X1;a=b" }, { { STR("other"), STR("v=X1 \t; a=b") }, "v=X1 \t; a=b" },
-		{ { STR("v=X1;a=b"), STR("v=X1;") }, NULL },             { { STR("v=X1"), STR("v=X12;a=b"), STR(" v=X1;a=b") }, NULL },
+		{ { STR("v=X1;a=b"), STR("v=spf1 -all") }, "v=X1;a=b" },
+		{ { STR("other"), STR("v=X1 \t; a=b") }, "v=X1 \t; a=b" },
+		{ { STR("v=X1;a=b"), STR("v=X1;") }, NULL },
+		{ { STR("v=X1"), STR("v=X12;a=b"), STR(" v=X1;a=b") }, NULL },
 		{ { STR(""), STR("V=X1;a=b") }, NULL },
 	};
 	(void)state;

@@ -132,9 +132,11 @@ static void names(void **state)
 	memset(label, 'a', 64);
 	assert_false(dns_name_is_valid(str_of(label)));
 	assert_true(dns_name_is_valid(str_from(label, 63)));
-	assert_false(dns_name_is_valid(STR("a b.test")) || dns_name_is_valid(STR(".test")) || dns_name_is_valid(STR("test.")));
+	assert_false(dns_name_is_valid(STR("a b.test")) || dns_name_is_valid(STR(".test")) ||
+	             dns_name_is_valid(STR("test.")));
 	assert_true(dns_name_is_host(STR("a-1.test")));
-	assert_false(dns_name_is_host(STR("test")) || dns_name_is_host(STR("-a.test")) || dns_name_is_host(STR("a_b.test")));
+	assert_false(dns_name_is_host(STR("test")) || dns_name_is_host(STR("-a.test")) ||
+	             dns_name_is_host(STR("a_b.test")));
 	assert_true(dns_name_normalise(f->arena, STR("B\xc3\xbc"
 	                                             "cher.TEST."),
 	                               &out));
@@ -162,7 +164,8 @@ static void packing(void **state)
 	assert_true(dns_answer_unpack(f->arena, buf_str(&packed), &again));
 	assert_int_equal(again.count, 2);
 	assert_int_equal(again.ttl_seconds, 3600);
-	assert_true(again.secure && str_equal(again.records[1], answer.records[1]) && str_equal(again.canonical, answer.canonical));
+	assert_true(again.secure && str_equal(again.records[1], answer.records[1]) &&
+	            str_equal(again.canonical, answer.canonical));
 	for (size_t length = 0; length < packed.length; length++)
 		assert_false(dns_answer_unpack(f->arena, str_from(packed.data, length), &again));
 	packed.data[0] = DNS_NO_NAME; /* with records */
@@ -185,9 +188,11 @@ static void zone_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(statuses, set_up, tear_down), cmocka_unit_test_setup_teardown(records, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(statuses, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(records, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(malformed_records, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(names, set_up, tear_down), cmocka_unit_test_setup_teardown(packing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(names, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(packing, set_up, tear_down),
 		cmocka_unit_test(zone_errors),
 	};
 	return cmocka_run_group_tests_name("dns", tests, NULL, NULL);

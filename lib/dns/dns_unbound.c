@@ -4,12 +4,12 @@
 
 enum { TTL_MAX_SECONDS = 86400 };
 
-/* Each question that is under way has one. libunbound's own 16 are all taken as soon as so many name servers are silent: then nobody else is
- * asked. */
+/* Each question that is under way has one. libunbound's own 16 are all taken as soon as so many name servers are
+ * silent: then nobody else is asked. */
 enum { SOCKETS_MAX = 4000 };
 
-/* A server that questions are forwarded to is not slow itself when nobody answers it for some names; libunbound would leave it alone for
- * minutes. */
+/* A server that questions are forwarded to is not slow itself when nobody answers it for some names; libunbound would
+ * leave it alone for minutes. */
 #define FORWARDER_BLAMED_SECONDS "1"
 
 static bool check(int status, const char *what, struct fail **fail)
@@ -67,7 +67,8 @@ static bool load(struct ub_ctx *unbound, struct fail **fail)
 	return check(status, "libunbound", fail);
 }
 
-/* Names that mean nothing in the world (RFC 6761, RFC 6303) may mean something to servers that the administrator names. */
+/* Names that mean nothing in the world (RFC 6761, RFC 6303) may mean something to servers that the administrator
+ * names. */
 static bool ask_for_all(struct ub_ctx *unbound, struct fail **fail)
 {
 	return check(ub_ctx_zone_add(unbound, "test.", "transparent"), "test.", fail) &&

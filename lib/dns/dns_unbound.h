@@ -1,9 +1,9 @@
 /*
- * libunbound as Posthorn uses it, for the one program that answers all others (resolver) and for tools that the administrator runs:
- * so both see the same DNS, validated in the same way.
+ * libunbound as Posthorn uses it, for the one program that answers all others (resolver) and for tools that the
+ * administrator runs: so both see the same DNS, validated in the same way.
  *
- * The context is the caller's (ub_ctx_delete). It reads files when it is made and never again; questions are worked on in a
- * thread of its own. What it says becomes a dns_answer by dns_unbound_answer.
+ * The context is the caller's (ub_ctx_delete). It reads files when it is made and never again; questions are worked
+ * on in a thread of its own. What it says becomes a dns_answer by dns_unbound_answer.
  */
 #ifndef POSTHORN_DNS_DNS_UNBOUND_H
 #define POSTHORN_DNS_DNS_UNBOUND_H

@@ -20,7 +20,8 @@ static bool read_status_line(struct http_response *r, struct str line)
 {
 	uint64_t status;
 	if (!str_starts(line, STR("HTTP/1.")) || line.length < 12 || !char_is_digit(line.data[7]) || line.data[8] != ' ' ||
-	    !str_to_u64(str_first(str_from_index(line, 9), 3), 999, &status) || status < 100 || (line.length > 12 && line.data[12] != ' '))
+	    !str_to_u64(str_first(str_from_index(line, 9), 3), 999, &status) || status < 100 ||
+	    (line.length > 12 && line.data[12] != ' '))
 		return false;
 	r->status = (unsigned)status;
 	r->part = HTTP_HEADER;

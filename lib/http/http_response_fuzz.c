@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(state != HTTP_MORE && read_in_pieces(&b, text, 1 + data[0] % 16) == state);
 	must(a.body.length <= 1000 && a.status <= 999);
 	if (state == HTTP_DONE)
-		must(a.status >= 200 && a.status == b.status && str_equal(buf_str(&a.body), buf_str(&b.body)) && strcmp(a.type, b.type) == 0);
+		must(a.status >= 200 && a.status == b.status && str_equal(buf_str(&a.body), buf_str(&b.body)) &&
+		     strcmp(a.type, b.type) == 0);
 	http_response_release(&a);
 	http_response_release(&b);
 	return 0;

@@ -1,6 +1,6 @@
 /*
- * What a server announces (RFC 9051 §7.2.2): one table of capability names with the states in which each stands, so that the greeting,
- * CAPABILITY and the code in the answer to a log-in never differ.
+ * What a server announces (RFC 9051 §7.2.2): one table of capability names with the states in which each stands, so
+ * that the greeting, CAPABILITY and the code in the answer to a log-in never differ.
  */
 #ifndef POSTHORN_IMAP_CAPABILITY_H
 #define POSTHORN_IMAP_CAPABILITY_H

@@ -73,15 +73,17 @@ struct imap_collector {
 void imap_collector_init(struct imap_collector *c, const struct imap_collect_limits *limits);
 void imap_collector_release(struct imap_collector *c);
 
-/* Takes bytes from the front of *input. Called again with what is left, and with more input after IMAP_MORE. After IMAP_COMMAND,
- * IMAP_LINE_TOO_LONG and IMAP_TOO_BIG the text is valid until the next call, which begins a new command. */
+/* Takes bytes from the front of *input. Called again with what is left, and with more input after IMAP_MORE. After
+ * IMAP_COMMAND, IMAP_LINE_TOO_LONG and IMAP_TOO_BIG the text is valid until the next call, which begins a new
+ * command. */
 enum imap_collected imap_collect(struct imap_collector *c, struct str *input);
 
-/* After IMAP_MESSAGE: the caller has taken (or passed over) the octets; what follows is collected into an empty text. */
+/* After IMAP_MESSAGE: the caller has taken (or passed over) the octets; what follows is collected into an empty
+ * text. */
 void imap_collect_after_message(struct imap_collector *c);
 
-/* After IMAP_MESSAGE: the command is over, the caller answers it now. A message that comes unasked is passed over with the rest
- * of its command, without another word unless that takes too long. */
+/* After IMAP_MESSAGE: the command is over, the caller answers it now. A message that comes unasked is passed over
+ * with the rest of its command, without another word unless that takes too long. */
 void imap_collect_drop_message(struct imap_collector *c);
 
 /* The tag of a command text of any quality; empty when it has none that may be repeated (RFC 9051 §2.2.1). */

@@ -1,5 +1,5 @@
-/* A client's bytes in pieces of any size: the same commands come of them, nothing is looked at beyond a command's end, memory stays
- * within the limits, and each octet is taken exactly once. */
+/* A client's bytes in pieces of any size: the same commands come of them, nothing is looked at beyond a command's
+ * end, memory stays within the limits, and each octet is taken exactly once. */
 #include "imap_collect.h"
 
 #include "limits.h"

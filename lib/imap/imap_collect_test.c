@@ -12,7 +12,8 @@ static const struct imap_collect_limits limits = {
 	.line_max = 300, .literals_max = 100, .message_max = 1000, .plus_max = 50, .discard_max = 2000,
 };
 
-/* What comes of the input, all at once or in pieces: "C(text)" for a command and so on; messages are dropped or taken. */
+/* What comes of the input, all at once or in pieces: "C(text)" for a command and so on; messages are dropped or
+ * taken. */
 static void collect_all(struct str input, size_t piece, bool drop, struct buf *out)
 {
 	struct imap_collector c;
@@ -33,7 +34,8 @@ static void collect_all(struct str input, size_t piece, bool drop, struct buf *o
 			over = true;
 			break;
 		case IMAP_MESSAGE:
-			buf_printf(out, "M(%.*s)%u%s", STR_ARG(buf_str(&c.text)), (unsigned)c.message_size, c.message_waits ? "?" : "");
+			buf_printf(out, "M(%.*s)%u%s", STR_ARG(buf_str(&c.text)), (unsigned)c.message_size,
+			           c.message_waits ? "?" : "");
 			if (drop) {
 				imap_collect_drop_message(&c);
 				break;

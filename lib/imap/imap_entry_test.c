@@ -158,8 +158,9 @@ static void depth_says_what_is_below(void **state)
 		const char *asked, *entry;
 		bool at_0, at_1, at_infinity;
 	} cases[] = {
-		{ "/a", "/a", true, true, true },      { "/a", "/a/b", false, true, true }, { "/a", "/a/b/c", false, false, true },
-		{ "/a", "/ab", false, false, false },  { "/a/b", "/a", false, false, false },
+		{ "/a", "/a", true, true, true },       { "/a", "/a/b", false, true, true },
+		{ "/a", "/a/b/c", false, false, true }, { "/a", "/ab", false, false, false },
+		{ "/a/b", "/a", false, false, false },
 	};
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct str asked = str_of(cases[i].asked), entry = str_of(cases[i].entry);

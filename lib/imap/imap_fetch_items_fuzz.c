@@ -12,7 +12,8 @@ static struct str as_asked(struct arena *arena, const struct imap_fetch_item *it
 {
 	if (!item->is_partial)
 		return item->label;
-	return arena_printf(arena, "%.*s.%llu>", (int)item->label.length - 1, item->label.data, (unsigned long long)item->length);
+	return arena_printf(arena, "%.*s.%llu>", (int)item->label.length - 1, item->label.data,
+	                    (unsigned long long)item->length);
 }
 
 static void check_again(struct arena *arena, const struct imap_fetch_item *item)
@@ -45,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_again(arena, &items.list[i]);
 	}
 	imap_parse_fetch_modifiers(&p, true, &modifiers);
-	must(p.failed || !modifiers.partial.given || (modifiers.partial.first && modifiers.partial.first <= modifiers.partial.last));
+	must(p.failed || !modifiers.partial.given ||
+	     (modifiers.partial.first && modifiers.partial.first <= modifiers.partial.last));
 	return 0;
 }

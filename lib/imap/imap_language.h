@@ -1,10 +1,10 @@
 /*
- * What an IMAP server says to people, in each language of the LANGUAGE command (RFC 5255): one table of texts × languages, complete for
- * all. English is ASCII; the others are UTF-8. Response codes are the callers'; a text never begins with "[". A text may hold
- * {number} and {text}, which is shortened and made printable.
+ * What an IMAP server says to people, in each language of the LANGUAGE command (RFC 5255): one table of texts ×
+ * languages, complete for all. English is ASCII; the others are UTF-8. Response codes are the callers'; a text never
+ * begins with "[". A text may hold {number} and {text}, which is shortened and made printable.
  *
- * The table is in imap_language.c; enum imap_text grows with it. Texts are made for the person at the screen: what happened and what
- * helps.
+ * The table is in imap_language.c; enum imap_text grows with it. Texts are made for the person at the screen: what
+ * happened and what helps.
  */
 #ifndef POSTHORN_IMAP_LANGUAGE_H
 #define POSTHORN_IMAP_LANGUAGE_H

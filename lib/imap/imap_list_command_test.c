@@ -12,13 +12,15 @@
 
 enum { ARENA = 16 << 20 };
 
-/* "x select/returns/status: pattern,pattern%": x is "e" for the extended forms, "d" where the delimiter is asked for. */
+/* "x select/returns/status: pattern,pattern%": x is "e" for the extended forms, "d" where the delimiter is asked
+ * for. */
 static void describe(const struct imap_list_command *command, struct buf *out)
 {
 	buf_printf(out, "%s%s%u/%u/%u:", command->extended ? "e" : "", command->asks_delimiter ? "d" : "", command->select,
 	           command->returns, command->status_items);
 	for (size_t i = 0; i < command->pattern_count; i++) {
-		buf_printf(out, "%s%.*s%s", i ? "," : " ", STR_ARG(command->patterns[i].text), command->patterns[i].levels ? "+" : "");
+		buf_printf(out, "%s%.*s%s", i ? "," : " ", STR_ARG(command->patterns[i].text),
+		           command->patterns[i].levels ? "+" : "");
 	}
 	for (size_t i = 0; i < command->entry_count; i++)
 		buf_printf(out, " %.*s", STR_ARG(command->entries[i]));
@@ -113,7 +115,8 @@ static void lsub_has_one_pattern(void **state)
 	CLEANUP(arena_cleanup) struct arena *arena = arena_new(ARENA);
 	struct imap_list_command command;
 	assert_true(parse(arena, STR(" a/ %"), false, true, &command));
-	assert_true(command.pattern_count == 1 && str_equal(command.patterns[0].text, STR("a/%")) && command.patterns[0].levels);
+	assert_true(command.pattern_count == 1 && str_equal(command.patterns[0].text, STR("a/%")) &&
+	            command.patterns[0].levels);
 	assert_false(parse(arena, STR(" \"\" (a b)"), false, true, &command));
 	assert_false(parse(arena, STR(" \"\" * RETURN (CHILDREN)"), false, true, &command));
 }

@@ -41,7 +41,8 @@ static bool is_inbox(struct str name, char separator)
 
 bool imap_list_matches(struct str pattern, struct str name, char separator)
 {
-	/* RFC 9051 §6.3.9: wildcards are for the uppercase "INBOX", but the name itself may be written in any case (§5.1) */
+	/* RFC 9051 §6.3.9: wildcards are for the uppercase "INBOX", but the name itself may be written in any case
+	 * (§5.1) */
 	if (is_inbox(name, separator) && str_starts_nocase(pattern, STR("INBOX"))) {
 		name = str_from_index(name, 5);
 		pattern = str_from_index(pattern, 5);

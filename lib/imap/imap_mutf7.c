@@ -125,7 +125,8 @@ bool imap_mutf7_decode(struct buf *out, struct str text)
 	size_t start = out->length;
 	if (!decode(out, text) || out->overflowed)
 		return false;
-	/* one form for each name: what encoding would not have made is not it, be it padding, a needless shift or a lone "&" */
+	/* one form for each name: what encoding would not have made is not it, be it padding, a needless shift or a lone
+	 * "&" */
 	struct str name = str_from_index(buf_str(out), start);
 	CLEANUP(buf_release) struct buf again = BUF_WITH_LIMIT(text.length);
 	imap_mutf7_encode(&again, name);

@@ -32,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	imap_parse_notify(&p, &command);
 	if (!imap_parse_end(&p))
 		return 0;
-	must(command.none ? !command.group_count : command.group_count >= 1 && command.group_count <= LIMIT_IMAP_NOTIFY_GROUPS_MAX);
+	must(command.none ? !command.group_count
+	                  : command.group_count >= 1 && command.group_count <= LIMIT_IMAP_NOTIFY_GROUPS_MAX);
 	for (size_t i = 0; i < command.group_count; i++) {
 		check(&command.groups[i]);
 		names += command.groups[i].name_count;

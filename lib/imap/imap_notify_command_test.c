@@ -95,7 +95,8 @@ static void there_are_limits(void **state)
 		{ " SET", " (personal NONE)", "", LIMIT_IMAP_NOTIFY_GROUPS_MAX },
 		{ " SET (mailboxes (x", " x", ") NONE)", LIMIT_IMAP_NOTIFY_NAMES_MAX - 1 },
 		{ " SET (personal (MailboxName", " MailboxName", "))", LIMIT_IMAP_NOTIFY_EVENTS_MAX - 1 },
-		{ " SET (selected (MessageExpunge MessageNew (UID", " INTERNALDATE", ")))", (LIMIT_IMAP_NOTIFY_ITEMS_MAX - 5) / 13 },
+		{ " SET (selected (MessageExpunge MessageNew (UID", " INTERNALDATE", ")))",
+		  (LIMIT_IMAP_NOTIFY_ITEMS_MAX - 5) / 13 },
 	};
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(1 << 20);

@@ -28,7 +28,8 @@ struct imap_numbers {
 	ARRAY(struct imap_range) ranges; /* first <= last, ascending, neither touching nor overlapping */
 };
 
-/* The set with "*" standing for star (0: an empty mailbox, where "*" is nothing), sorted and joined. Clears out first. */
+/* The set with "*" standing for star (0: an empty mailbox, where "*" is nothing), sorted and joined. Clears out
+ * first. */
 void imap_sequence_resolve(const struct imap_sequence *sequence, uint32_t star, struct imap_numbers *out);
 
 /* Adds a number that is larger than all there are: O(1). */

@@ -121,9 +121,10 @@ static void mutf7_has_one_form_only(void **state)
 {
 	(void)state;
 	static const struct str cases[] = {
-		STR("&"), STR("a&"), STR("&AX4"), STR("&AX4=-"), STR("&AX5-"), STR("&AX4A-"), STR("&AX4-&AX4-"), STR("&AGE-"),
-		STR("&ACY-"), STR("&2D0-"), STR("&3gA-"), STR("&3gDYPQ-"), STR("&2D3YPd4A-"), STR("&A-"), STR("&AA-"), STR("&AAA-"), STR("&Jjo!-"),
-		STR("&Jjo/-"), STR("&&-"), STR("ž"), STR("\t"), STR("a\0b"), STR("&\0-"), STR("&U,BTFw-&ZeVnLIqe-"),
+		STR("&"),          STR("a&"),    STR("&AX4"),  STR("&AX4=-"), STR("&AX5-"),  STR("&AX4A-"),
+		STR("&AX4-&AX4-"), STR("&AGE-"), STR("&ACY-"), STR("&2D0-"),  STR("&3gA-"),  STR("&3gDYPQ-"),
+		STR("&2D3YPd4A-"), STR("&A-"),   STR("&AA-"),  STR("&AAA-"),  STR("&Jjo!-"), STR("&Jjo/-"),
+		STR("&&-"),        STR("ž"),     STR("\t"),    STR("a\0b"),   STR("&\0-"),   STR("&U,BTFw-&ZeVnLIqe-"),
 	};
 	struct buf out = BUF_WITH_LIMIT(1000);
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {

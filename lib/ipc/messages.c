@@ -130,7 +130,8 @@ bool msg_is_empty(enum msg_type type)
 	return (unsigned)type < MSG_COUNT && empty[type];
 }
 
-/* FNV-1a over the text of all fields, with the values of their limits: two builds that agree on it agree on every frame. */
+/* FNV-1a over the text of all fields, with the values of their limits: two builds that agree on it agree on every
+ * frame. */
 #undef U32
 #undef U64
 #undef I64

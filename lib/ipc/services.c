@@ -117,8 +117,8 @@ void relay_recipient_add(struct buf *recipients, const struct relay_recipient *r
 bool relay_recipient_next(struct str *rest, struct relay_recipient *recipient)
 {
 	struct str at = *rest;
-	if (!take_number(&at, &recipient->place) || !take_number(&at, &recipient->notify) || !take_counted(&at, &recipient->address) ||
-	    !take_counted(&at, &recipient->orcpt))
+	if (!take_number(&at, &recipient->place) || !take_number(&at, &recipient->notify) ||
+	    !take_counted(&at, &recipient->address) || !take_counted(&at, &recipient->orcpt))
 		return false;
 	*rest = at;
 	return true;
@@ -166,7 +166,8 @@ static const struct {
 void mechanism_list(struct buf *out, unsigned offered, bool tls, bool password_allowed)
 {
 	for (size_t i = 0; i < COUNT_OF(mechanisms); i++) {
-		if (!(offered & mechanisms[i].bit) || (mechanisms[i].needs_tls && !tls) || (mechanisms[i].sends_password && !password_allowed))
+		if (!(offered & mechanisms[i].bit) || (mechanisms[i].needs_tls && !tls) ||
+		    (mechanisms[i].sends_password && !password_allowed))
 			continue;
 		if (out->length)
 			buf_add_char(out, ' ');

@@ -54,8 +54,8 @@ enum mechanism {
 	MECHANISM_LOGIN = 1 << 6,
 };
 
-/* The names of those in offered that make sense on this connection, separated by spaces: channel binding only with TLS, passwords
- * in the clear only where they are allowed. */
+/* The names of those in offered that make sense on this connection, separated by spaces: channel binding only with
+ * TLS, passwords in the clear only where they are allowed. */
 void mechanism_list(struct buf *out, unsigned offered, bool tls, bool password_allowed);
 
 /* Its bit, or 0. */
@@ -78,8 +78,8 @@ enum auth_reason {
 /* msg_resolved.verdict */
 enum resolve_verdict { RESOLVE_OK, RESOLVE_UNKNOWN_USER, RESOLVE_NOT_OURS, RESOLVE_DISABLED, RESOLVE_TEMPORARY };
 
-/* msg_mail_verdict.kind, msg_recipient_verdict.kind, msg_mail_done.kind(s): what the queue thinks of it. smtpd has the one
- * table from these to replies. */
+/* msg_mail_verdict.kind, msg_recipient_verdict.kind, msg_mail_done.kind(s): what the queue thinks of it. smtpd has
+ * the one table from these to replies. */
 enum verdict_kind {
 	VERDICT_OK,
 	VERDICT_UNKNOWN_USER,     /* 550 5.1.1 */

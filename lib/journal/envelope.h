@@ -3,10 +3,10 @@
  * of each recipient. It stands before the body in a journal record, and in the message's own file.
  *
  * Encoding is versioned (3 is written; 2, which had no times, and 1, which had no details either, are read),
- * little-endian, in a fixed order, with its own total length at the front, so that what follows (the body) is found. Decoding takes only what encoding can have made:
- * known version and values, lengths within limits, nothing left over, text without control
- * characters (an address never smuggles a line into a dialogue); anything else is FAIL_CORRUPT.
- * The views of a decoded envelope look into the bytes given; recipients live in the arena.
+ * little-endian, in a fixed order, with its own total length at the front, so that what follows (the body) is found.
+ * Decoding takes only what encoding can have made: known version and values, lengths within limits, nothing left
+ * over, text without control characters (an address never smuggles a line into a dialogue); anything else is
+ * FAIL_CORRUPT. The views of a decoded envelope look into the bytes given; recipients live in the arena.
  */
 #ifndef POSTHORN_JOURNAL_ENVELOPE_H
 #define POSTHORN_JOURNAL_ENVELOPE_H

@@ -1,7 +1,8 @@
 /* What decodes encodes to the same bytes again (of the present version), and the body has the size told. */
 #include "envelope.h"
 
-/* What the older formats lacked: of each recipient the length of a detail, of each mail half of the flags and two times. */
+/* What the older formats lacked: of each recipient the length of a detail, of each mail half of the flags and two
+ * times. */
 enum { VERSION_AT = 4, GROWTH_OF_RECIPIENT = 2, GROWTH_OF_MAIL = 1 + 8 + 8 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

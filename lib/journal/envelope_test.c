@@ -7,9 +7,12 @@ static struct envelope sample(struct envelope_recipient *recipients, size_t coun
 {
 	for (size_t i = 0; i < count; i++)
 		recipients[i] = (struct envelope_recipient){
-			.account = i % 2 ? 0 : i + 7, .address = STR("Bob+lists@Example.Test"), .orcpt = STR("rfc822;bob@example.test"),
+			.account = i % 2 ? 0 : i + 7,
+			.address = STR("Bob+lists@Example.Test"),
+			.orcpt = STR("rfc822;bob@example.test"),
 			.detail = i % 3 ? STR("lists") : STR(""),
-			.notify = ENVELOPE_NOTIFY_SUCCESS | ENVELOPE_NOTIFY_DELAY, .state = i % ENVELOPE_STATE_COUNT,
+			.notify = ENVELOPE_NOTIFY_SUCCESS | ENVELOPE_NOTIFY_DELAY,
+			.state = i % ENVELOPE_STATE_COUNT,
 		};
 	return (struct envelope){
 		.id = UINT64_C(0x0123456789abcdef), .received = 1700000000, .reverse_path = STR("alice@example.test"),
@@ -30,9 +33,12 @@ static void check_equal(const struct envelope *a, const struct envelope *b)
 	assert_true(str_equal(a->helo, b->helo) && str_equal(a->session, b->session));
 	assert_true(str_equal(a->protocol, b->protocol) && str_equal(a->envid, b->envid));
 	assert_true(a->body_type == b->body_type && a->smtputf8 == b->smtputf8 && a->require_tls == b->require_tls);
-	assert_true(a->ret == b->ret && a->priority == b->priority && a->body_in_file == b->body_in_file && a->quarantine == b->quarantine);
-	assert_true(a->hold_until == b->hold_until && a->deliver_by == b->deliver_by && a->by_return == b->by_return && a->by_trace == b->by_trace);
-	assert_true(a->hold_is_interval == b->hold_is_interval && a->tls_optional == b->tls_optional && a->has_8bit == b->has_8bit && a->is_signed == b->is_signed);
+	assert_true(a->ret == b->ret && a->priority == b->priority && a->body_in_file == b->body_in_file &&
+	            a->quarantine == b->quarantine);
+	assert_true(a->hold_until == b->hold_until && a->deliver_by == b->deliver_by && a->by_return == b->by_return &&
+	            a->by_trace == b->by_trace);
+	assert_true(a->hold_is_interval == b->hold_is_interval && a->tls_optional == b->tls_optional &&
+	            a->has_8bit == b->has_8bit && a->is_signed == b->is_signed);
 	assert_int_equal(a->body_size, b->body_size);
 	assert_int_equal(a->origin_sequence, b->origin_sequence);
 	assert_memory_equal(a->origin.bytes, b->origin.bytes, 16);
@@ -52,7 +58,8 @@ static void round_trip(void **state)
 	for (size_t i = 0; i < COUNT_OF(counts); i++) {
 		CLEANUP(arena_cleanup) struct arena *arena = arena_new(16 << 20);
 		CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(LIMIT_JOURNAL_RECORD_MAX);
-		struct envelope given = sample(arena_alloc_array(arena, counts[i], sizeof(struct envelope_recipient)), counts[i]);
+		struct envelope given = sample(arena_alloc_array(arena, counts[i], sizeof(struct envelope_recipient)),
+		                               counts[i]);
 		struct envelope got;
 		struct str body;
 		assert_true(envelope_encode(&given, &out, NULL));
@@ -193,8 +200,8 @@ static void flags_are_apart(void **state)
 	}
 }
 
-/* The sample as the older formats wrote it: without the times and the flags of format 3, format 1 also without the detail, which
- * is the last thing of this envelope and empty. */
+/* The sample as the older formats wrote it: without the times and the flags of format 3, format 1 also without the
+ * detail, which is the last thing of this envelope and empty. */
 static void older_formats_are_read(void **state)
 {
 	(void)state;

@@ -83,9 +83,9 @@ void journal_cleanup(struct journal **j); /* for CLEANUP */
 /* Removes the file of a journal whose records are all done. */
 bool journal_remove(int directory, const struct journal_uuid *uuid, struct fail **fail);
 
-/* Writes the entries in order, in one write and one fdatasync (more writes only beyond 4 MB and
- * where the ring wraps), and gives each its sequence number. All of them are durable, or it is a failure: FAIL_LIMIT when the ring is full;
- * after any other one journal_is_failed, and its kind is FAIL_NO_SPACE where the file system said so. */
+/* Writes the entries in order, in one write and one fdatasync (more writes only beyond 4 MB and where the ring
+ * wraps), and gives each its sequence number. All of them are durable, or it is a failure: FAIL_LIMIT when the ring
+ * is full; after any other one journal_is_failed, and its kind is FAIL_NO_SPACE where the file system said so. */
 bool journal_append_group(struct journal *j, struct journal_entry *entries, size_t count, struct fail **fail);
 
 /* The payload of a live record, added to out. FAIL_NOT_FOUND when it was trimmed. */

@@ -251,7 +251,8 @@ static bool read_at(const struct spoolfile *f, void *data, size_t length, uint64
 }
 
 /* Bounded memory: the log passes through a window. *end: where the next entry goes. */
-static bool walk_log(struct spoolfile *f, void (*take)(void *owner, const struct spoolfile_result *result, uint64_t offset), void *owner,
+static bool walk_log(struct spoolfile *f,
+                     void (*take)(void *owner, const struct spoolfile_result *result, uint64_t offset), void *owner,
                      uint64_t *end, struct fail **fail)
 {
 	CLEANUP(mem_free) char *window = mem_resize(NULL, WINDOW_SIZE, 1);
@@ -291,8 +292,8 @@ static void take_attempt(void *owner, const struct spoolfile_result *result, uin
 	visitor->take(visitor->owner, result);
 }
 
-bool spoolfile_attempts(struct spoolfile *f, void (*take)(void *owner, const struct spoolfile_result *result), void *owner,
-                        struct fail **fail)
+bool spoolfile_attempts(struct spoolfile *f, void (*take)(void *owner, const struct spoolfile_result *result),
+                        void *owner, struct fail **fail)
 {
 	struct visitor visitor = { take, owner };
 	uint64_t end;

@@ -62,7 +62,8 @@ struct spoolfile_summary {
  * before and body is empty; else body has envelope->body_size octets. FAIL_EXISTS, FAIL_NO_SPACE, FAIL_IO. */
 bool spoolfile_create(int directory, const struct envelope *envelope, struct str body, struct fail **fail);
 
-/* Begins "<id>.body.part" and gives a descriptor for reading and writing, which may go to another process; -1 on failure. */
+/* Begins "<id>.body.part" and gives a descriptor for reading and writing, which may go to another process; -1 on
+ * failure. */
 int spoolfile_body_begin(int directory, uint64_t id, struct fail **fail);
 
 /* Checks the size, flushes, names it "<id>.body", flushes the directory. What is written through a
@@ -85,8 +86,8 @@ bool spoolfile_load(struct spoolfile *f, struct arena *arena, struct envelope *e
                     struct spoolfile_result **results, struct fail **fail);
 
 /* Each whole entry of the log, oldest first; its reply lives during the call. */
-bool spoolfile_attempts(struct spoolfile *f, void (*take)(void *owner, const struct spoolfile_result *result), void *owner,
-                        struct fail **fail);
+bool spoolfile_attempts(struct spoolfile *f, void (*take)(void *owner, const struct spoolfile_result *result),
+                        void *owner, struct fail **fail);
 
 /* Appends results: one write, one fdatasync. FAIL_LIMIT: the log has reached LIMIT_SPOOL_LOG_MAX. */
 bool spoolfile_log(struct spoolfile *f, const struct spoolfile_result *results, size_t count, struct fail **fail);

@@ -114,8 +114,11 @@ static void several_recipients_stand_in_one_report(void **state)
 	report.hold_is_interval = true;
 	write_it(&out, &report);
 	static const char *const parts[] = {
-		"Subject: Undelivered mail\r\n", "Action: delayed\r\nStatus: 4.4.1\r\nDiagnostic-Code: x-posthorn; no answer\r\nWill-Retry-Until: Thu, 16 Nov",
-		"Action: relayed\r\nStatus: 2.1.5\r\n", "Action: expanded\r\nStatus: 2.0.0\r\n", "Deliver-By-Date: Wed, 15 Nov 2023 12:06:40 +0000\r\n",
+		"Subject: Undelivered mail\r\n",
+		"Action: delayed\r\nStatus: 4.4.1\r\nDiagnostic-Code: x-posthorn; no answer\r\nWill-Retry-Until: Thu, 16 Nov",
+		"Action: relayed\r\nStatus: 2.1.5\r\n",
+		"Action: expanded\r\nStatus: 2.0.0\r\n",
+		"Deliver-By-Date: Wed, 15 Nov 2023 12:06:40 +0000\r\n",
 		"Future-Release-Request: for;600\r\n",
 	};
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
@@ -141,7 +144,8 @@ static void addresses_beyond_ascii(void **state)
 	report.takes_utf8 = true;
 	report.original = STR("Subject: \xc3\xa4\r\n\r\n");
 	assert_true(write_it(&out, &report).is_utf8);
-	check_has(&out, "Original-Recipient: utf-8;\xc3\xbc+x@example.org\r\nFinal-Recipient: utf-8;jos\xc3\xa9@example.org\r\n");
+	check_has(&out,
+	          "Original-Recipient: utf-8;\xc3\xbc+x@example.org\r\nFinal-Recipient: utf-8;jos\xc3\xa9@example.org\r\n");
 	check_has(&out, "message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n");
 	check_has(&out, "message/global-headers\r\n");
 	report.whole = true;
@@ -168,7 +172,8 @@ static void nothing_is_forged(void **state)
 	check_lacks(&out, "\nAction: delivered");
 	check_lacks(&out, "\nX: y");
 	size_t boundaries = 0;
-	for (struct str at = buf_str(&out); (at = str_from_index(at, str_find(at, STR("\r\n--report-0123456789abcdef")))).length; boundaries++)
+	for (struct str at = buf_str(&out);
+	     (at = str_from_index(at, str_find(at, STR("\r\n--report-0123456789abcdef")))).length; boundaries++)
 		at = str_from_index(at, 1);
 	assert_int_equal(boundaries, 4);
 }

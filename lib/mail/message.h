@@ -42,10 +42,10 @@ void message_parse(struct arena *a, struct str text, struct message *message);
 bool message_keeps_field(struct str name);
 
 /*
- * The message as one blob that the store keeps, and back, but for the subset, which the store keeps beside it. The format has a
- * version; unpacking trusts nothing: a damaged blob gives FAIL_CORRUPT. After it the strings are views of the blob.
- * message_unpack_envelope, message_unpack_structure (NULL: it failed) and message_unpack_head (all but the structure)
- * read nothing else, and are fast.
+ * The message as one blob that the store keeps, and back, but for the subset, which the store keeps beside it. The
+ * format has a version; unpacking trusts nothing: a damaged blob gives FAIL_CORRUPT. After it the strings are views
+ * of the blob. message_unpack_envelope, message_unpack_structure (NULL: it failed) and message_unpack_head (all but
+ * the structure) read nothing else, and are fast.
  */
 bool message_pack(const struct message *message, struct buf *out);
 bool message_unpack(struct arena *a, struct str blob, struct message *message, struct fail **fail) NODISCARD;

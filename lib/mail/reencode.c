@@ -64,7 +64,8 @@ static void add_body(struct buf *out, struct str body, enum transfer_encoding en
 }
 
 /* Parts in the order of the text; what lies between them goes out as it is. */
-static bool reencode(struct buf *out, struct str text, const struct mime_part *root, choose_function *choose, bool complete)
+static bool reencode(struct buf *out, struct str text, const struct mime_part *root, choose_function *choose,
+                     bool complete)
 {
 	size_t done = 0;
 	for (const struct mime_part *part = root; part; part = mime_next(part)) {

@@ -1,6 +1,7 @@
 /*
- * What is re-encoded says the same as before: as many parts of the same kinds, and each leaf decodes to the same octets. For mailboxes
- * no part says binary any more; for hosts of 7 bits all is lines of ASCII. The sizes keep to what the header promises.
+ * What is re-encoded says the same as before: as many parts of the same kinds, and each leaf decodes to the same
+ * octets. For mailboxes no part says binary any more; for hosts of 7 bits all is lines of ASCII. The sizes keep to
+ * what the header promises.
  */
 #include "reencode.h"
 
@@ -25,7 +26,8 @@ static bool is_same(const struct buf *before, const struct buf *after)
 	       (after->length == before->length + 2 && str_starts(buf_str(after), buf_str(before)));
 }
 
-static void compare_leaf(const struct mime_part *before, struct str text, const struct mime_part *after, struct str result)
+static void compare_leaf(const struct mime_part *before, struct str text, const struct mime_part *after,
+                         struct str result)
 {
 	CLEANUP(buf_release) struct buf was = {}, is = {};
 	decode(before, text, &was);
@@ -48,7 +50,8 @@ static bool has_clear_headers(const struct mime_part *root, struct str text)
 {
 	for (const struct mime_part *part = root; part; part = mime_next(part)) {
 		struct str header = mime_header(part, text);
-		if (header.length && !str_ends_nocase(header, STR("\n\n")) && !str_ends_nocase(header, STR("\n\r\n")) && !str_equal(header, STR("\r\n")))
+		if (header.length && !str_ends_nocase(header, STR("\n\n")) && !str_ends_nocase(header, STR("\n\r\n")) &&
+		    !str_equal(header, STR("\r\n")))
 			return false;
 	}
 	return true;

@@ -69,7 +69,8 @@ static bool negotiate(struct milter_client *c, const struct milter_answer *answe
 {
 	const struct milter_options ours = c->agreed, theirs = answer->options;
 	c->negotiated = true;
-	c->agreed = (struct milter_options){ theirs.version, theirs.actions & ours.actions, theirs.protocol & ours.protocol };
+	c->agreed = (struct milter_options){ theirs.version, theirs.actions & ours.actions,
+		theirs.protocol & ours.protocol };
 	if (c->agreed.actions & MILTER_MAY_CHOOSE_MACROS)
 		buf_add_str(&c->macros, answer->macros);
 	return theirs.version >= 2 && theirs.version <= ours.version && !c->macros.overflowed;
@@ -78,7 +79,8 @@ static bool negotiate(struct milter_client *c, const struct milter_answer *answe
 /* SMFIM_… of libmilter: the numbers of the stages. */
 static bool is_stage(uint32_t number, enum milter_command command)
 {
-	static const enum milter_command stages[] = { MILTER_CONNECT, MILTER_HELO, MILTER_MAIL, MILTER_RCPT, MILTER_DATA, MILTER_END, MILTER_END_OF_HEADER };
+	static const enum milter_command stages[] = { MILTER_CONNECT, MILTER_HELO, MILTER_MAIL, MILTER_RCPT, MILTER_DATA,
+		MILTER_END, MILTER_END_OF_HEADER };
 	return number < COUNT_OF(stages) && stages[number] == command;
 }
 
@@ -97,9 +99,9 @@ bool milter_client_macros(const struct milter_client *c, enum milter_command com
 /* Changes come at the end of a message only. */
 static bool is_change(enum milter_answer_kind kind)
 {
-	return kind == MILTER_ADD_HEADER || kind == MILTER_CHANGE_HEADER || kind == MILTER_INSERT_HEADER || kind == MILTER_REPLACE_BODY ||
-	       kind == MILTER_QUARANTINE || kind == MILTER_ADD_RECIPIENT || kind == MILTER_ADD_RECIPIENT_WITH ||
-	       kind == MILTER_DELETE_RECIPIENT || kind == MILTER_CHANGE_SENDER;
+	return kind == MILTER_ADD_HEADER || kind == MILTER_CHANGE_HEADER || kind == MILTER_INSERT_HEADER ||
+	       kind == MILTER_REPLACE_BODY || kind == MILTER_QUARANTINE || kind == MILTER_ADD_RECIPIENT ||
+	       kind == MILTER_ADD_RECIPIENT_WITH || kind == MILTER_DELETE_RECIPIENT || kind == MILTER_CHANGE_SENDER;
 }
 
 static bool may_stand_here(struct milter_client *c, const struct milter_answer *answer)
@@ -117,7 +119,8 @@ static bool may_stand_here(struct milter_client *c, const struct milter_answer *
 	return answer->kind != MILTER_MACROS_WANTED;
 }
 
-enum milter_event milter_client_read(struct milter_client *c, struct str input, size_t *used, struct milter_answer *answer)
+enum milter_event milter_client_read(struct milter_client *c, struct str input, size_t *used,
+                                     struct milter_answer *answer)
 {
 	enum milter_event event = milter_answer_read(input, used, &c->text, answer);
 	if (event != MILTER_ANSWER)

@@ -23,8 +23,9 @@ static size_t try_answer(struct str input)
 	must(used <= input.length && (answer.code == 0 || (answer.code >= 400 && answer.code <= 599)));
 	milter_answer_write(&out, &answer);
 	must(milter_answer_read(buf_str(&out), &used, &again_text, &again) == MILTER_ANSWER && used == out.length);
-	must(again.kind == answer.kind && again.index == answer.index && again.code == answer.code && str_equal(again.name, answer.name) &&
-	     str_equal(again.value, answer.value) && str_equal(again.macros, answer.macros));
+	must(again.kind == answer.kind && again.index == answer.index && again.code == answer.code &&
+	     str_equal(again.name, answer.name) && str_equal(again.value, answer.value) &&
+	     str_equal(again.macros, answer.macros));
 	return 1;
 }
 

@@ -1,5 +1,6 @@
 /*
- * The frame of a milter packet: four octets of length, which counts what follows, one of kind, data. And strings that end with NUL.
+ * The frame of a milter packet: four octets of length, which counts what follows, one of kind, data. And strings that
+ * end with NUL.
  */
 #ifndef POSTHORN_MILTER_MILTER_PACKET_H
 #define POSTHORN_MILTER_MILTER_PACKET_H

@@ -125,7 +125,8 @@ static void answers_are_read_as_written(void **state)
 		size_t used;
 		buf_clear(&out);
 		milter_answer_write(&out, &answers[i]);
-		assert_int_equal(milter_answer_read(str_first(buf_str(&out), out.length - 1), &used, &text, &read), MILTER_MORE);
+		assert_int_equal(milter_answer_read(str_first(buf_str(&out), out.length - 1), &used, &text, &read),
+		                 MILTER_MORE);
 		assert_int_equal(milter_answer_read(buf_str(&out), &used, &text, &read), MILTER_ANSWER);
 		assert_int_equal(used, out.length);
 		assert_int_equal(read.kind, answers[i].kind);
@@ -183,8 +184,10 @@ static void bad_answers(void **state)
 	assert_int_equal(milter_answer_read(PACKET('h', "\0value\0"), &used, &text, &read), MILTER_BAD);
 	assert_int_equal(milter_answer_read(PACKET('m', "\0\0\0"), &used, &text, &read), MILTER_BAD);
 	assert_int_equal(milter_answer_read(PACKET('O', "\0\0\0\6\0\0\0\0\0\0\0"), &used, &text, &read), MILTER_BAD);
-	assert_int_equal(milter_answer_read(PACKET('O', "\0\0\0\6\0\0\0\0\0\0\0\0\0\0\0\1i j"), &used, &text, &read), MILTER_BAD);
-	assert_int_equal(milter_answer_read(PACKET('O', "\0\0\0\6\0\0\0\0\0\0\0\0\0\0\0\1i j\0"), &used, &text, &read), MILTER_ANSWER);
+	assert_int_equal(milter_answer_read(PACKET('O', "\0\0\0\6\0\0\0\0\0\0\0\0\0\0\0\1i j"), &used, &text, &read),
+	                 MILTER_BAD);
+	assert_int_equal(milter_answer_read(PACKET('O', "\0\0\0\6\0\0\0\0\0\0\0\0\0\0\0\1i j\0"), &used, &text, &read),
+	                 MILTER_ANSWER);
 	assert_int_equal(milter_answer_read(STR("\0\0\0\0"), &used, &text, &read), MILTER_BAD);
 }
 
@@ -287,9 +290,10 @@ static void what_may_stand_where(void **state)
 		char kind;
 		bool good;
 	} cases[] = {
-		{ MILTER_MAIL, 'c', true },  { MILTER_MAIL, 'p', true },  { MILTER_MAIL, 'h', false }, { MILTER_MAIL, 's', false },
-		{ MILTER_MAIL, 'd', true },  { MILTER_HELO, 'd', false }, { MILTER_HELO, 'r', true },  { MILTER_BODY, 's', true },
-		{ MILTER_BODY, 'h', false }, { MILTER_END, 'h', true },   { MILTER_END, 's', false },  { MILTER_END, 'O', false },
+		{ MILTER_MAIL, 'c', true },  { MILTER_MAIL, 'p', true },   { MILTER_MAIL, 'h', false },
+		{ MILTER_MAIL, 's', false }, { MILTER_MAIL, 'd', true },   { MILTER_HELO, 'd', false },
+		{ MILTER_HELO, 'r', true },  { MILTER_BODY, 's', true },   { MILTER_BODY, 'h', false },
+		{ MILTER_END, 'h', true },   { MILTER_END, 's', false },   { MILTER_END, 'O', false },
 		{ MILTER_END, 'a', true },   { MILTER_HEADER, 'a', true },
 	};
 	(void)state;

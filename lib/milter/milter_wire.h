@@ -1,9 +1,11 @@
 /*
- * The milter protocol, version 6, as a mail server speaks it with a filter: packets, what they say, and the order of things.
+ * The milter protocol, version 6, as a mail server speaks it with a filter: packets, what they say, and the order of
+ * things.
  *
- * There is no RFC: the protocol is that of Sendmail's libmilter (mfdef.h, "libmilter/docs"). No I/O: what is to be sent gathers in a
- * buffer, what came is given in. Bounded: a packet has LIMIT_MILTER_PACKET_MAX octets at most, and whatever breaks the form or
- * the order is MILTER_BAD, after which the connection is of no use. Views in an answer live until the next call.
+ * There is no RFC: the protocol is that of Sendmail's libmilter (mfdef.h, "libmilter/docs"). No I/O: what is to be
+ * sent gathers in a buffer, what came is given in. Bounded: a packet has LIMIT_MILTER_PACKET_MAX octets at most, and
+ * whatever breaks the form or the order is MILTER_BAD, after which the connection is of no use. Views in an answer
+ * live until the next call.
  */
 #ifndef POSTHORN_MILTER_MILTER_WIRE_H
 #define POSTHORN_MILTER_MILTER_WIRE_H
@@ -121,7 +123,8 @@ struct milter_request {
 
 enum milter_event { MILTER_MORE, MILTER_ANSWER, MILTER_BAD };
 
-/* The next packet at the start of input, which is a filter's; *used: its octets. text: room for the lines of a REPLY_CODE. */
+/* The next packet at the start of input, which is a filter's; *used: its octets. text: room for the lines of a
+ * REPLY_CODE. */
 enum milter_event milter_answer_read(struct str input, size_t *used, struct buf *text, struct milter_answer *answer);
 
 /* The same for what a server says. */
@@ -146,17 +149,19 @@ struct milter_client {
 void milter_client_init(struct milter_client *c);
 void milter_client_release(struct milter_client *c);
 
-/* Adds the request if the filter wants to hear of it, and says whether an answer has to be awaited before the next one. The first one is
- * MILTER_OPTIONS, whose options are ours. */
+/* Adds the request if the filter wants to hear of it, and says whether an answer has to be awaited before the next
+ * one. The first one is MILTER_OPTIONS, whose options are ours. */
 bool milter_client_ask(struct milter_client *c, const struct milter_request *request);
 
-/* The names of the macros that it chose for what it is told, with blanks between them. False: it did not, and gets the usual ones. */
+/* The names of the macros that it chose for what it is told, with blanks between them. False: it did not, and gets
+ * the usual ones. */
 bool milter_client_macros(const struct milter_client *c, enum milter_command command, struct str *names);
 
 /* Does the filter want to hear of it? */
 bool milter_client_wants(const struct milter_client *c, enum milter_command command);
 
 /* Reads on. MILTER_ANSWER: one that may stand here; those that are final for what was asked end the waiting. */
-enum milter_event milter_client_read(struct milter_client *c, struct str input, size_t *used, struct milter_answer *answer);
+enum milter_event milter_client_read(struct milter_client *c, struct str input, size_t *used,
+                                     struct milter_answer *answer);
 
 #endif

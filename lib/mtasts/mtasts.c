@@ -148,8 +148,8 @@ bool mtasts_policy_parse(struct str text, struct mtasts_policy *policy)
 		if (line.length == 0 && text.length == 0)
 			break;
 		size_t colon = str_find_char(line, ':');
-		if (colon == line.length || !read_field(str_first(line, colon), dns_tagged_trim(str_from_index(line, colon + 1)),
-		                                        &given, policy))
+		if (colon == line.length ||
+		    !read_field(str_first(line, colon), dns_tagged_trim(str_from_index(line, colon + 1)), &given, policy))
 			return false;
 	}
 	return given == (HAS_VERSION | HAS_MODE | HAS_AGE) && (policy->pattern_count > 0 || policy->mode == MTASTS_NONE);

@@ -50,7 +50,8 @@ bool file_read_all(int descriptor, struct buf *out, struct fail **fail)
 		return fail_set_errno(fail, FAIL_IO, "cannot look at the file");
 	char *room = buf_reserve(out, (size_t)facts.st_size);
 	if (!room)
-		return fail_set(fail, FAIL_TOO_BIG, "the file has %lld octets, the limit is %zu", (long long)facts.st_size, out->limit);
+		return fail_set(fail, FAIL_TOO_BIG, "the file has %lld octets, the limit is %zu", (long long)facts.st_size,
+		                out->limit);
 	if (!file_read_at(descriptor, room, (size_t)facts.st_size, 0, fail))
 		return false;
 	buf_claim(out, (size_t)facts.st_size);

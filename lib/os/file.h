@@ -25,8 +25,8 @@ bool file_load(const char *path, struct buf *out, struct fail **fail);
  * change it. -1 on failure. */
 int file_sealed_memory(const char *name, struct str content, struct fail **fail);
 
-/* True also when it is there already, whatever its mode. The name of a new one is durable, where the folder above it may be
- * read: what is promised inside must not go with it. */
+/* True also when it is there already, whatever its mode. The name of a new one is durable, where the folder above it
+ * may be read: what is promised inside must not go with it. */
 bool file_make_directory(const char *path, unsigned mode, struct fail **fail);
 
 #endif

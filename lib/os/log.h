@@ -39,12 +39,13 @@ struct log_field {
 void log_init(const char *program, enum log_level least);
 void log_set_level(enum log_level least);
 
-/* From now on lines of the calling thread wait for log_flush, which is to be called before it waits for anything and before
- * it ends. */
+/* From now on lines of the calling thread wait for log_flush, which is to be called before it waits for anything and
+ * before it ends. */
 void log_gather(void);
 void log_flush(void);
 
-void log_fields(enum log_level level, uint64_t session, const char *event, const struct log_field *fields, size_t count);
+void log_fields(enum log_level level, uint64_t session, const char *event, const struct log_field *fields,
+                size_t count);
 
 /* log_event(LOG_INFO, session, "accepted", LOG_TEXT("from", sender), LOG_NUMBER("size", size)); session 0 is none. */
 #define log_event(level, session, event, ...)                                                   \

@@ -52,7 +52,8 @@ void loop_change(struct loop *loop, struct watch *watch, uint32_t events);
 /* Nothing when it was not added. Call it before closing the descriptor. */
 void loop_unwatch(struct loop *loop, struct watch *watch);
 
-/* (Re)starts a timer delay_ms from now; 0: it fires at the end of the present round, when all that was ready was served. */
+/* (Re)starts a timer delay_ms from now; 0: it fires at the end of the present round, when all that was ready was
+ * served. */
 void loop_start_timer(struct loop *loop, struct timer *timer, int64_t delay_ms, void (*fire)(void *owner), void *owner);
 
 /* Nothing when it is not running. */

@@ -1,16 +1,16 @@
 /*
  * The sandbox: Landlock for the file tree and TCP, seccomp for system calls.
  *
- * A program states what it needs as data (struct sandbox) and calls sandbox_enter once, after
- * drop_privileges and before its first thread. From then on: no file but below the given
- * paths, no new network socket unless it needs the internet, no exec, no signal to others, no ptrace, no new code in memory (PROT_EXEC): what is
- * to run must be loaded before. A system call outside the profile ends the process; a few that libraries try and can do
- * without fail with EPERM.
+ * A program states what it needs as data (struct sandbox) and calls sandbox_enter once, after drop_privileges and
+ * before its first thread. From then on: no file but below the given paths, no new network socket unless it needs the
+ * internet, no exec, no signal to others, no ptrace, no new code in memory (PROT_EXEC): what is to run must be loaded
+ * before. A system call outside the profile ends the process; a few that libraries try and can do without fail with
+ * EPERM.
  *
- * Debian 12 has Landlock ABI 2, which knows no truncate(2) (3), TCP (4), abstract sockets and
- * signals (6): seccomp refuses those calls in every profile, and what changes a file by its path (truncate, chmod, utimensat),
- * so the promise does not depend on the ABI. Not prevented: learning with stat whether a path exists, how large and how old it is, where the
- * user may search its folder. landlock_abi_max lowers the ABI for tests.
+ * Debian 12 has Landlock ABI 2, which knows no truncate(2) (3), TCP (4), abstract sockets and signals (6): seccomp
+ * refuses those calls in every profile, and what changes a file by its path (truncate, chmod, utimensat), so the
+ * promise does not depend on the ABI. Not prevented: learning with stat whether a path exists, how large and how old
+ * it is, where the user may search its folder. landlock_abi_max lowers the ABI for tests.
  */
 #ifndef POSTHORN_OS_SANDBOX_H
 #define POSTHORN_OS_SANDBOX_H

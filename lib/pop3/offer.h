@@ -6,7 +6,8 @@
 
 #include "capa.h"
 
-/* All but STLS and SASL, which depend on the connection. expire_days may be POP3_EXPIRE_NEVER; a login_delay_s of 0 is not announced. */
+/* All but STLS and SASL, which depend on the connection. expire_days may be POP3_EXPIRE_NEVER; a login_delay_s of 0
+ * is not announced. */
 struct pop3_capabilities pop3_offer(uint32_t expire_days, uint32_t login_delay_s);
 
 #endif

@@ -141,8 +141,8 @@ static void write_hold(const struct smtp_ehlo *e, struct buf *out)
 	time_t until = (time_t)e->hold_until_max;
 	struct tm tm = {};
 	must(gmtime_r(&until, &tm) != NULL);
-	buf_printf(out, " %llu %04d-%02d-%02dT%02d:%02d:%02dZ", (unsigned long long)e->hold_max, tm.tm_year + 1900, tm.tm_mon + 1,
-	           tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	buf_printf(out, " %llu %04d-%02d-%02dT%02d:%02d:%02dZ", (unsigned long long)e->hold_max, tm.tm_year + 1900,
+	           tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 static void read_hold(struct str parameter, struct smtp_ehlo *e)

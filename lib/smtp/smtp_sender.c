@@ -154,7 +154,8 @@ void sender_rest(struct smtp_sender *s)
 static bool transaction_is_over(const struct smtp_sender *s)
 {
 	const struct transaction *t = &s->transaction;
-	return s->phase == TRANSACTION && t->open == 0 && t->answered == t->sent && !sender_may_send(s) && !sender_content_is_due(s);
+	return s->phase == TRANSACTION && t->open == 0 && t->answered == t->sent && !sender_may_send(s) &&
+	       !sender_content_is_due(s);
 }
 
 /* Something to tell, in the order in which it happened. */

@@ -19,7 +19,8 @@ void smtp_sender_content_begin(struct smtp_sender_content *c, bool chunk);
 /* Adds at most twice the piece and 2 octets. False when a CR or LF stands alone: what is before it was added. */
 bool smtp_sender_content_add(struct smtp_sender_content *c, struct str piece, struct buf *out);
 
-/* Would all of the piece be added, but for a CR at its end? after_cr: the last piece ended with one; set for the next. */
+/* Would all of the piece be added, but for a CR at its end? after_cr: the last piece ended with one; set for the
+ * next. */
 bool smtp_sender_content_is_clean(struct str piece, bool *after_cr);
 
 /* Adds the end: what is missing of the last line and, for DATA, the dot. False when the last octet is a CR. */

@@ -22,7 +22,9 @@ static struct str give_content(void *context, uint64_t offset)
 }
 
 static const struct smtp_sender_recipient recipients[RECIPIENTS] = {
-	{ { "a@x", 3 }, SMTP_NOTIFY_SUCCESS, { "rfc822;a+b@x", 12 } }, { { "\xc3\xa4@x", 4 }, 0, { "", 0 } }, { { "c@x", 3 }, 0, { "utf-8;\xc3\xa4@x", 10 } },
+	{ { "a@x", 3 }, SMTP_NOTIFY_SUCCESS, { "rfc822;a+b@x", 12 } },
+	{ { "\xc3\xa4@x", 4 }, 0, { "", 0 } },
+	{ { "c@x", 3 }, 0, { "utf-8;\xc3\xa4@x", 10 } },
 };
 
 static void begin_mail(struct run *r)
@@ -63,7 +65,8 @@ static void on_event(struct run *r, const struct smtp_sender_event *e)
 		must((unsigned char)e->text.data[i] >= 0x20 && e->text.data[i] != 0x7f);
 	for (size_t i = 0; e->kind == SMTP_SENDER_RESULT && i < e->recipient_count; i++) {
 		must(!r->settled[e->recipients[i]]);
-		must(e->outcome != SMTP_SENDER_ACCEPTED || (e->by_server && e->code / 100 == 2 && e->stage == SMTP_SENDER_AT_END));
+		must(e->outcome != SMTP_SENDER_ACCEPTED ||
+		     (e->by_server && e->code / 100 == 2 && e->stage == SMTP_SENDER_AT_END));
 		r->settled[e->recipients[i]] = true;
 	}
 	if (e->kind == SMTP_SENDER_HANDSHAKE)

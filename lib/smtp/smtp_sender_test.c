@@ -160,8 +160,8 @@ static void step_by_step(void **state)
 	f.mail.ret = SMTP_RETURN_FULL;
 	f.recipients[0].notify = SMTP_NOTIFY_NEVER;
 	play(&f, SCRIPT(PLAIN_SERVER, "@mail", ">MAIL FROM:<s@us.example>", "<250 ok", ">RCPT TO:<a@x.example>", "<251 ok",
-	                ">RCPT TO:<b@x.example>", "<550 5.1.1 no\tsuch", "!result failed 1 rcpt 550 5.1.1 5.1.1 no such", ">DATA", "<354 go",
-	                ">A: b", ">", ">..", ">...x", ">end", ">.", "<250-2.0.0 kept\r\n250 2.0.0 as 1",
+	                ">RCPT TO:<b@x.example>", "<550 5.1.1 no\tsuch", "!result failed 1 rcpt 550 5.1.1 5.1.1 no such",
+	                ">DATA", "<354 go", ">A: b", ">", ">..", ">...x", ">end", ">.", "<250-2.0.0 kept\r\n250 2.0.0 as 1",
 	                "!result accepted 0 end 250 2.0.0 2.0.0 kept 2.0.0 as 1", "!ready", "@quit", ">QUIT", "<221 bye",
 	                "!over quit 221 2.0.0 bye"));
 }
@@ -205,8 +205,8 @@ static void large_chunk(void **state)
 	f.piece = sizeof content;
 	f.mail.recipient_count = 1;
 	play(&f, SCRIPT(CHUNKING_SERVER, "@mail", ">MAIL FROM:<s@us.example>", ">RCPT TO:<a@x.example>", "<250 ok\r\n550 a",
-	                "!result failed 0 rcpt 550 5.0.0 a", "!ready", "@mail", ">RSET", ">MAIL FROM:<s@us.example>", ">RCPT TO:<a@x.example>",
-	                "<250 ok\r\n250 ok"));
+	                "!result failed 0 rcpt 550 5.0.0 a", "!ready", "@mail", ">RSET", ">MAIL FROM:<s@us.example>",
+	                ">RCPT TO:<a@x.example>", "<250 ok\r\n250 ok"));
 	assert_int_equal(smtp_sender_stage(f.sender), SMTP_SENDER_AT_RCPT);
 	run(&f, STR("250 ok\r\n"));
 	take_front(&f.out, "BDAT 65536 LAST", "\r\n");
@@ -228,7 +228,8 @@ static void streams(void **state)
 	f.mail.size = content.length;
 	f.mail.recipient_count = 1;
 	f.piece = 100000;
-	play(&f, SCRIPT(PLAIN_SERVER, "@mail", ">MAIL FROM:<s@us.example>", "<250 ok", ">RCPT TO:<a@x.example>", "<250 ok", ">DATA"));
+	play(&f, SCRIPT(PLAIN_SERVER, "@mail", ">MAIL FROM:<s@us.example>", "<250 ok", ">RCPT TO:<a@x.example>", "<250 ok",
+	                ">DATA"));
 	struct str input = STR("354 go\r\n");
 	struct smtp_sender_event event;
 	uint64_t number, before = 0;
@@ -279,7 +280,8 @@ static void greetings(void **state)
 		{ "<220 hi", ">EHLO us.example", "<502 what", ">HELO us.example", "<501 no", "!over hello 501 5.0.0 no" },
 		{ "<220 hi", ">EHLO us.example", "<451 later", "!over hello 451 4.0.0 later" },
 		{ "<220 hi", ">EHLO us.example", "<250-a\r\n251 b", "!over hello 0 4.5.0 what the server sent is no reply" },
-		{ "<220 hi", ">EHLO us.example", "<250 x\r\n250 y", "!over rest 0 4.5.0 the server's reply makes no sense here" },
+		{ "<220 hi", ">EHLO us.example", "<250 x\r\n250 y",
+		  "!over rest 0 4.5.0 the server's reply makes no sense here" },
 		{ "<220 hi", ">EHLO us.example", "<250 x", "!ready", "<421 idle", "!over rest 421 4.0.0 idle" },
 	};
 	for (size_t i = 0; i < COUNT_OF(scripts); i++) {
@@ -305,7 +307,8 @@ static void endless(void **state)
 static void starttls(void **state)
 {
 	WITH_FIXTURE(false, "x\r\n");
-	play(&f, SCRIPT(GREET(">EHLO us.example", "<250-x\r\n250 STARTTLS"), "@starttls", ">STARTTLS", "<220 go", "!handshake"));
+	play(&f, SCRIPT(GREET(">EHLO us.example", "<250-x\r\n250 STARTTLS"), "@starttls", ">STARTTLS", "<220 go",
+	                "!handshake"));
 	struct str secret = STR("250 not for the dialogue\r\n");
 	struct smtp_sender_event event;
 	smtp_sender_step(f.sender, &secret, &f.out, &event);
@@ -319,8 +322,9 @@ static void starttls(void **state)
 static void starttls_refused(void **state)
 {
 	WITH_FIXTURE(false, "x\r\n");
-	play(&f, SCRIPT(PLAIN_SERVER, "@starttls", ">STARTTLS", "<454 4.7.0 not now", "!tls-refused starttls 454 4.7.0 4.7.0 not now",
-	                "@starttls", ">STARTTLS", "<421 bye", "!over starttls 421 4.0.0 bye"));
+	play(&f, SCRIPT(PLAIN_SERVER, "@starttls", ">STARTTLS", "<454 4.7.0 not now",
+	                "!tls-refused starttls 454 4.7.0 4.7.0 not now", "@starttls", ">STARTTLS", "<421 bye",
+	                "!over starttls 421 4.0.0 bye"));
 }
 
 /* CVE-2011-0411 the other way round: what stands behind the 220 was not protected. */
@@ -378,8 +382,8 @@ static void require_tls(void **state)
 	smtp_sender_set_tls(f.sender);
 	f.mail.require_tls = true;
 	f.mail.recipient_count = 1;
-	play(&f, SCRIPT(GREET(">EHLO us.example", "<250-x\r\n250 REQUIRETLS"), "@mail", ">MAIL FROM:<s@us.example> REQUIRETLS", "<550 no",
-	                "!result failed 0 mail 550 5.0.0 no", "!ready"));
+	play(&f, SCRIPT(GREET(">EHLO us.example", "<250-x\r\n250 REQUIRETLS"), "@mail",
+	                ">MAIL FROM:<s@us.example> REQUIRETLS", "<550 no", "!result failed 0 mail 550 5.0.0 no", "!ready"));
 }
 
 /* What the server does not offer is not tried. */
@@ -426,8 +430,9 @@ static void unnamed(void **state)
 	play(&f, SCRIPT(GREET(">EHLO us.example", "<250-x\r\n250 LIMITS RCPTMAX=1 MAILMAX=1"), "@mail",
 	                "!result failed 0 mail 0 5.6.7 the server takes no internationalized addresses (SMTPUTF8)",
 	                "!result failed 1 mail 0 5.1.3 the address can not be written in SMTP",
-	                "!result again 3 mail 0 4.5.3 the server takes fewer recipients at a time", ">MAIL FROM:<s@us.example>", "<250 ok",
-	                ">RCPT TO:<c@x.example>", "<250 ok", ">DATA", "<354 go", ">x", ">.", "<250 ok", "!result accepted 2 end 250 2.0.0 ok", "!ready"));
+	                "!result again 3 mail 0 4.5.3 the server takes fewer recipients at a time",
+	                ">MAIL FROM:<s@us.example>", "<250 ok", ">RCPT TO:<c@x.example>", "<250 ok", ">DATA", "<354 go",
+	                ">x", ">.", "<250 ok", "!result accepted 2 end 250 2.0.0 ok", "!ready"));
 	assert_false(smtp_sender_may_mail(f.sender));
 }
 
@@ -459,7 +464,8 @@ static void cut_off(void **state)
 			take_front(&f.out, asked[k < 2 ? k + 1 : i], "");
 		}
 		if (i == 3)
-			play(&f, SCRIPT("!result deferred 0 content 0 4.3.0 the message can not be read", "!over content 0 4.3.0 the message can not be read"));
+			play(&f, SCRIPT("!result deferred 0 content 0 4.3.0 the message can not be read",
+			                "!over content 0 4.3.0 the message can not be read"));
 		smtp_sender_lost(f.sender, "4.4.2", "lost");
 		run(&f, STR(""));
 		char result[100] = "", over[100] = "";
@@ -486,8 +492,8 @@ static void early_answers(void **state)
 	for (size_t i = 0; i < COUNT_OF(answers); i++) {
 		WITH_FIXTURE(false, content);
 		f.piece = sizeof content;
-		play(&f, SCRIPT(PLAIN_SERVER, "@mail", ">MAIL FROM:<s@us.example>", "<250 ok", ">RCPT TO:<a@x.example>", "<250 ok",
-		                ">RCPT TO:<b@x.example>", "<250 ok", ">DATA"));
+		play(&f, SCRIPT(PLAIN_SERVER, "@mail", ">MAIL FROM:<s@us.example>", "<250 ok", ">RCPT TO:<a@x.example>",
+		                "<250 ok", ">RCPT TO:<b@x.example>", "<250 ok", ">DATA"));
 		struct str input = STR("354 go\r\n");
 		struct smtp_sender_event event;
 		smtp_sender_step(f.sender, &input, &f.out, &event);
@@ -504,7 +510,8 @@ static void nonsense(void **state)
 	for (size_t i = 0; i < COUNT_OF(nonsense); i++) {
 		WITH_FIXTURE(false, "x\r\n");
 		char said[100], result[200], over[200];
-		play(&f, SCRIPT(PIPELINING_SERVER, "@mail", ">MAIL FROM:<s@us.example>", ">RCPT TO:<a@x.example>", ">RCPT TO:<b@x.example>", ">DATA"));
+		play(&f, SCRIPT(PIPELINING_SERVER, "@mail", ">MAIL FROM:<s@us.example>", ">RCPT TO:<a@x.example>",
+		                ">RCPT TO:<b@x.example>", ">DATA"));
 		snprintf(said, sizeof said, "<%s", nonsense[i][0]);
 		snprintf(result, sizeof result, "!result deferred 0,1 data 0 4.5.0 the server's reply makes no sense here");
 		snprintf(over, sizeof over, "!over data 0 4.5.0 the server's reply makes no sense here");
@@ -521,13 +528,15 @@ static void bare(void **state)
 		for (size_t piece = 1; piece < 8; piece++) {
 			WITH_FIXTURE(false, contents[i]);
 			f.piece = piece;
-			play(&f, SCRIPT(PIPELINING_SERVER, "@mail", ">MAIL FROM:<s@us.example>", ">RCPT TO:<a@x.example>", ">RCPT TO:<b@x.example>", ">DATA"));
+			play(&f, SCRIPT(PIPELINING_SERVER, "@mail", ">MAIL FROM:<s@us.example>", ">RCPT TO:<a@x.example>",
+			                ">RCPT TO:<b@x.example>", ">DATA"));
 			run(&f, STR("250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n"));
 			struct str out = buf_str(&f.out);
 			assert_true(out.length < f.content.length);
 			for (size_t k = 0; k < out.length; k++)
 				if (out.data[k] == '\r' || out.data[k] == '\n')
-					assert_true(out.data[k] == '\r' ? k + 1 < out.length && out.data[k + 1] == '\n' : k > 0 && out.data[k - 1] == '\r');
+					assert_true(out.data[k] == '\r' ? k + 1 < out.length && out.data[k + 1] == '\n'
+					                                : k > 0 && out.data[k - 1] == '\r');
 			buf_clear(&f.out);
 			play(&f, SCRIPT("!result failed 0,1 content 0 5.6.0 the message has a CR or LF that is no line end",
 			                "!over content 0 5.6.0 the message has a CR or LF that is no line end"));
@@ -573,8 +582,8 @@ static void timeout_of_the_content(void **state)
 	struct str nothing = STR("");
 	struct smtp_sender_event event;
 	f.piece = sizeof content;
-	play(&f, SCRIPT(PLAIN_SERVER, "@mail", ">MAIL FROM:<s@us.example>", "<250 ok", ">RCPT TO:<a@x.example>", "<250 ok", ">RCPT TO:<b@x.example>",
-	                "<250 ok", ">DATA"));
+	play(&f, SCRIPT(PLAIN_SERVER, "@mail", ">MAIL FROM:<s@us.example>", "<250 ok", ">RCPT TO:<a@x.example>", "<250 ok",
+	                ">RCPT TO:<b@x.example>", "<250 ok", ">DATA"));
 	struct str input = STR("354 go\r\n");
 	smtp_sender_step(f.sender, &input, &f.out, &event);
 	assert_int_equal(smtp_sender_timeout(f.sender, &first), 180);

@@ -13,7 +13,8 @@ static const struct smtp_reply simple_replies[SMTP_COMMAND_COUNT] = {
 /* RFC 5321 §4.1.1.8: what each protocol has. */
 static const struct smtp_reply help_replies[] = {
 	[SMTP_ON_MX] = { 214, "2.0.0", "EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP HELP VRFY QUIT; see RFC 5321" },
-	[SMTP_ON_SUBMISSION] = { 214, "2.0.0", "EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP HELP VRFY QUIT; see RFC 6409" },
+	[SMTP_ON_SUBMISSION] = { 214, "2.0.0",
+		"EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP HELP VRFY QUIT; see RFC 6409" },
 	[SMTP_ON_LMTP] = { 214, "2.0.0", "LHLO MAIL RCPT DATA BDAT RSET NOOP HELP VRFY QUIT; see RFC 2033" },
 };
 
@@ -29,7 +30,10 @@ struct smtp_ehlo smtp_session_offer(const struct smtp_offer *offer)
 	struct smtp_ehlo ehlo = {
 		.extensions = SMTP_PIPELINING | SMTP_SIZE | SMTP_8BITMIME | SMTP_CHUNKING | SMTP_BINARYMIME | SMTP_SMTPUTF8 |
 		              SMTP_ENHANCED | SMTP_LIMITS | SMTP_DSN | SMTP_DELIVERBY | SMTP_MT_PRIORITY,
-		.size = offer->size, .mail_max = LIMIT_SMTP_TRANSACTIONS_MAX, .recipient_max = offer->recipient_max, .by_min = offer->by_min,
+		.size = offer->size,
+		.mail_max = LIMIT_SMTP_TRANSACTIONS_MAX,
+		.recipient_max = offer->recipient_max,
+		.by_min = offer->by_min,
 	};
 	if (offer->tls)
 		ehlo.extensions |= SMTP_REQUIRETLS;

@@ -21,8 +21,8 @@ struct smtp_offer {
 	uint64_t by_min;          /* seconds */
 };
 
-/* The extensions of MAIL, RCPT and DATA. REQUIRETLS exists under TLS only (RFC 8689 §2), FUTURERELEASE on submission only
- * (RFC 4865 §4.2). */
+/* The extensions of MAIL, RCPT and DATA. REQUIRETLS exists under TLS only (RFC 8689 §2), FUTURERELEASE on submission
+ * only (RFC 4865 §4.2). */
 struct smtp_ehlo smtp_session_offer(const struct smtp_offer *offer);
 
 #endif

@@ -1,5 +1,5 @@
-/* Any zone and any request: the check ends within its bounds, and an explanation is something that may be shown. The first line of
- * the input is client, HELO name and sender; what follows is the zone. */
+/* Any zone and any request: the check ends within its bounds, and an explanation is something that may be shown. The
+ * first line of the input is client, HELO name and sender; what follows is the zone. */
 #include "dns_zone.h"
 #include "spf.h"
 
@@ -29,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* each term asks for eleven names at most, each with a record, and %{p} and exp come on top */
 	must(dns_zone_asked(zone) <= 11 * 12 + 30);
 	must(outcome.explanation.length == 0 || (outcome.result == SPF_FAIL && str_is_printable(outcome.explanation)));
-	must((outcome.result == SPF_PERMERROR || outcome.result == SPF_TEMPERROR) == (outcome.why != NULL && outcome.result >= SPF_TEMPERROR));
+	must((outcome.result == SPF_PERMERROR || outcome.result == SPF_TEMPERROR) ==
+	     (outcome.why != NULL && outcome.result >= SPF_TEMPERROR));
 	dns_zone_free(zone);
 	return 0;
 }

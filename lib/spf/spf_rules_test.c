@@ -310,9 +310,9 @@ static void extended_examples(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names),        cmocka_unit_test(records), cmocka_unit_test(forms),  cmocka_unit_test(mechanisms),
-		cmocka_unit_test(explanations), cmocka_unit_test(macros),  cmocka_unit_test(limits),
-		cmocka_unit_test(extended_examples),
+		cmocka_unit_test(names),      cmocka_unit_test(records),           cmocka_unit_test(forms),
+		cmocka_unit_test(mechanisms), cmocka_unit_test(explanations),      cmocka_unit_test(macros),
+		cmocka_unit_test(limits),     cmocka_unit_test(extended_examples),
 	};
 	return cmocka_run_group_tests_name("spf_rules", tests, NULL, NULL);
 }

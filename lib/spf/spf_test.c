@@ -290,7 +290,8 @@ static void expansions(void **state)
 	}
 }
 
-/* §7.3: labels go from the left of a name that is too long; a label that is too long is no name, and matches nothing. */
+/* §7.3: labels go from the left of a name that is too long; a label that is too long is no name, and matches
+ * nothing. */
 static void long_names(void **state)
 {
 	CLEANUP(buf_release) struct buf zone = BUF_WITH_LIMIT(10000);

@@ -138,12 +138,14 @@ bool srs_forward(struct buf *out, const struct srs_keys *keys, int64_t day, stru
 	bool good = is_second  ? text_of_second(&text, rest, host)
 	            : is_third ? text_of_third(&text, rest)
 	                       : text_of_first(&text, day, local, host);
-	return good && add_signed(out, &keys->items[0], is_second || is_third ? "SRS1" : "SRS0", buf_str(&text)) && finish(out, start, domain);
+	return good && add_signed(out, &keys->items[0], is_second || is_third ? "SRS1" : "SRS0", buf_str(&text)) &&
+	       finish(out, start, domain);
 }
 
 /* ---- back ---- */
 
-static enum srs_result reverse_first(struct buf *out, const struct srs_keys *keys, int64_t day, struct str hash, struct str text)
+static enum srs_result reverse_first(struct buf *out, const struct srs_keys *keys, int64_t day, struct str hash,
+                                     struct str text)
 {
 	struct str stamp, host, local = text;
 	int64_t then;

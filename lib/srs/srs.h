@@ -32,8 +32,9 @@ enum srs_result {
 	SRS_GOOD,
 };
 
-/* Adds sender rewritten into domain; day: since 1970. False (nothing added) for what cannot be rewritten: a null sender, a local part
- * that needs quotes, an address literal, or when the new address would be longer than an address may be. */
+/* Adds sender rewritten into domain; day: since 1970. False (nothing added) for what cannot be rewritten: a null
+ * sender, a local part that needs quotes, an address literal, or when the new address would be longer than an address
+ * may be. */
 bool srs_forward(struct buf *out, const struct srs_keys *keys, int64_t day, struct str sender, struct str domain);
 
 /* What the local part of one of our addresses stands for; SRS_GOOD adds the address to out. */

@@ -107,7 +107,8 @@ static bool read_rows(struct store_reader *reader, sqlite3_stmt *query, struct s
 		*array_add(&annotations->list) = (struct store_annotation){ .mailbox = column_u64(query, 0),
 			                                                        .modseq = column_u64(query, 1),
 			                                                        .entry = keep(annotations, column_bytes(query, 2)),
-			                                                        .value = keep(annotations, column_value(query, 3)) };
+			                                                        .value = keep(annotations,
+			                                                        	column_value(query, 3)) };
 	return step == DATABASE_DONE;
 }
 

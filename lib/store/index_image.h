@@ -38,7 +38,8 @@ struct index_image {
 };
 
 /* Into a zeroed image, which is released by the caller also after a failure. The reader is outside a snapshot. */
-bool image_load(struct index_image *image, struct store_reader *reader, uint64_t mailbox, bool rows, struct fail **fail);
+bool image_load(struct index_image *image, struct store_reader *reader, uint64_t mailbox, bool rows,
+                struct fail **fail);
 void image_release(struct index_image *image);
 
 /* What a transaction changed that was committed after the state of the image. */

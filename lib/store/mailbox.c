@@ -195,8 +195,8 @@ static uint64_t insert(struct store_txn *txn, struct str name, enum store_specia
 	return (uint64_t)sqlite3_last_insert_rowid(txn->store->writer.handle);
 }
 
-/* With the new ones, their parents among them. Numbers rise: only an account that made so many in all has them counted, which is
- * a look at each. */
+/* With the new ones, their parents among them. Numbers rise: only an account that made so many in all has them
+ * counted, which is a look at each. */
 static bool check_room(struct store_txn *txn)
 {
 	bool fits = txn_number(txn, txn_query(txn, "SELECT max(id) FROM mailbox")) <= LIMIT_MAILBOXES_MAX ||

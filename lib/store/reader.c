@@ -151,8 +151,8 @@ static bool read_names(struct store_reader *reader, sqlite3_stmt *query, struct 
 }
 
 /* The one number that a query about a mailbox gives. */
-static bool read_number(struct store_reader *reader, sqlite3_stmt *query, uint64_t mailbox, uint64_t argument, uint64_t *number,
-                        struct fail **fail)
+static bool read_number(struct store_reader *reader, sqlite3_stmt *query, uint64_t mailbox, uint64_t argument,
+                        uint64_t *number, struct fail **fail)
 {
 	bind_u64(query, 1, mailbox);
 	bind_u64(query, 2, argument);

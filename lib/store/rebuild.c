@@ -536,7 +536,8 @@ static bool run(struct rebuild *r, const struct store_options *options, struct f
 {
 	bool key_is_new = faccessat(r->store->directory, "version", F_OK, 0) < 0;
 	if (!store_open_files(r->store, true, fail) || !version_write(&r->store->version, false, fail) ||
-	    !segments_list(&r->store->segments, &r->segments, fail) || !scan_all(r, key_is_new, fail) || !move_away(r->store, fail))
+	    !segments_list(&r->store->segments, &r->segments, fail) || !scan_all(r, key_is_new, fail) ||
+	    !move_away(r->store, fail))
 		return false;
 	struct store_options fresh = *options;
 	if (r->uidvalidity < r->metadata.uidvalidity)

@@ -83,8 +83,8 @@ static void without_a_checkpoint_mails_go_where_they_were_delivered(void **state
 	assert_true(deliver_text(account, 0, 3, "later").message > second.message);
 }
 
-/* The journal's mark may be older than what its queue has had done: what it does not give after the rebuild, it may still give
- * after a loss of power. */
+/* The journal's mark may be older than what its queue has had done: what it does not give after the rebuild, it may
+ * still give after a loss of power. */
 static void what_the_journal_gives_later_is_known_too(void **state)
 {
 	struct account *account = *state;

@@ -80,7 +80,8 @@ void store_ids_release(struct store_ids *ids)
 	array_release(&ids->list);
 }
 
-/* Few mails have any, and an index knows which. CROSS: the planner would begin with placement, to spare the sort, and read all wide rows. */
+/* Few mails have any, and an index knows which. CROSS: the planner would begin with placement, to spare the sort, and
+ * read all wide rows. */
 static bool read_traits(struct store_reader *reader, uint64_t mailbox, struct store_maildrop *drop, struct fail **fail)
 {
 	sqlite3_stmt *query = database_query(&reader->database,

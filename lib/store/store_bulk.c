@@ -44,7 +44,8 @@ static sqlite3_stmt *query_for(struct database *db, unsigned wanted)
 	case STORE_COLUMN_HEADERS:
 		return database_query(db, "SELECT message, NULL, headers FROM message WHERE message >= ? AND message <= ?");
 	default:
-		return database_query(db, "SELECT message, structure, headers FROM message WHERE message >= ? AND message <= ?");
+		return database_query(db,
+		                      "SELECT message, structure, headers FROM message WHERE message >= ? AND message <= ?");
 	}
 }
 
@@ -68,7 +69,8 @@ static bool visit_run(struct store_reader *reader, sqlite3_stmt *query, struct r
 			at++;
 		if (run->messages[at] != message)
 			continue;
-		const struct store_message_columns columns = { .structure = column_bytes(query, 1), .headers = column_bytes(query, 2) };
+		const struct store_message_columns columns = { .structure = column_bytes(query, 1),
+			.headers = column_bytes(query, 2) };
 		run->enough = !run->visitor->columns(run->visitor->context, run->base + at, &columns);
 	}
 	if (step == DATABASE_ROW)

@@ -13,8 +13,8 @@ enum store_column {
 	STORE_COLUMN_HEADERS = 1 << 1,
 };
 
-/* Is told the columns of the message with that index; they die with the return. False: this is enough. It must neither wait nor
- * write to the store. */
+/* Is told the columns of the message with that index; they die with the return. False: this is enough. It must
+ * neither wait nor write to the store. */
 struct store_column_visitor {
 	bool (*columns)(void *context, size_t index, const struct store_message_columns *columns);
 	void *context;

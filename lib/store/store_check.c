@@ -212,10 +212,13 @@ static bool check_orphan(struct checking *c, uint64_t number)
 		return gone;
 	}
 	if (contents.only_here)
-		snprintf(text, sizeof text, "segment %llu is named by no row; %llu of its %llu mails are nowhere else: rebuild has them",
-		         (unsigned long long)number, (unsigned long long)contents.only_here, (unsigned long long)contents.mails);
+		snprintf(text, sizeof text,
+		         "segment %llu is named by no row; %llu of its %llu mails are nowhere else: rebuild has them",
+		         (unsigned long long)number, (unsigned long long)contents.only_here,
+		         (unsigned long long)contents.mails);
 	else
-		snprintf(text, sizeof text, "segment %llu is named by no row and of no use: it goes when the account has been opened anew",
+		snprintf(text, sizeof text,
+		         "segment %llu is named by no row and of no use: it goes when the account has been opened anew",
 		         (unsigned long long)number);
 	tell(c, FAIL_CORRUPT, text);
 	return true;

@@ -103,7 +103,8 @@ bool store_stream_skip(struct store_stream *stream, uint64_t length, struct fail
 		return true;
 	}
 	while (length) {
-		int64_t got = store_stream_read(stream, dropped, length < sizeof dropped ? (size_t)length : sizeof dropped, fail);
+		int64_t got = store_stream_read(stream, dropped, length < sizeof dropped ? (size_t)length : sizeof dropped,
+		                                fail);
 		if (got <= 0)
 			return got == 0;
 		length -= (uint64_t)got;

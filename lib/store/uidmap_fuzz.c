@@ -1,4 +1,5 @@
-/* A stored set of UIDs: what unpacks packs to a form that unpacks to the same, and its numbers agree with each other. */
+/* A stored set of UIDs: what unpacks packs to a form that unpacks to the same, and its numbers agree with each
+ * other. */
 #include "uidmap.h"
 
 #include "check.h"

@@ -163,11 +163,13 @@ static uint64_t sum(const struct tlsrpt_report *r, const struct tlsrpt_row *like
 static void add_failure(struct buf *json, const struct tlsrpt_row *row)
 {
 	static const char *const results[] = {
-		[TLSRPT_STARTTLS_NOT_SUPPORTED] = "starttls-not-supported",       [TLSRPT_CERTIFICATE_HOST_MISMATCH] = "certificate-host-mismatch",
-		[TLSRPT_CERTIFICATE_EXPIRED] = "certificate-expired",             [TLSRPT_CERTIFICATE_NOT_TRUSTED] = "certificate-not-trusted",
-		[TLSRPT_VALIDATION_FAILURE] = "validation-failure",               [TLSRPT_TLSA_INVALID] = "tlsa-invalid",
-		[TLSRPT_DNSSEC_INVALID] = "dnssec-invalid",                       [TLSRPT_STS_FETCH_ERROR] = "sts-policy-fetch-error",
-		[TLSRPT_STS_INVALID] = "sts-policy-invalid",                      [TLSRPT_STS_WEBPKI_INVALID] = "sts-webpki-invalid",
+		[TLSRPT_STARTTLS_NOT_SUPPORTED] = "starttls-not-supported",
+		[TLSRPT_CERTIFICATE_HOST_MISMATCH] = "certificate-host-mismatch",
+		[TLSRPT_CERTIFICATE_EXPIRED] = "certificate-expired",
+		[TLSRPT_CERTIFICATE_NOT_TRUSTED] = "certificate-not-trusted",
+		[TLSRPT_VALIDATION_FAILURE] = "validation-failure", [TLSRPT_TLSA_INVALID] = "tlsa-invalid",
+		[TLSRPT_DNSSEC_INVALID] = "dnssec-invalid", [TLSRPT_STS_FETCH_ERROR] = "sts-policy-fetch-error",
+		[TLSRPT_STS_INVALID] = "sts-policy-invalid", [TLSRPT_STS_WEBPKI_INVALID] = "sts-webpki-invalid",
 	};
 	const struct {
 		const char *name;

@@ -1,6 +1,6 @@
 /*
- * What the tests of posthorn-auth have in common: an office with a porter of users and a queue, and what these expect. Everything
- * that does not go as it should ends the test.
+ * What the tests of posthorn-auth have in common: an office with a porter of users and a queue, and what these
+ * expect. Everything that does not go as it should ends the test.
  */
 #ifndef POSTHORN_TESTS_AUTH_SCENE_H
 #define POSTHORN_TESTS_AUTH_SCENE_H

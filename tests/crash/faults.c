@@ -90,8 +90,11 @@ static bool is_in_list(const char *list, const char *name)
 static void read_mode(void)
 {
 	const char *text = getenv("FAULT_MODE"), *calls = getenv("FAULT_CALLS");
-	mode = !text || strcmp(text, "error") == 0 ? ERROR : strcmp(text, "slow") == 0 ? SLOW : strcmp(text, "hang") == 0 ? HANG
-	     : strcmp(text, "kill-before") == 0 ? KILL_BEFORE : KILL_AFTER;
+	mode = !text || strcmp(text, "error") == 0 ? ERROR
+	       : strcmp(text, "slow") == 0         ? SLOW
+	       : strcmp(text, "hang") == 0         ? HANG
+	       : strcmp(text, "kill-before") == 0  ? KILL_BEFORE
+	                                           : KILL_AFTER;
 	error_number = (int)number_of("FAULT_ERRNO", EIO);
 	first = number_of("FAULT_AT", 0);
 	last = first + number_of("FAULT_TIMES", 1) - 1;

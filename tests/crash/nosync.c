@@ -52,7 +52,10 @@ static const char *kind_of(int fd)
 	if (strstr(path, "/spool/dkim"))
 		return "key";
 	if (S_ISDIR(status.st_mode))
-		return ends(path, "/spool") ? "spool" : ends(path, "/accounts") ? "accounts" : ends(path, "/seg") ? "seg" : "account";
+		return ends(path, "/spool")      ? "spool"
+		       : ends(path, "/accounts") ? "accounts"
+		       : ends(path, "/seg")      ? "seg"
+		                                 : "account";
 	return strstr(path, "/journal-") ? "journal" : strstr(path, "/seg/") ? "segment" : ends(path, "-wal") ? "wal"
 	     : ends(path, "meta.db") ? "database" : ends(path, "/version") ? "version" : ends(path, ".body.part") ? "body"
 	     : ends(path, ".part") ? "message" : is_message(path) ? "attempts" : ends(path, ".backup.new") ? "backup" : "";

@@ -178,7 +178,8 @@ static bool show(uint64_t number)
 		return false;
 	}
 	must(e.recipient_count == RECIPIENTS);
-	printf("message %llu %u %u %u %s\n", U(number), results[0].attempts, results[1].attempts, results[2].attempts, is_done ? "done" : "pending");
+	printf("message %llu %u %u %u %s\n", U(number), results[0].attempts, results[1].attempts, results[2].attempts,
+	       is_done ? "done" : "pending");
 	return true;
 }
 

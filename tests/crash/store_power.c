@@ -726,7 +726,8 @@ static bool show_annotations(struct account *a)
 	if (!reader || !store_read_annotations(reader, 0, &all, &fail))
 		return complain("annotations", &fail);
 	for (size_t i = 0; i < all.list.count; i++)
-		printf("annotation %u %.*s %.*s\n", a->number, STR_ARG(all.list.items[i].entry), STR_ARG(all.list.items[i].value));
+		printf("annotation %u %.*s %.*s\n", a->number, STR_ARG(all.list.items[i].entry),
+		       STR_ARG(all.list.items[i].value));
 	return true;
 }
 

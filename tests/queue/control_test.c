@@ -34,8 +34,9 @@ static void remote_mail_waits_in_its_file(void **state)
 	scene_restart(&s);
 	assert_int_equal(control(&s, "list", &rows), 0);
 	snprintf(text, sizeof text, "id=%016" PRIx64 " ", id);
-	assert_true(has_row(&rows, text) && has_row(&rows, "sender=u5@example.test") && has_row(&rows, "recipient=x@elsewhere.test") &&
-	            has_row(&rows, "state=waiting") && has_row(&rows, "place=file") && has_row(&rows, "size=3"));
+	assert_true(has_row(&rows, text) && has_row(&rows, "sender=u5@example.test") &&
+	            has_row(&rows, "recipient=x@elsewhere.test") && has_row(&rows, "state=waiting") &&
+	            has_row(&rows, "place=file") && has_row(&rows, "size=3"));
 	snprintf(text, sizeof text, "delete %016" PRIx64, id);
 	assert_int_equal(control(&s, text, &rows), 0);
 	assert_int_equal(control(&s, "list", &rows), 0);

@@ -139,7 +139,8 @@ static void replay_ends_whatever_fails(void **state)
 
 /* ---- a disk that fails ----------------------------------------------------------------------- */
 
-/* The flush of the first group (the one before is of the journal's opening): 451, and a new journal takes what follows. */
+/* The flush of the first group (the one before is of the journal's opening): 451, and a new journal takes what
+ * follows. */
 static void a_journal_that_failed_is_replaced(void **state)
 {
 	struct scene s;
@@ -184,7 +185,8 @@ static void after_a_failed_sync_all_is_applied_again(void **state)
 	scene_close(&s);
 }
 
-/* A second of deliveries is made durable by each account instead, and then trimmed without a flush of the file system. */
+/* A second of deliveries is made durable by each account instead, and then trimmed without a flush of the file
+ * system. */
 static void where_a_sync_is_slow_each_account_makes_its_mail_durable(void **state)
 {
 	struct scene s;
@@ -219,7 +221,8 @@ static void where_a_sync_is_slow_each_account_makes_its_mail_durable(void **stat
 	scene_close(&s);
 }
 
-/* The disk of the accounts does not answer any more; that of the spool does. The mail is more than the journal holds. */
+/* The disk of the accounts does not answer any more; that of the spool does. The mail is more than the journal
+ * holds. */
 static void a_sync_that_does_not_return_stops_nobody(void **state)
 {
 	enum { MAILS = 190, SIZE = 100000 };
@@ -303,8 +306,8 @@ static unsigned submit_until_taken(struct scene *s, const char *to, struct str b
 	return refused;
 }
 
-/* The n-th write and the one after it find no room: who is refused hears why, and what was taken is there after a crash.
- * What was refused may come, too, since the disk may have a part of it. */
+/* The n-th write and the one after it find no room: who is refused hears why, and what was taken is there after a
+ * crash. What was refused may come, too, since the disk may have a part of it. */
 static void a_full_disk_breaks_no_promise(void **state)
 {
 	uint64_t struck = 1;

@@ -65,7 +65,8 @@ static void submit_many(struct scene *s, unsigned count)
 	}
 }
 
-static void expect_many(struct scene *s, struct ipc_channel *mailbox, struct buf *places, struct delivered *last, unsigned count)
+static void expect_many(struct scene *s, struct ipc_channel *mailbox, struct buf *places, struct delivered *last,
+                        unsigned count)
 {
 	char body[24];
 	for (unsigned i = 0; i < count; i++) {

@@ -1,10 +1,10 @@
 /*
  * posthorn-queue as it is installed, sandboxed, with the test in the place of all its peers.
  *
- * The test's auth answers by itself: uN@example.test is account N, all@example.test is accounts 1 to 3, alias@example.test is
- * account 1 with the detail "own",
- * away@example.test leads to remote@elsewhere.test, broken@example.test is temporary, off@example.test disabled, other
- * names of example.test unknown and other domains not ours. Account N may send as uN@example.test.
+ * The test's auth answers by itself: uN@example.test is account N, all@example.test is accounts 1 to 3,
+ * alias@example.test is account 1 with the detail "own", away@example.test leads to remote@elsewhere.test,
+ * broken@example.test is temporary, off@example.test disabled, other names of example.test unknown and other domains
+ * not ours. Account N may send as uN@example.test.
  */
 #ifndef POSTHORN_TESTS_QUEUE_KIT_H
 #define POSTHORN_TESTS_QUEUE_KIT_H
@@ -45,8 +45,8 @@ void scene_open(struct scene *s);
 void scene_open_with_settings(struct scene *s, const char *settings);
 void scene_close(struct scene *s);
 
-/* The same where calls of these names ("fdatasync", "write,size"; see tests/crash/faults.c) on the disk fail with an errno:
- * the at-th and those after it, times in all. Instead of an errno: */
+/* The same where calls of these names ("fdatasync", "write,size"; see tests/crash/faults.c) on the disk fail with an
+ * errno: the at-th and those after it, times in all. Instead of an errno: */
 enum { FAULT_IS_SLOW = 0 /* they work, and take five seconds by the program's clock */, FAULT_HANGS = -1 /* they don't return */ };
 
 void scene_open_with_fault(struct scene *s, const char *calls, unsigned at, unsigned times, int error);
@@ -60,8 +60,8 @@ void scene_restart(struct scene *s);
 
 void wire(struct scene *s, enum ipc_role role, enum kind kind, uint64_t peer, struct ipc_channel *channel);
 
-/* The next frame on a channel, while auth's questions are answered and TRIMMED and JOURNALS are noted; false after timeout_ms or at its
- * end. */
+/* The next frame on a channel, while auth's questions are answered and TRIMMED and JOURNALS are noted; false after
+ * timeout_ms or at its end. */
 bool await(struct scene *s, struct ipc_channel *channel, struct ipc_frame *frame, int timeout_ms);
 
 /* The next one is of that type. */

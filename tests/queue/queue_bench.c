@@ -97,7 +97,8 @@ static uint64_t list(const struct scene *s)
 	msg_ctl_request_send(&channel, 1, &(struct msg_ctl_request){ .words = STR("list\0") }, -1);
 	while (ipc_receive_wait(&channel, &frame, 60000) == IPC_FRAME && msg_ctl_row_read(&frame, &row))
 		for (size_t i = 0; i < row.fields.length; i++)
-			rows += i == 0 || (row.fields.data[i - 1] == '\0' && str_starts(str_from_index(row.fields, i), STR("id\0")));
+			rows += i == 0 ||
+			        (row.fields.data[i - 1] == '\0' && str_starts(str_from_index(row.fields, i), STR("id\0")));
 	ipc_channel_release(&channel);
 	return rows;
 }
@@ -111,8 +112,8 @@ static void order(struct scene *s, const char *words)
 	assert_int_equal(control(s, words, &rows), 0);
 	int64_t ended = clock_monotonic_ms();
 	submit(s, "u1@example.test", "x\r\n");
-	printf("%s: %" PRId64 " ms (CPU %" PRIu64 "), then one mail %" PRId64 " ms; %lu MB at most\n", words, ended - began, cpu_ms(s->pid) - cpu,
-	       clock_monotonic_ms() - ended, resident_kb(s->pid) / 1024);
+	printf("%s: %" PRId64 " ms (CPU %" PRIu64 "), then one mail %" PRId64 " ms; %lu MB at most\n", words, ended - began,
+	       cpu_ms(s->pid) - cpu, clock_monotonic_ms() - ended, resident_kb(s->pid) / 1024);
 }
 
 static void orders(struct scene *s, uint64_t count)
@@ -131,7 +132,8 @@ static int64_t children_cpu_ms(void)
 {
 	struct rusage usage;
 	assert_int_equal(getrusage(RUSAGE_CHILDREN, &usage), 0);
-	return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
+	return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
+	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
 }
 
 /* As an administrator asks, with the time of the whole command. */
@@ -141,7 +143,8 @@ static void list_by_command(const struct scene *s, const char *posthornctl, cons
 	                                             "> %s/listed", s->folder, s->folder, posthornctl, s->folder, options, s->folder);
 	int64_t began = clock_monotonic_ms(), cpu = children_cpu_ms();
 	assert_int_equal(system(command), 0);
-	printf("posthornctl %squeue list: %" PRId64 " ms (CPU %" PRId64 ")\n", options, clock_monotonic_ms() - began, children_cpu_ms() - cpu);
+	printf("posthornctl %squeue list: %" PRId64 " ms (CPU %" PRId64 ")\n", options, clock_monotonic_ms() - began,
+	       children_cpu_ms() - cpu);
 }
 
 static void measure(void **state)
@@ -156,9 +159,10 @@ static void measure(void **state)
 	int64_t started = clock_monotonic_ms();
 	uint64_t start_cpu = cpu_ms(s.pid), rows = list(&s);
 	int64_t listed = clock_monotonic_ms();
-	printf("%" PRIu64 " messages: started in %" PRId64 " ms (CPU %" PRIu64 "), %lu MB at most\n", count, started - began, start_cpu,
-	       resident_kb(s.pid) / 1024);
-	printf("%" PRIu64 " listed in %" PRId64 " ms (CPU %" PRIu64 ")\n", rows, listed - started, cpu_ms(s.pid) - start_cpu);
+	printf("%" PRIu64 " messages: started in %" PRId64 " ms (CPU %" PRIu64 "), %lu MB at most\n", count,
+	       started - began, start_cpu, resident_kb(s.pid) / 1024);
+	printf("%" PRIu64 " listed in %" PRId64 " ms (CPU %" PRIu64 ")\n", rows, listed - started,
+	       cpu_ms(s.pid) - start_cpu);
 	assert_true(rows == count);
 	const char *posthornctl = getenv("QUEUE_BENCH_CTL");
 	if (posthornctl) {

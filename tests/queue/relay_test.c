@@ -106,8 +106,8 @@ static void expect_job(struct scene *s, struct ipc_channel *relay, const char *d
 	assert_string_equal(job->destination, destination);
 }
 
-static void say_last_result(struct ipc_channel *relay, const struct job *job, size_t which, enum relay_outcome outcome, const char *reply,
-                            enum relay_reach reach)
+static void say_last_result(struct ipc_channel *relay, const struct job *job, size_t which, enum relay_outcome outcome,
+                            const char *reply, enum relay_reach reach)
 {
 	CLEANUP(buf_release) struct buf places = BUF_WITH_LIMIT(1000);
 	relay_place_add(&places, job->places[which]);
@@ -120,7 +120,8 @@ static void say_last_result(struct ipc_channel *relay, const struct job *job, si
 	msg_relay_result_send(relay, job->number, &result, -1);
 }
 
-static void say_result(struct ipc_channel *relay, const struct job *job, size_t which, enum relay_outcome outcome, const char *reply)
+static void say_result(struct ipc_channel *relay, const struct job *job, size_t which, enum relay_outcome outcome,
+                       const char *reply)
 {
 	say_last_result(relay, job, which, outcome, reply, RELAY_REACH_COUNT);
 }
@@ -142,7 +143,8 @@ static void expect_noted(struct scene *s, struct ipc_channel *relay, const struc
 	assert_int_equal(noted.jobs.length, 0);
 }
 
-static void settle(struct scene *s, struct ipc_channel *relay, const struct job *job, enum relay_outcome outcome, enum relay_reach reach)
+static void settle(struct scene *s, struct ipc_channel *relay, const struct job *job, enum relay_outcome outcome,
+                   enum relay_reach reach)
 {
 	for (size_t i = 0; i < job->count; i++)
 		say_last_result(relay, job, i, outcome, "said so", i + 1 < job->count ? RELAY_REACH_COUNT : reach);
@@ -157,7 +159,8 @@ static void say_held(struct ipc_channel *relay, const struct job *job)
 	msg_relay_held_send(relay, job->number, &(struct msg_relay_held){ .mail = job->mail, .recipients = buf_str(&places) }, -1);
 }
 
-static uint64_t send_from(struct scene *s, uint64_t account, const struct msg_mail_begin *more, const char *const *recipients)
+static uint64_t send_from(struct scene *s, uint64_t account, const struct msg_mail_begin *more,
+                          const char *const *recipients)
 {
 	static uint64_t request = 5000;
 	uint64_t id = 0;
@@ -355,8 +358,9 @@ static void what_may_pass_is_tried_again(void **state)
 	expect_noted(&s, &relay, &job);
 	expect_job(&s, &relay, "one.test", &job);
 	assert_int_equal(control_id(&s, "show", id, &rows), 0);
-	assert_true(has_row(&rows, "reply=come back later") && has_row(&rows, "reply=not yet") && has_row(&rows, "host=mx.elsewhere.test") &&
-	            has_row(&rows, "tls=TLSv1.3") && has_row(&rows, "attempt=2") && has_row(&rows, "code=451") && has_row(&rows, "place=file"));
+	assert_true(has_row(&rows, "reply=come back later") && has_row(&rows, "reply=not yet") &&
+	            has_row(&rows, "host=mx.elsewhere.test") && has_row(&rows, "tls=TLSv1.3") &&
+	            has_row(&rows, "attempt=2") && has_row(&rows, "code=451") && has_row(&rows, "place=file"));
 	settle(&s, &relay, &job, RELAY_DELIVERED, RELAY_REACHED);
 	wait_for_no_row(&s, "recipient", &relay, &rows);
 	scene_close(&s);
@@ -437,7 +441,8 @@ static void a_dead_destination_harms_no_living_one(void **state)
 	settle(&s, &relay, &job, RELAY_DELIVERED, RELAY_REACHED);
 	expect_no_job(&s, &relay);
 	assert_int_equal(control_id(&s, "show", other, &rows), 0);
-	assert_true(has_row(&rows, "state=deferred") && has_row(&rows, "reason=451 4.2.0 said so") && has_row(&rows, "attempts=0"));
+	assert_true(has_row(&rows, "state=deferred") && has_row(&rows, "reason=451 4.2.0 said so") &&
+	            has_row(&rows, "attempts=0"));
 	assert_int_equal(control_id(&s, "retry", other, &rows), 0);
 	expect_job(&s, &relay, "dead.test", &dead);
 	assert_true(dead.mail == other);
@@ -663,7 +668,8 @@ static void what_is_to_be_held_waits_for_its_time(void **state)
 	relay_up(&s, &relay, 100);
 	send_from(&s, 5, &(struct msg_mail_begin){ .hold_until = time(NULL) + 2 }, to);
 	assert_int_equal(control(&s, "list", &rows), 0);
-	assert_true(has_row(&rows, "recipient=u6@example.test state=held") && has_row(&rows, "recipient=a@one.test state=held"));
+	assert_true(has_row(&rows, "recipient=u6@example.test state=held") &&
+	            has_row(&rows, "recipient=a@one.test state=held"));
 	expect_job(&s, &relay, "one.test", &job);
 	mailbox_start(&s, 6, false, &mailbox);
 	expect(&s, &mailbox, MSG_REPLAY_END, &frame);

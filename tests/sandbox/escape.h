@@ -1,6 +1,6 @@
 /*
- * Attempts to break out of a sandbox, each a function that does one forbidden thing and says how that went. The same function
- * must succeed without the sandbox, so that none fails for a wrong path or a missing file.
+ * Attempts to break out of a sandbox, each a function that does one forbidden thing and says how that went. The same
+ * function must succeed without the sandbox, so that none fails for a wrong path or a missing file.
  */
 #ifndef POSTHORN_TESTS_ESCAPE_H
 #define POSTHORN_TESTS_ESCAPE_H

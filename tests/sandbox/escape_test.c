@@ -1,7 +1,7 @@
 /*
- * Tries to break out of every role's sandbox, entered as the program enters it (role_confine), with the Landlock of this kernel
- * and masked to ABI 2 (Debian 12) and 1. Each attempt is made without the sandbox first, where it must work. Built without
- * sanitizers always: their runtimes would need a wider profile than the one that is installed.
+ * Tries to break out of every role's sandbox, entered as the program enters it (role_confine), with the Landlock of
+ * this kernel and masked to ABI 2 (Debian 12) and 1. Each attempt is made without the sandbox first, where it must
+ * work. Built without sanitizers always: their runtimes would need a wider profile than the one that is installed.
  *
  * Run as root it is sharpest: then nothing but the sandbox stands between an attempt and its aim.
  */
@@ -139,8 +139,8 @@ static void every_attempt_works_without_the_sandbox(void **state)
 				possible[i][t][k] = error == 0;
 				bool excused = is_refusal(error) || error == EIO || error == EOPNOTSUPP || error == EBADF;
 				if (error && (i == 0 || !excused))
-					print_message("%s: %s does not work without the sandbox either: %s\n", excused ? "skipped" : "wrong",
-					              tables[t][k].name, strerror(error));
+					print_message("%s: %s does not work without the sandbox either: %s\n",
+					              excused ? "skipped" : "wrong", tables[t][k].name, strerror(error));
 				wrong += error && !excused;
 			}
 	assert_int_equal(wrong, 0);
@@ -162,7 +162,10 @@ static void try_all(int abi)
 					continue;
 				escaped++;
 				print_error("%s (ABI %d, %s): %s: %s\n", prisoners[i].name, abi, prisoners[i].neighbour,
-				            tables[t][k].name, error == 0 ? "worked" : error == CANNOT_ENTER ? "no sandbox" : strerror(error));
+				            tables[t][k].name,
+				            error == 0              ? "worked"
+				            : error == CANNOT_ENTER ? "no sandbox"
+				                                    : strerror(error));
 			}
 	print_message("%u attempts\n", tried);
 	assert_true(tried > 0);
@@ -194,7 +197,8 @@ static int do_everybodys_work(const struct scene *s)
 	struct epoll_event event = { .events = EPOLLIN };
 	char room[16];
 	int loop = epoll_create1(EPOLL_CLOEXEC), bell = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (loop < 0 || bell < 0 || epoll_ctl(loop, EPOLL_CTL_ADD, bell, &event) != 0 || epoll_wait(loop, &event, 1, 1000) != 1)
+	if (loop < 0 || bell < 0 || epoll_ctl(loop, EPOLL_CTL_ADD, bell, &event) != 0 ||
+	    epoll_wait(loop, &event, 1, 1000) != 1)
 		return 1;
 	if (send(s->pair[0], "x", 1, MSG_NOSIGNAL) != 1 || recv(s->pair[1], room, sizeof room, MSG_DONTWAIT) != 1)
 		return 2;
@@ -224,7 +228,8 @@ static int do_file_work(const struct scene *s)
 		return 10;
 	if (fcntl(file, F_OFD_SETLK, &whole) != 0 || fallocate(file, 0, 0, 8192) != 0)
 		return 11;
-	if (renameat(s->own_directory, "journal", s->own_directory, "old") != 0 || unlinkat(s->own_directory, "old", 0) != 0)
+	if (renameat(s->own_directory, "journal", s->own_directory, "old") != 0 ||
+	    unlinkat(s->own_directory, "old", 0) != 0)
 		return 12;
 	if (mkdirat(s->own_directory, "seg", 0700) != 0 || rmdir(below(s->own, "seg")) != 0)
 		return 13;
@@ -257,7 +262,8 @@ static int do_relays_work(const struct scene *s)
 	if (error)
 		return error;
 	int udp = socket(AF_INET, SOCK_DGRAM, 0), tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	if (udp < 0 || bind(udp, (struct sockaddr *)&any, sizeof any) != 0 || connect(udp, (struct sockaddr *)&to, sizeof to) != 0)
+	if (udp < 0 || bind(udp, (struct sockaddr *)&any, sizeof any) != 0 ||
+	    connect(udp, (struct sockaddr *)&to, sizeof to) != 0)
 		return 40;
 	if (tcp < 0 || (connect(tcp, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS))
 		return 41;
@@ -271,7 +277,8 @@ static int do_resolvers_work(const struct scene *s)
 	int pipes[2], error = do_relays_work(s);
 	if (error)
 		return error;
-	if (pipe2(pipes, O_CLOEXEC) != 0 || pthread_create(&thread, NULL, run_thread, &ran) != 0 || pthread_join(thread, NULL) != 0)
+	if (pipe2(pipes, O_CLOEXEC) != 0 || pthread_create(&thread, NULL, run_thread, &ran) != 0 ||
+	    pthread_join(thread, NULL) != 0)
 		return 42;
 	return ran ? 0 : 43;
 }

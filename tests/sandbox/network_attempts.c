@@ -71,7 +71,8 @@ static int connect_abstract(const struct scene *s)
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	size_t length = strlen(s->abstract_name);
 	memcpy(to.sun_path + 1, s->abstract_name, length);
-	return outcome(connect(s->unix_stream, (struct sockaddr *)&to, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)));
+	return outcome(connect(s->unix_stream, (struct sockaddr *)&to,
+	                       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)));
 }
 
 static int bind_tcp(const struct scene *s)
@@ -164,7 +165,8 @@ const struct attempt network_attempts[] = {
 	{ "socket(AF_NETLINK)", make_netlink, BY_NOBODY },
 	{ "socketpair", make_stream_pair, BY_PORTER },
 	{ "connect to TCP", connect_tcp, BY_INTERNET },
-	/* seccomp cannot see to whom: what keeps resolver and relay away is that they have no Unix socket that is not connected, and can make none */
+	/* seccomp cannot see to whom: what keeps resolver and relay away is that they have no Unix socket that is not
+	 * connected, and can make none */
 	{ "connect to a Unix socket", connect_unix, BY_INTERNET },
 	{ "connect to an abstract socket", connect_abstract, BY_INTERNET },
 	{ "bind to TCP", bind_tcp, BY_INTERNET },

@@ -135,7 +135,8 @@ static int listen_unix(const char *path, size_t length, int type)
 	int descriptor = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	memcpy(address.sun_path, path, length);
 	must(descriptor >= 0);
-	must(bind(descriptor, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) == 0);
+	must(bind(descriptor, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) ==
+	     0);
 	must(type == SOCK_DGRAM || listen(descriptor, 1000) == 0);
 	return descriptor;
 }
@@ -145,7 +146,8 @@ static int listen_tcp(uint16_t *port)
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t length = sizeof address;
 	int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	must(descriptor >= 0 && bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0 && listen(descriptor, 1000) == 0);
+	must(descriptor >= 0 && bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0 &&
+	     listen(descriptor, 1000) == 0);
 	must(getsockname(descriptor, (struct sockaddr *)&address, &length) == 0);
 	*port = ntohs(address.sin_port);
 	return descriptor;

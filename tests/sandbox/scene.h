@@ -19,7 +19,8 @@ void scene_reset(void);
 /* Is the neighbour's folder as scene_reset left it? */
 bool scene_is_intact(const struct scene *s);
 
-/* Fills in what is opened per process; for the child that makes the attempt, before its sandbox. mounts: it will mount. */
+/* Fills in what is opened per process; for the child that makes the attempt, before its sandbox. mounts: it will
+ * mount. */
 void scene_enter(struct scene *s, const char *own, const char *neighbour, bool mounts);
 
 #endif

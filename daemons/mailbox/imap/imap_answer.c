@@ -24,7 +24,8 @@ static const struct reason reasons[FAIL_KIND_COUNT] = {
 	[FAIL_TIMEOUT] = { "UNAVAILABLE", IMAP_SAY_TEMPORARY },
 };
 
-static void add_text(struct imap_session *s, struct buf *out, const char *code, enum imap_text text, const struct imap_values *values)
+static void add_text(struct imap_session *s, struct buf *out, const char *code, enum imap_text text,
+                     const struct imap_values *values)
 {
 	struct imap_values done = { .text = s->command.info ? str_of(s->command.info->name) : STR("") };
 	if (code[0])
@@ -33,7 +34,8 @@ static void add_text(struct imap_session *s, struct buf *out, const char *code, 
 	buf_add_str(out, STR("\r\n"));
 }
 
-static void answer(struct imap_session *s, const char *condition, const char *code, enum imap_text text, const struct imap_values *values)
+static void answer(struct imap_session *s, const char *condition, const char *code, enum imap_text text,
+                   const struct imap_values *values)
 {
 	if (str_is_empty(s->command.tag))
 		buf_add_char(&s->tagged, '*');
@@ -64,8 +66,10 @@ void imap_no_fail(struct imap_session *s, const struct fail *fail)
 {
 	const struct reason *reason = &reasons[fail->kind];
 	bool ours = fail->kind == FAIL_IO || fail->kind == FAIL_CORRUPT || fail->kind == FAIL_NO_SPACE;
-	log_event(ours ? LOG_ERROR : LOG_INFO, s->session->connection, "imap-refused", LOG_TEXT("account", str_of(s->session->address)),
-	          LOG_TEXT("command", str_of(s->command.info ? s->command.info->name : "")), LOG_TEXT("why", str_of(fail_text(fail))));
+	log_event(ours ? LOG_ERROR : LOG_INFO, s->session->connection, "imap-refused",
+	          LOG_TEXT("account", str_of(s->session->address)),
+	          LOG_TEXT("command", str_of(s->command.info ? s->command.info->name : "")),
+	          LOG_TEXT("why", str_of(fail_text(fail))));
 	imap_no(s, reason->code, reason->text, NULL);
 }
 

@@ -13,7 +13,8 @@
 #include <pthread.h>
 #include <sys/statvfs.h>
 
-/* What the messages of one command keep in memory: octets, and what is stored beside them; one message more always finds room for the latter. */
+/* What the messages of one command keep in memory: octets, and what is stored beside them; one message more always
+ * finds room for the latter. */
 enum { MEMORY_MAX = 8 << 20, COLUMNS_MAX = 32 << 20 };
 enum { URL_SHOWN_MAX = 2000 };
 
@@ -66,7 +67,8 @@ static void keep_text(struct arena *arena, struct str *text)
 static void keep_columns(struct arena *arena, struct store_message_columns *columns)
 {
 	struct str *references = arena_alloc_array(arena, columns->reference_count, sizeof *references);
-	struct str *texts[] = { &columns->structure, &columns->headers, &columns->subject, &columns->message_id, &columns->preview };
+	struct str *texts[] = { &columns->structure, &columns->headers, &columns->subject, &columns->message_id,
+		&columns->preview };
 	for (size_t i = 0; i < COUNT_OF(texts); i++)
 		keep_text(arena, texts[i]);
 	for (size_t i = 0; i < columns->reference_count; i++)
@@ -176,7 +178,9 @@ static bool refuse_url(struct append *a, struct str url)
 	struct str shown = str_first(url, URL_SHOWN_MAX);
 	buf_add_str(&code, STR("BADURL \""));
 	for (size_t i = 0; i < shown.length; i++)
-		buf_add_char(&code, shown.data[i] > 0x20 && shown.data[i] < 0x7f && !strchr("\"\\]", shown.data[i]) ? shown.data[i] : '?');
+		buf_add_char(&code, shown.data[i] > 0x20 && shown.data[i] < 0x7f && !strchr("\"\\]", shown.data[i])
+		                        ? shown.data[i]
+		                        : '?');
 	buf_add_char(&code, '"');
 	imap_no(a->session, buf_text(&code), IMAP_SAY_BAD_URL, NULL);
 	return refuse(a);
@@ -250,7 +254,8 @@ static bool read_octets(struct append *a, struct append_message *m)
 static bool refuse_number(struct append *a, uint32_t limit)
 {
 	char code[IMAP_LIMIT_CODE_SIZE];
-	imap_no(a->session, imap_limit_code(limit, 0, code), IMAP_SAY_MESSAGE_LIMIT, &(struct imap_values){ .number = limit });
+	imap_no(a->session, imap_limit_code(limit, 0, code), IMAP_SAY_MESSAGE_LIMIT,
+		&(struct imap_values){ .number = limit });
 	return refuse(a);
 }
 
@@ -262,7 +267,8 @@ static bool read_message(struct append *a)
 	if (limit && a->messages.count >= limit)
 		return refuse_number(a, limit);
 	if (a->messages.count >= LIMIT_IMAP_MULTIAPPEND_MESSAGES_MAX)
-		return fail_set(&a->fail, FAIL_LIMIT, "more than %d messages in one command", LIMIT_IMAP_MULTIAPPEND_MESSAGES_MAX);
+		return fail_set(&a->fail, FAIL_LIMIT, "more than %d messages in one command",
+		                LIMIT_IMAP_MULTIAPPEND_MESSAGES_MAX);
 	struct append_message *m = array_add(&a->messages);
 	imap_incoming_init(&m->octets, a->size_max);
 	m->received = clock_wall_seconds();
@@ -326,7 +332,8 @@ static bool deliver(struct append *a, struct store_txn *txn, struct append_messa
 /* RFC 8508 §3.4: what goes makes room first. False when the message to be replaced is no longer there. */
 static bool remove_replaced(struct append *a, struct store_txn *txn)
 {
-	const struct store_selection one = { a->session->kept.view.mailbox, &(struct store_range){ a->replaced, a->replaced }, 1 };
+	const struct store_selection one = { a->session->kept.view.mailbox,
+		&(struct store_range){ a->replaced, a->replaced }, 1 };
 	struct store_uids gone = {};
 	bool removed = store_expunge(txn, &one, true, &gone) && gone.uids.count;
 	store_uids_release(&gone);
@@ -417,7 +424,8 @@ void imap_replace(struct imap_session *s)
 	struct imap_sequence sequence = {};
 	imap_parse_space(&s->parser);
 	imap_parse_sequence(&s->parser, &sequence);
-	if (!s->parser.failed && (sequence.saved || sequence.count != 1 || sequence.ranges[0].first != sequence.ranges[0].last))
+	if (!s->parser.failed &&
+	    (sequence.saved || sequence.count != 1 || sequence.ranges[0].first != sequence.ranges[0].last))
 		imap_parse_fail(&s->parser, "one message");
 	if (s->parser.failed)
 		imap_bad_syntax(s);

@@ -24,7 +24,8 @@ void imap_binary_release(struct imap_binary *b)
 static size_t count_bare(const struct imap_binary *b, struct str s)
 {
 	size_t count = 0;
-	for (const char *at = s.data, *end = s.data + s.length; at < end && (at = memchr(at, '\n', (size_t)(end - at))); at++)
+	for (const char *at = s.data, *end = s.data + s.length; at < end && (at = memchr(at, '\n', (size_t)(end - at)));
+	     at++)
 		count += at == s.data ? !b->after_cr : at[-1] != '\r';
 	return count;
 }

@@ -118,8 +118,8 @@ static bool parse_section(struct imap_session *s, struct str text, struct imap_s
 	return true;
 }
 
-static bool add_pieces(struct imap_session *s, struct imap_mail *mail, struct imap_place place, struct imap_incoming *in,
-                       struct fail **fail)
+static bool add_pieces(struct imap_session *s, struct imap_mail *mail, struct imap_place place,
+                       struct imap_incoming *in, struct fail **fail)
 {
 	CLEANUP(imap_pieces_release) struct imap_pieces pieces = {};
 	struct str piece;
@@ -133,8 +133,8 @@ static bool add_pieces(struct imap_session *s, struct imap_mail *mail, struct im
 }
 
 /* Some fields of a header, which is bounded, unlike what else a section may be. */
-static bool add_fields(struct imap_session *s, struct imap_mail *mail, const struct imap_section *section, struct imap_place header,
-                       struct str partial, struct imap_incoming *in, struct fail **fail)
+static bool add_fields(struct imap_session *s, struct imap_mail *mail, const struct imap_section *section,
+                       struct imap_place header, struct str partial, struct imap_incoming *in, struct fail **fail)
 {
 	CLEANUP(imap_fields_release) struct imap_fields fields = {};
 	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(header.size + 2);
@@ -183,7 +183,8 @@ static bool find_mailbox(struct imap_session *s, const struct url *url, uint64_t
 	return mailbox.id && (!url->has_uidvalidity || url->uidvalidity == mailbox.uidvalidity);
 }
 
-enum imap_url_result imap_catenate_url(struct imap_session *s, struct str text, struct imap_incoming *in, struct fail **fail)
+enum imap_url_result imap_catenate_url(struct imap_session *s, struct str text, struct imap_incoming *in,
+                                       struct fail **fail)
 {
 	struct url url = {};
 	struct store_entries entries = {};

@@ -1,6 +1,6 @@
 /*
- * The parts of CATENATE that are not sent but pointed at (RFC 4469): relative IMAP URLs (RFC 5092 §7) of messages of this account and of
- * their sections.
+ * The parts of CATENATE that are not sent but pointed at (RFC 4469): relative IMAP URLs (RFC 5092 §7) of messages of
+ * this account and of their sections.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_CATENATE_H
 #define POSTHORN_MAILBOX_IMAP_CATENATE_H
@@ -14,6 +14,7 @@ enum imap_url_result {
 };
 
 /* Adds the octets that the URL means, as FETCH BODY.PEEK would give them. */
-enum imap_url_result imap_catenate_url(struct imap_session *s, struct str url, struct imap_incoming *in, struct fail **fail);
+enum imap_url_result imap_catenate_url(struct imap_session *s, struct str url, struct imap_incoming *in,
+                                       struct fail **fail);
 
 #endif

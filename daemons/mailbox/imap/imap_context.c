@@ -319,7 +319,8 @@ static void merge_results(struct imap_context *c, const struct uids *added)
 		qsort(c->results.list.items, c->results.list.count, sizeof(uint32_t), by_uid);
 }
 
-/* What another session expunged cannot be sorted, though EXPUNGE may have to wait: it goes before positions are told that do not count it. */
+/* What another session expunged cannot be sorted, though EXPUNGE may have to wait: it goes before positions are told
+ * that do not count it. */
 static void remove_lost(struct imap_session *s, struct imap_context *c, const struct uids *now, bool *begun)
 {
 	struct uids there = {}, lost = {};

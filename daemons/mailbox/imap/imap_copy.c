@@ -4,7 +4,8 @@
 #include "imap_limit.h"
 #include "log.h"
 
-/* Within it COPY is all or nothing even if the system stops half way; what is larger must not shut everybody else out. */
+/* Within it COPY is all or nothing even if the system stops half way; what is larger must not shut everybody else
+ * out. */
 enum { COPY_PART_MAX = 100000 };
 
 bool imap_find_target(struct imap_session *s, struct str name, uint64_t *id)
@@ -42,15 +43,17 @@ static void add_copyuid(struct buf *code, const struct store_uids *copied)
 	add_set(code, copied->to.items, copied->to.count);
 }
 
-/* A message that somebody expunged, and the client was not told so, can't be meant by its number (RFC 2180 §4.4.1): *gone. */
-static bool transfer_part(struct imap_session *s, const struct imap_numbers *part, uint64_t to, struct store_uids *copied, bool *gone,
-                          struct fail **fail)
+/* A message that somebody expunged, and the client was not told so, can't be meant by its number (RFC 2180 §4.4.1):
+ * *gone. */
+static bool transfer_part(struct imap_session *s, const struct imap_numbers *part, uint64_t to,
+                          struct store_uids *copied, bool *gone, struct fail **fail)
 {
 	struct store_selection selection = imap_view_selection(s, part);
 	size_t before = copied->uids.count;
 	CLEANUP(store_rollback) struct store_txn *txn = store_begin(s->session->account->store);
 	uint64_t modseq_before = store_mailbox_modseq(txn, to);
-	bool done = s->command.verb == IMAP_MOVE ? store_move(txn, &selection, to, copied) : store_copy(txn, &selection, to, copied);
+	bool done = s->command.verb == IMAP_MOVE ? store_move(txn, &selection, to, copied)
+	                                         : store_copy(txn, &selection, to, copied);
 	*gone = done && !s->command.uid && copied->uids.count - before < imap_view_count(s, part);
 	if (!*gone && store_commit(&txn, fail)) {
 		imap_note_own(s, to, modseq_before, copied, before);
@@ -71,14 +74,16 @@ static void take_back(struct imap_session *s, uint64_t to, struct store_uids *co
 	struct store_txn *txn = store_begin(s->session->account->store);
 	store_expunge(txn, &selection, true, NULL);
 	if (!store_commit(&txn, &fail))
-		log_event(LOG_ERROR, s->session->connection, "imap-copies-stay", LOG_TEXT("account", str_of(s->session->address)),
-		          LOG_NUMBER("copies", copied->to.count), LOG_TEXT("why", str_of(fail_text(fail))));
+		log_event(LOG_ERROR, s->session->connection, "imap-copies-stay",
+		          LOG_TEXT("account", str_of(s->session->address)), LOG_NUMBER("copies", copied->to.count),
+		          LOG_TEXT("why", str_of(fail_text(fail))));
 	copied->uids.count = copied->to.count = 0;
 }
 
-/* COPY all or none (RFC 9051 §6.4.7), MOVE each message or not (RFC 6851 §3.3). copied: what stays. False: see gone and fail. */
-static bool transfer(struct imap_session *s, const struct imap_numbers *uids, uint64_t to, struct store_uids *copied, bool *gone,
-                     struct fail **fail)
+/* COPY all or none (RFC 9051 §6.4.7), MOVE each message or not (RFC 6851 §3.3). copied: what stays. False: see gone
+ * and fail. */
+static bool transfer(struct imap_session *s, const struct imap_numbers *uids, uint64_t to, struct store_uids *copied,
+                     bool *gone, struct fail **fail)
 {
 	CLEANUP(imap_numbers_release) struct imap_numbers part = {};
 	struct imap_parts parts = { .uids = uids };
@@ -113,7 +118,8 @@ static bool is_within_limit(struct imap_session *s, struct imap_numbers *uids, u
 	return false;
 }
 
-static bool carry_out(struct imap_session *s, const struct imap_numbers *uids, uint32_t lowest, uint64_t to, struct fail **fail)
+static bool carry_out(struct imap_session *s, const struct imap_numbers *uids, uint32_t lowest, uint64_t to,
+                      struct fail **fail)
 {
 	CLEANUP(buf_release) struct buf code = BUF_WITH_LIMIT(LIMIT_IMAP_TAGGED_MAX / 2);
 	CLEANUP(store_uids_release) struct store_uids copied = {};
@@ -143,7 +149,8 @@ static void copy_or_move(struct imap_session *s)
 	imap_parse_sequence(&s->parser, &sequence);
 	imap_parse_space(&s->parser);
 	struct str name = imap_parse_mailbox(&s->parser);
-	if (!imap_arguments_end(s) || !imap_view_resolve(s, &sequence, s->command.uid, &uids) || !imap_find_target(s, name, &to))
+	if (!imap_arguments_end(s) || !imap_view_resolve(s, &sequence, s->command.uid, &uids) ||
+	    !imap_find_target(s, name, &to))
 		return;
 	if (is_within_limit(s, &uids, &lowest) && !carry_out(s, &uids, lowest, to, &fail))
 		imap_no_fail(s, fail);

@@ -39,7 +39,8 @@ struct imap_deflate *imap_deflate_new(void)
 {
 	struct imap_deflate *d = mem_alloc(sizeof *d);
 	d->began_ms = clock_monotonic_ms();
-	int out = deflateInit2(&d->out, Z_DEFAULT_COMPRESSION, Z_DEFLATED, RAW * OUT_WINDOW, OUT_MEMORY, Z_DEFAULT_STRATEGY);
+	int out = deflateInit2(&d->out, Z_DEFAULT_COMPRESSION, Z_DEFLATED, RAW * OUT_WINDOW, OUT_MEMORY,
+	                       Z_DEFAULT_STRATEGY);
 	int in = inflateInit2(&d->in, RAW * IN_WINDOW);
 	must(out == Z_OK && in == Z_OK);
 	return d;

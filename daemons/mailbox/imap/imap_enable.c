@@ -76,8 +76,8 @@ void imap_enable(struct imap_session *s)
 	imap_ok(s, "", IMAP_SAY_DONE, NULL);
 }
 
-/* RFC 8437 §4.1: compression ends behind the answer. What a client sent ahead as if it went on can't be read any more: then the
- * connection just ends. */
+/* RFC 8437 §4.1: compression ends behind the answer. What a client sent ahead as if it went on can't be read any
+ * more: then the connection just ends. */
 static void give_back(struct imap_session *s)
 {
 	bool readable = !s->deflate || (imap_deflate_is_idle(s->deflate) && str_is_empty(stream_buffered(s->stream)));

@@ -12,7 +12,8 @@ void imap_ok_removed(struct imap_session *s, bool any, uint32_t lowest)
 		imap_tell_limit(s, imap_limit(s, false), lowest);
 	if (modseq)
 		snprintf(code, sizeof code, "HIGHESTMODSEQ %llu", (unsigned long long)s->kept.view.complete_modseq);
-	imap_ok(s, lowest && !modseq ? imap_limit_code(imap_limit(s, false), lowest, limit_code) : code, IMAP_SAY_DONE, NULL);
+	imap_ok(s, lowest && !modseq ? imap_limit_code(imap_limit(s, false), lowest, limit_code) : code, IMAP_SAY_DONE,
+	        NULL);
 }
 
 /* RFC 9738 §3.1 counts those with \Deleted only: the set is cut below the last of them, from above, that may go. */
@@ -42,7 +43,8 @@ static bool cut_deleted(struct imap_session *s, struct imap_numbers *uids, uint3
 	return true;
 }
 
-static bool expunge_part(struct imap_session *s, const struct imap_numbers *part, struct store_uids *expunged, struct fail **fail)
+static bool expunge_part(struct imap_session *s, const struct imap_numbers *part, struct store_uids *expunged,
+                         struct fail **fail)
 {
 	struct store_selection selection = imap_view_selection(s, part);
 	struct store_txn *txn = store_begin(s->session->account->store);
@@ -50,7 +52,8 @@ static bool expunge_part(struct imap_session *s, const struct imap_numbers *part
 	return store_commit(&txn, fail);
 }
 
-bool imap_expunge_deleted(struct imap_session *s, const struct imap_numbers *uids, struct store_uids *expunged, struct fail **fail)
+bool imap_expunge_deleted(struct imap_session *s, const struct imap_numbers *uids, struct store_uids *expunged,
+                          struct fail **fail)
 {
 	CLEANUP(imap_numbers_release) struct imap_numbers part = {};
 	struct imap_parts parts = { .uids = uids };

@@ -32,7 +32,8 @@ static void cut_to_partial(struct imap_session *s, const struct imap_partial *pa
 		uint32_t from = first > before ? first - before : 1, to = last > before ? last - before : 0;
 		to = to < here ? to : here;
 		if (from <= to)
-			imap_numbers_append_range(&kept, uidmap_uid(&s->view.uids, base + from), uidmap_uid(&s->view.uids, base + to));
+			imap_numbers_append_range(&kept, uidmap_uid(&s->view.uids, base + from),
+			                          uidmap_uid(&s->view.uids, base + to));
 		before += here;
 	}
 	imap_numbers_release(uids);
@@ -61,7 +62,8 @@ static bool cut_to_changed(struct imap_session *s, uint64_t since, struct imap_n
 }
 
 /* RFC 7162 §3.2.6: before any FETCH. The set is that of the command, not what the client knows of it. */
-static bool tell_vanished(struct imap_session *s, const struct imap_sequence *sequence, uint64_t since, struct fail **fail)
+static bool tell_vanished(struct imap_session *s, const struct imap_sequence *sequence, uint64_t since,
+                          struct fail **fail)
 {
 	CLEANUP(imap_numbers_release) struct imap_numbers asked = {};
 	uint32_t newest = s->view.counters.uidnext - 1;
@@ -75,7 +77,8 @@ static bool tell_vanished(struct imap_session *s, const struct imap_sequence *se
 
 /* ---- \Seen ---- */
 
-static void add_unseen(struct imap_session *s, const struct imap_range *range, size_t *hint, struct imap_numbers *unseen)
+static void add_unseen(struct imap_session *s, const struct imap_range *range, size_t *hint,
+                       struct imap_numbers *unseen)
 {
 	const struct uidmap *known = &s->view.uids;
 	uint32_t uid = uidmap_next(known, range->first);
@@ -86,7 +89,8 @@ static void add_unseen(struct imap_session *s, const struct imap_range *range, s
 	}
 }
 
-static bool find_unseen(struct imap_session *s, const struct imap_numbers *uids, struct imap_numbers *unseen, struct fail **fail)
+static bool find_unseen(struct imap_session *s, const struct imap_numbers *uids, struct imap_numbers *unseen,
+                        struct fail **fail)
 {
 	size_t hint = 0;
 	if (!store_index_lock(s->view.index, s->reader, fail))
@@ -194,8 +198,8 @@ static bool partial_is_too_long(struct imap_session *s, const struct imap_partia
 	return true;
 }
 
-static bool run(struct imap_session *s, struct imap_fetch_walk *f, const struct imap_sequence *sequence, uint32_t *lowest,
-                struct fail **fail)
+static bool run(struct imap_session *s, struct imap_fetch_walk *f, const struct imap_sequence *sequence,
+                uint32_t *lowest, struct fail **fail)
 {
 	if (f->modifiers.vanished && !tell_vanished(s, sequence, f->modifiers.changed_since, fail))
 		return false;

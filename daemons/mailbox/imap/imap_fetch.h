@@ -12,9 +12,9 @@
 
 void imap_fetch(struct imap_session *s);
 
-/* For NOTIFY's MessageNew (RFC 5465 §5.2): tells these items, a list in parentheses that was checked before, of messages
- * that the client has just learned of, with their UIDs (and MODSEQ, where CONDSTORE is enabled) and without setting
- * \Seen. The session has its reader. False when the client is gone or the store failed. */
+/* For NOTIFY's MessageNew (RFC 5465 §5.2): tells these items, a list in parentheses that was checked before, of
+ * messages that the client has just learned of, with their UIDs (and MODSEQ, where CONDSTORE is enabled) and without
+ * setting \Seen. The session has its reader. False when the client is gone or the store failed. */
 bool imap_fetch_new(struct imap_session *s, struct str items, const struct imap_numbers *uids);
 
 #endif

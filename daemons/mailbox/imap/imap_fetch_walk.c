@@ -43,8 +43,9 @@ static void note_failure(struct imap_fetch_walk *f, const struct imap_row *row)
 		fail_free(&fail);
 		return;
 	}
-	log_event(LOG_ERROR, f->s->session->connection, "mail-unreadable", LOG_TEXT("account", str_of(f->s->session->address)),
-	          LOG_NUMBER("uid", row->row.uid), LOG_TEXT("why", str_of(fail_text(fail))));
+	log_event(LOG_ERROR, f->s->session->connection, "mail-unreadable",
+	          LOG_TEXT("account", str_of(f->s->session->address)), LOG_NUMBER("uid", row->row.uid),
+	          LOG_TEXT("why", str_of(fail_text(fail))));
 	if (f->fail)
 		fail_free(&fail);
 	else

@@ -10,8 +10,9 @@ static uint32_t system_flag(struct str name)
 		struct str name;
 		uint32_t flag;
 	} flags[] = {
-		{ { "\\Answered", 9 }, STORE_ANSWERED }, { { "\\Flagged", 8 }, STORE_FLAGGED }, { { "\\Deleted", 8 }, STORE_DELETED },
-		{ { "\\Seen", 5 }, STORE_SEEN },         { { "\\Draft", 6 }, STORE_DRAFT },
+		{ { "\\Answered", 9 }, STORE_ANSWERED }, { { "\\Flagged", 8 }, STORE_FLAGGED },
+		{ { "\\Deleted", 8 }, STORE_DELETED },   { { "\\Seen", 5 }, STORE_SEEN },
+		{ { "\\Draft", 6 }, STORE_DRAFT },
 	};
 	for (size_t i = 0; i < COUNT_OF(flags); i++)
 		if (str_equal_nocase(name, flags[i].name))

@@ -21,7 +21,9 @@ void imap_parse_flag_list(struct imap_session *s, struct imap_flags *flags);
 /* Leaves the keywords that the account has: only those can be on a message to be taken off. */
 bool imap_flags_keep_known(struct imap_session *s, struct imap_flags *flags, struct fail **fail);
 
-/* The numbers of the keywords, ascending, new ones made; empty when the transaction failed (FAIL_LIMIT, FAIL_INVALID). */
-struct store_keywords imap_flags_keywords(struct imap_session *s, const struct imap_flags *flags, struct store_txn *txn);
+/* The numbers of the keywords, ascending, new ones made; empty when the transaction failed (FAIL_LIMIT,
+ * FAIL_INVALID). */
+struct store_keywords imap_flags_keywords(struct imap_session *s, const struct imap_flags *flags,
+                                          struct store_txn *txn);
 
 #endif

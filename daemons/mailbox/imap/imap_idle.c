@@ -12,7 +12,8 @@ static void listen_to_mailbox(struct imap_session *s)
 {
 	if (!s->view.index || imap_notify_descriptor(s) >= 0)
 		return;
-	s->listener = (struct store_listener){ .mailbox = s->kept.view.mailbox, .event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+	s->listener = (struct store_listener){ .mailbox = s->kept.view.mailbox,
+		.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
 	must(s->listener.event >= 0);
 	store_listen(s->session->account->store, &s->listener);
 }

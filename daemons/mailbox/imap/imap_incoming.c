@@ -107,7 +107,8 @@ static bool read_large(struct imap_session *s, struct imap_incoming *in, uint64_
 	return stored;
 }
 
-bool imap_incoming_literal(struct imap_session *s, struct imap_incoming *in, uint64_t size, bool *taken, struct fail **fail)
+bool imap_incoming_literal(struct imap_session *s, struct imap_incoming *in, uint64_t size, bool *taken,
+                           struct fail **fail)
 {
 	stream_begin_bulk(s->stream);
 	bool kept = in->file < 0 ? read_small(s, in, (size_t)size) : read_large(s, in, size, fail);
@@ -116,7 +117,8 @@ bool imap_incoming_literal(struct imap_session *s, struct imap_incoming *in, uin
 	return kept;
 }
 
-bool imap_incoming_wait(struct imap_session *s, struct imap_incoming *in, struct imap_waiting *waiting, struct fail **fail)
+bool imap_incoming_wait(struct imap_session *s, struct imap_incoming *in, struct imap_waiting *waiting,
+                        struct fail **fail)
 {
 	size_t length = in->text.length;
 	if (in->file >= 0 || length <= waiting->memory) {

@@ -1,9 +1,9 @@
 /*
  * struct imap_incoming: the octets of a message that a client brings, while it brings them.
  *
- * A small one gathers in memory, a large one in a nameless file of the account's directory. Small ones that wait for the rest of their
- * command take no more memory than the command has for them; those beyond it wait in one such file. So a session's memory is bounded whatever
- * a command holds, and a client that vanishes leaves nothing.
+ * A small one gathers in memory, a large one in a nameless file of the account's directory. Small ones that wait for
+ * the rest of their command take no more memory than the command has for them; those beyond it wait in one such file.
+ * So a session's memory is bounded whatever a command holds, and a client that vanishes leaves nothing.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_INCOMING_H
 #define POSTHORN_MAILBOX_IMAP_INCOMING_H
@@ -37,12 +37,14 @@ bool imap_incoming_add(struct imap_session *s, struct imap_incoming *in, struct 
 /* Makes room for so many octets more; whatever can be refused is refused here. */
 bool imap_incoming_prepare(struct imap_session *s, struct imap_incoming *in, uint64_t more, struct fail **fail);
 
-/* The literal that the client sends next, for which room was made. False with *fail NULL: the client is gone. *taken says whether
- * the octets came, though they could not be kept. */
-bool imap_incoming_literal(struct imap_session *s, struct imap_incoming *in, uint64_t size, bool *taken, struct fail **fail);
+/* The literal that the client sends next, for which room was made. False with *fail NULL: the client is gone. *taken
+ * says whether the octets came, though they could not be kept. */
+bool imap_incoming_literal(struct imap_session *s, struct imap_incoming *in, uint64_t size, bool *taken,
+                           struct fail **fail);
 
 /* Of a message that is whole: nobody looks at in->text until it is loaded again. */
-bool imap_incoming_wait(struct imap_session *s, struct imap_incoming *in, struct imap_waiting *waiting, struct fail **fail);
+bool imap_incoming_wait(struct imap_session *s, struct imap_incoming *in, struct imap_waiting *waiting,
+                        struct fail **fail);
 
 /* All octets in in->text. */
 bool imap_incoming_load(struct imap_incoming *in, const struct imap_waiting *waiting, struct fail **fail);

@@ -56,8 +56,8 @@ static bool send_some(const struct imap_output *o)
 }
 
 /* A piece of the mail as a literal. */
-static enum imap_item_result put_place(const struct imap_output *o, const struct imap_fetch_item *item, struct imap_mail *mail,
-                                       struct imap_place place)
+static enum imap_item_result put_place(const struct imap_output *o, const struct imap_fetch_item *item,
+                                       struct imap_mail *mail, struct imap_place place)
 {
 	CLEANUP(imap_pieces_release) struct imap_pieces p = {};
 	struct str piece;
@@ -79,7 +79,8 @@ static struct imap_place cut(const struct imap_fetch_item *item, struct imap_pla
 }
 
 /* All of a small mail, from the store into the answer without a copy between. */
-static enum imap_item_result put_whole(const struct imap_output *o, const struct imap_fetch_item *item, struct imap_mail *mail)
+static enum imap_item_result put_whole(const struct imap_output *o, const struct imap_fetch_item *item,
+                                       struct imap_mail *mail)
 {
 	size_t start = o->out->length;
 	put_label(o->out, item);
@@ -115,7 +116,8 @@ static enum imap_item_result put_fields(const struct imap_output *o, const struc
 }
 
 /* The octets of one header, in memory. */
-static bool read_header(struct imap_pieces *p, struct imap_mail *mail, struct imap_place place, struct buf *room, struct str *header)
+static bool read_header(struct imap_pieces *p, struct imap_mail *mail, struct imap_place place, struct buf *room,
+                        struct str *header)
 {
 	struct str piece;
 	if (!imap_pieces_begin(p, mail, place))
@@ -130,12 +132,14 @@ static bool read_header(struct imap_pieces *p, struct imap_mail *mail, struct im
 }
 
 static enum imap_item_result put_fields_at(const struct imap_output *o, const struct imap_fetch_item *item,
-                                           const struct imap_fields *fields, struct imap_mail *mail, struct imap_place place)
+                                           const struct imap_fields *fields, struct imap_mail *mail,
+                                           struct imap_place place)
 {
 	CLEANUP(imap_pieces_release) struct imap_pieces p = {};
 	CLEANUP(buf_release) struct buf room = BUF_WITH_LIMIT(FIELDS_MAX);
 	struct str header;
-	return read_header(&p, mail, place, &room, &header) ? put_fields(o, item, fields, header, place.before_body) : IMAP_ITEM_FAILED;
+	return read_header(&p, mail, place, &room, &header) ? put_fields(o, item, fields, header, place.before_body)
+	                                                    : IMAP_ITEM_FAILED;
 }
 
 /* The fields that lists ask for lie beside the message, with the blank line behind them if none is missing. */
@@ -145,7 +149,8 @@ static bool has_kept_fields(const struct imap_fields *fields, struct imap_mail *
 }
 
 /* A small mail is read in any case: its own header is found faster there than in what is stored of its structure. */
-static bool find_place(const struct imap_fetch_item *item, struct imap_mail *mail, struct imap_place *place, bool *exists)
+static bool find_place(const struct imap_fetch_item *item, struct imap_mail *mail, struct imap_place *place,
+                       bool *exists)
 {
 	const struct imap_section *section = &item->section;
 	struct str text;
@@ -216,7 +221,8 @@ static bool take_decoded(struct decoding *d, struct str piece)
 	return send_some(d->output);
 }
 
-static bool decode_part(struct decoding *d, struct imap_mail *mail, const struct mime_part *part, struct imap_place place)
+static bool decode_part(struct decoding *d, struct imap_mail *mail, const struct mime_part *part,
+                        struct imap_place place)
 {
 	CLEANUP(imap_pieces_release) struct imap_pieces p = {};
 	CLEANUP(imap_binary_release) struct imap_binary b;
@@ -238,7 +244,8 @@ static struct mime_part *text_part(const struct imap_section *section, struct mi
 	return part->kind == MIME_MESSAGE ? part->first : NULL;
 }
 
-static struct mime_part *find_binary(const struct imap_section *section, struct mime_part *root, struct imap_place *place)
+static struct mime_part *find_binary(const struct imap_section *section, struct mime_part *root,
+                                     struct imap_place *place)
 {
 	struct mime_part *part = text_part(section, mime_find(root, section->numbers, section->depth));
 	bool whole = section->depth == 0 && section->text == IMAP_SECTION_ALL;
@@ -257,7 +264,8 @@ static enum imap_item_result put_no_part(const struct imap_output *o, const stru
 	return IMAP_ITEM_WRITTEN;
 }
 
-static bool size_of_fields(struct imap_mail *mail, const struct imap_fields *fields, struct imap_place place, uint64_t *size)
+static bool size_of_fields(struct imap_mail *mail, const struct imap_fields *fields, struct imap_place place,
+                           uint64_t *size)
 {
 	CLEANUP(imap_pieces_release) struct imap_pieces p = {};
 	CLEANUP(buf_release) struct buf room = BUF_WITH_LIMIT(FIELDS_MAX), subset = BUF_WITH_LIMIT(FIELDS_MAX);
@@ -287,7 +295,8 @@ static enum imap_item_result put_size_of_header(const struct imap_output *o, con
 }
 
 /* Decoded twice, to know the size before: memory stays small however large the part is. */
-static enum imap_item_result put_decoded(const struct imap_output *o, const struct imap_fetch_item *item, struct imap_mail *mail)
+static enum imap_item_result put_decoded(const struct imap_output *o, const struct imap_fetch_item *item,
+                                         struct imap_mail *mail)
 {
 	struct imap_place place;
 	struct mime_part *root = imap_mail_root(mail);
@@ -309,7 +318,8 @@ static enum imap_item_result put_decoded(const struct imap_output *o, const stru
 		return IMAP_ITEM_WRITTEN;
 	}
 	struct decoding send = { .offset = count.offset, .length = count.length, .output = o };
-	begin_literal(o->out, count.has_nul, imap_place_cut((struct imap_place){ .size = count.total }, count.offset, count.length).size);
+	begin_literal(o->out, count.has_nul,
+		imap_place_cut((struct imap_place){ .size = count.total }, count.offset, count.length).size);
 	return decode_part(&send, mail, part, place) ? IMAP_ITEM_WRITTEN : IMAP_ITEM_BROKEN;
 }
 
@@ -318,7 +328,8 @@ static enum imap_item_result put_binary(const struct imap_output *o, const struc
 {
 	if (item->section.text == IMAP_SECTION_ALL || item->section.text == IMAP_SECTION_TEXT)
 		return put_decoded(o, item, mail);
-	return item->kind == IMAP_FETCH_BINARY ? put_section(o, item, fields, mail) : put_size_of_header(o, item, fields, mail);
+	return item->kind == IMAP_FETCH_BINARY ? put_section(o, item, fields, mail)
+	                                       : put_size_of_header(o, item, fields, mail);
 }
 
 /* ---- PREVIEW ---- */
@@ -343,7 +354,8 @@ static bool make_preview(struct buf *preview, struct imap_mail *mail)
 }
 
 /* RFC 8970 §3.2: LAZY is NIL where the text would have to be looked for. */
-static enum imap_item_result put_preview(const struct imap_output *o, const struct imap_fetch_item *item, struct imap_mail *mail)
+static enum imap_item_result put_preview(const struct imap_output *o, const struct imap_fetch_item *item,
+                                         struct imap_mail *mail)
 {
 	CLEANUP(buf_release) struct buf made = BUF_WITH_LIMIT(PREVIEW_SIZE_MAX);
 	imap_mail_columns(mail);
@@ -372,7 +384,8 @@ static enum imap_item_result put_envelope(const struct imap_output *o, struct im
 	return IMAP_ITEM_WRITTEN;
 }
 
-static enum imap_item_result put_structure(const struct imap_output *o, const struct imap_fetch_item *item, struct imap_mail *mail)
+static enum imap_item_result put_structure(const struct imap_output *o, const struct imap_fetch_item *item,
+                                           struct imap_mail *mail)
 {
 	struct mime_part *root = imap_mail_root(mail);
 	if (!root)
@@ -414,7 +427,8 @@ static void put_id(struct buf *out, const struct imap_fetch_item *item, enum ima
 	buf_add_char(out, ')');
 }
 
-static enum imap_item_result put_from_row(struct buf *out, const struct imap_fetch_item *item, const struct imap_row *row)
+static enum imap_item_result put_from_row(struct buf *out, const struct imap_fetch_item *item,
+                                          const struct imap_row *row)
 {
 	switch (item->kind) {
 	case IMAP_FETCH_FLAGS: buf_add_str(out, row->flags); break;
@@ -430,7 +444,8 @@ static enum imap_item_result put_from_row(struct buf *out, const struct imap_fet
 }
 
 enum imap_item_result imap_item_write(const struct imap_output *o, const struct imap_fetch_item *item,
-                                      const struct imap_fields *fields, const struct imap_row *row, struct imap_mail *mail)
+                                      const struct imap_fields *fields, const struct imap_row *row,
+                                      struct imap_mail *mail)
 {
 	switch (item->kind) {
 	case IMAP_FETCH_ENVELOPE: return put_envelope(o, mail);

@@ -52,6 +52,7 @@ enum imap_item_need {
 unsigned imap_item_needs(const struct imap_fetch_item *item, const struct imap_fields *fields);
 
 enum imap_item_result imap_item_write(const struct imap_output *o, const struct imap_fetch_item *item,
-                                      const struct imap_fields *fields, const struct imap_row *row, struct imap_mail *mail);
+                                      const struct imap_fields *fields, const struct imap_row *row,
+                                      struct imap_mail *mail);
 
 #endif

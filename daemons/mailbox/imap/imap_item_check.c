@@ -110,11 +110,13 @@ static struct imap_value *read_value(struct arena *arena, struct str *rest, size
 
 /* ---- items ---- */
 
-struct imap_value *imap_check_item(struct arena *arena, struct imap_mail *mail, const struct imap_fetch_item *item, bool utf8)
+struct imap_value *imap_check_item(struct arena *arena, struct imap_mail *mail, const struct imap_fetch_item *item,
+                                   bool utf8)
 {
 	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(OUT_MAX);
 	const struct imap_output output = { .out = &out, .utf8 = utf8 };
-	const struct imap_row row = { .row = { .message = 7, .modseq = 8, .uid = 9, .size = (uint32_t)mail->size }, .number = 1,
+	const struct imap_row row = { .row = { .message = 7, .modseq = 8, .uid = 9, .size = (uint32_t)mail->size },
+		.number = 1,
 		                          .flags = STR("FLAGS (\\Seen)"), .thread = 7 };
 	struct imap_fields fields;
 	imap_fields_init(&fields, &item->section);
@@ -210,7 +212,8 @@ static void check_part(struct walk *w, const struct imap_value *part, struct str
 static void check_children(struct walk *w, const struct imap_value *part, struct str number)
 {
 	size_t n = 1;
-	for (const struct imap_value *child = part->first; child && child->kind == IMAP_VALUE_LIST; child = child->next, n++)
+	for (const struct imap_value *child = part->first; child && child->kind == IMAP_VALUE_LIST;
+	     child = child->next, n++)
 		check_part(w, child, arena_printf(w->arena, "%.*s%s%zu", STR_ARG(number), number.length ? "." : "", n), false);
 }
 

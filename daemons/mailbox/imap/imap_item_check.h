@@ -17,7 +17,8 @@ struct imap_value {
 };
 
 /* Writes the item of the mail and reads it back; NULL when it was not written. What comes behind the label is given. */
-struct imap_value *imap_check_item(struct arena *arena, struct imap_mail *mail, const struct imap_fetch_item *item, bool utf8);
+struct imap_value *imap_check_item(struct arena *arena, struct imap_mail *mail, const struct imap_fetch_item *item,
+                                   bool utf8);
 
 /* The same for the one item that the text asks for. */
 struct imap_value *imap_check_asked(struct arena *arena, struct imap_mail *mail, struct str asked, bool utf8);

@@ -17,7 +17,8 @@ static void check_items(struct arena *arena, struct imap_mail *mail, struct str 
 		return;
 	for (size_t i = 0; i < items.count && i < ITEMS_MAX; i++) {
 		const struct imap_fetch_item *item = &items.list[i];
-		const struct imap_value *value = item->kind != IMAP_FETCH_FLAGS ? imap_check_item(arena, mail, item, utf8) : NULL;
+		const struct imap_value *value = item->kind != IMAP_FETCH_FLAGS ? imap_check_item(arena, mail, item, utf8)
+		                                                                : NULL;
 		must(!value || value->kind == IMAP_VALUE_NIL || !item->is_partial || value->text.length <= item->length);
 	}
 }

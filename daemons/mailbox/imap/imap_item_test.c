@@ -42,7 +42,8 @@ static const struct {
 	{ mixed, "BODY[HEADER.FIELDS (X-B SUBJECT)]<9.5>", "outer" },
 	{ mixed, "BODY[HEADER.FIELDS (X)]", "\r\n" },
 	{ mixed, "BODY[HEADER.FIELDS.NOT (content-type X-A)]", "Subject: outer\r\nx-b : 2\r\n\r\n" },
-	{ mixed, "RFC822.HEADER", "Subject: outer\r\nX-A: 1\r\n fold\r\nx-b : 2\r\nX-A: 3\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" },
+	{ mixed, "RFC822.HEADER",
+	  "Subject: outer\r\nX-A: 1\r\n fold\r\nx-b : 2\r\nX-A: 3\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" },
 	{ mixed, "BODY[]<0.14>", "Subject: outer" },
 	{ mixed, "BODY[]<9.5>", "outer" },
 	{ mixed, "BODY[]<1000000.5>", "" },
@@ -143,11 +144,14 @@ static void kept_fields(void **state)
 	(void)state;
 	open_mail(&mail, STR("Subject: of the mail\r\n\r\n"));
 	imap_mail_give_columns(&mail, &columns);
-	assert_true(str_equal(imap_check_asked(arena, &mail, STR("BODY[HEADER.FIELDS (subject)]"), false)->text, STR("Subject: kept\r\n\r\n")));
-	assert_true(str_equal(imap_check_asked(arena, &mail, STR("BODY[HEADER.FIELDS (Subject X-Y)]"), false)->text, STR("Subject: of the mail\r\n\r\n")));
+	assert_true(str_equal(imap_check_asked(arena, &mail, STR("BODY[HEADER.FIELDS (subject)]"), false)->text,
+	                      STR("Subject: kept\r\n\r\n")));
+	assert_true(str_equal(imap_check_asked(arena, &mail, STR("BODY[HEADER.FIELDS (Subject X-Y)]"), false)->text,
+	                      STR("Subject: of the mail\r\n\r\n")));
 	columns.headers = STR("Subject: kept\r\n");
 	imap_mail_give_columns(&mail, &columns);
-	assert_true(str_equal(imap_check_asked(arena, &mail, STR("BODY[HEADER.FIELDS (Subject)]"), false)->text, STR("Subject: of the mail\r\n\r\n")));
+	assert_true(str_equal(imap_check_asked(arena, &mail, STR("BODY[HEADER.FIELDS (Subject)]"), false)->text,
+	                      STR("Subject: of the mail\r\n\r\n")));
 }
 
 /* A structure that is damaged, or of another mail, is found again. */
@@ -180,7 +184,8 @@ static void many_names(void **state)
 	for (int i = 0; i < LIMIT_IMAP_FETCH_FIELDS_MAX - 1; i++)
 		buf_printf(&asked, " Y-%d", i);
 	buf_add_str(&asked, STR(")]"));
-	assert_true(str_equal(imap_check_asked(arena, &mail, buf_str(&asked), false)->text, STR("X-A: 1\r\n fold\r\nX-A: 3\r\n\r\n")));
+	assert_true(str_equal(imap_check_asked(arena, &mail, buf_str(&asked), false)->text,
+	                      STR("X-A: 1\r\n fold\r\nX-A: 3\r\n\r\n")));
 }
 
 /* Hostile shapes: bounded, and still true to the mail. */
@@ -244,8 +249,10 @@ static void samples(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sections), cmocka_unit_test(octets_that_are_no_text), cmocka_unit_test(kept_fields),
-		cmocka_unit_test(damaged_columns), cmocka_unit_test(many_names), cmocka_unit_test(hostile), cmocka_unit_test(samples),
+		cmocka_unit_test(sections),    cmocka_unit_test(octets_that_are_no_text),
+		cmocka_unit_test(kept_fields), cmocka_unit_test(damaged_columns),
+		cmocka_unit_test(many_names),  cmocka_unit_test(hostile),
+		cmocka_unit_test(samples),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,12 +1,12 @@
 /*
  * NOTIFY (RFC 5465): the session hears of what happens in the account's mailboxes, between commands too.
  *
- * The registrations hold the state of all names that the client was told (or knows by its SELECT), and compare it with
- * the newest one when the store says that something changed: nothing polls. What the session itself did with names,
- * subscriptions and metadata is not told to it (imap_notify_absorb), nor are the messages that it put into mailboxes
- * itself (struct imap_own), but for EXISTS. What EXPUNGE, MOVE and REPLACE remove is told as their answer, whichever events
- * were asked for. An account with more than
- * LIMIT_IMAP_NOTIFY_MAILBOXES_MAX mailboxes is refused or given up with NOTIFICATIONOVERFLOW (§5.8).
+ * The registrations hold the state of all names that the client was told (or knows by its SELECT), and compare it
+ * with the newest one when the store says that something changed: nothing polls. What the session itself did with
+ * names, subscriptions and metadata is not told to it (imap_notify_absorb), nor are the messages that it put into
+ * mailboxes itself (struct imap_own), but for EXISTS. What EXPUNGE, MOVE and REPLACE remove is told as their answer,
+ * whichever events were asked for. An account with more than LIMIT_IMAP_NOTIFY_MAILBOXES_MAX mailboxes is refused or
+ * given up with NOTIFICATIONOVERFLOW (§5.8).
  */
 #ifndef POSTHORN_MAILBOX_IMAP_NOTIFY_H
 #define POSTHORN_MAILBOX_IMAP_NOTIFY_H

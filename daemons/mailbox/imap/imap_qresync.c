@@ -54,8 +54,8 @@ struct pair {
 	uint64_t count;
 };
 
-/* The UID up to which the client is right, as far as these pairs say: numbers rise by one from pair to pair and so do the UIDs it believes in, the true
- * UIDs by one or more, so those that agree lie together. */
+/* The UID up to which the client is right, as far as these pairs say: numbers rise by one from pair to pair and so do
+ * the UIDs it believes in, the true UIDs by one or more, so those that agree lie together. */
 static uint32_t last_match(struct imap_session *s, const struct pair *pair)
 {
 	uint32_t exists = uidmap_count(&s->view.uids);
@@ -119,7 +119,8 @@ static void add_absent(struct imap_session *s, uint32_t first, uint32_t last, st
 	}
 }
 
-static void add_all_absent(struct imap_session *s, const struct imap_numbers *asked, uint32_t matched, struct imap_numbers *gone)
+static void add_all_absent(struct imap_session *s, const struct imap_numbers *asked, uint32_t matched,
+                           struct imap_numbers *gone)
 {
 	for (size_t i = 0; i < asked->ranges.count; i++) {
 		const struct imap_range *range = &asked->ranges.items[i];
@@ -128,7 +129,8 @@ static void add_all_absent(struct imap_session *s, const struct imap_numbers *as
 	}
 }
 
-bool imap_tell_vanished_earlier(struct imap_session *s, const struct imap_numbers *asked, uint64_t since, uint32_t matched, struct fail **fail)
+bool imap_tell_vanished_earlier(struct imap_session *s, const struct imap_numbers *asked, uint64_t since,
+                                uint32_t matched, struct fail **fail)
 {
 	CLEANUP(imap_numbers_release) struct imap_numbers gone = {};
 	CLEANUP(store_uids_release) struct store_uids vanished = {};
@@ -161,7 +163,8 @@ static void tell_row(struct imap_session *s, const struct store_row *row)
 }
 
 /* From position *next on, until enough is written; false when all is. */
-static bool tell_some(struct imap_session *s, const struct store_positions *positions, const struct imap_numbers *asked, size_t *next)
+static bool tell_some(struct imap_session *s, const struct store_positions *positions, const struct imap_numbers *asked,
+                      size_t *next)
 {
 	const struct store_row *rows = store_index_rows(s->view.index);
 	for (; *next < positions->list.count && s->out.length < SEND_AT; (*next)++) {
@@ -215,5 +218,6 @@ bool imap_qresync_tell(struct imap_session *s, const struct imap_qresync *q, str
 	if (q->uidvalidity != s->kept.view.uidvalidity)
 		return true;
 	resolve_known(s, q, &asked);
-	return imap_tell_vanished_earlier(s, &asked, q->modseq, find_matched(s, q), fail) && tell_changed(s, &asked, q->modseq, fail);
+	return imap_tell_vanished_earlier(s, &asked, q->modseq, find_matched(s, q), fail) &&
+	       tell_changed(s, &asked, q->modseq, fail);
 }

@@ -1,7 +1,8 @@
 /*
  * GETQUOTA, GETQUOTAROOT and SETQUOTA (RFC 9208): one quota root, "", for all mailboxes of the account.
  *
- * The administrator sets limits (posthornctl); by SETQUOTA the owner sets lower ones of their own, which queue honours too.
+ * The administrator sets limits (posthornctl); by SETQUOTA the owner sets lower ones of their own, which queue
+ * honours too.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_QUOTA_H
 #define POSTHORN_MAILBOX_IMAP_QUOTA_H

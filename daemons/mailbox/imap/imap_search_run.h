@@ -39,8 +39,8 @@ struct imap_search_run {
  * program's texts live in the arena. */
 bool imap_search_begin(struct imap_search_run *run, struct imap_session *s, const struct imap_search_program *program);
 
-/* A set that goes on standing for what it stood for when the command came: of numbers, or "$". One of UIDs takes in what
- * arrives. RFC 5267 §4.3 */
+/* A set that goes on standing for what it stood for when the command came: of numbers, or "$". One of UIDs takes in
+ * what arrives. RFC 5267 §4.3 */
 bool imap_search_set_stays(const struct imap_search_node *node);
 
 /* The same for a program whose sets that stay were found out before, in the order of the nodes. */

@@ -1,6 +1,6 @@
 /*
- * The part of a search (imap_search_run.h) that looks at texts: of the search text (text_store.h), which is brought up to date first where many mails
- * are wanted, or of the mails themselves. Also what both parts need of the run.
+ * The part of a search (imap_search_run.h) that looks at texts: of the search text (text_store.h), which is brought
+ * up to date first where many mails are wanted, or of the mails themselves. Also what both parts need of the run.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_SEARCH_TEXT_H
 #define POSTHORN_MAILBOX_IMAP_SEARCH_TEXT_H
@@ -17,8 +17,8 @@ struct imap_search_text_key {
 };
 
 /* Those of the candidates in which the key of this node is. FAIL_UNAVAILABLE: nobody waits for the answer any more. */
-bool imap_search_evaluate_text(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates, struct imap_bits *hits,
-                               struct fail **fail);
+bool imap_search_evaluate_text(struct imap_search_run *run, uint32_t number, const struct imap_bits *candidates,
+                               struct imap_bits *hits, struct fail **fail);
 
 /* ---- for SORT and THREAD ---- */
 

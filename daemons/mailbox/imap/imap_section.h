@@ -33,8 +33,8 @@ struct imap_fields {
 void imap_fields_init(struct imap_fields *fields, const struct imap_section *section);
 void imap_fields_release(struct imap_fields *fields);
 
-/* Adds the fields of the header that are wanted, whole and in order, and a blank line, which is left out only if the message
- * has neither that line nor a body (RFC 9051 §6.4.5). Linear in the header, whatever its size. */
+/* Adds the fields of the header that are wanted, whole and in order, and a blank line, which is left out only if the
+ * message has neither that line nor a body (RFC 9051 §6.4.5). Linear in the header, whatever its size. */
 void imap_fields_add(struct buf *out, struct str header, const struct imap_fields *fields, bool before_body);
 
 #endif

@@ -81,7 +81,8 @@ static bool tell_all(struct imap_session *s, struct str written, struct fail **f
 	return !rev2 || tell_list(s, written, fail);
 }
 
-/* RFC 9051 §7.1 CLOSED, RFC 7162 §3.2.11: a border between what concerns the old mailbox and what concerns the new one. */
+/* RFC 9051 §7.1 CLOSED, RFC 7162 §3.2.11: a border between what concerns the old mailbox and what concerns the new
+ * one. */
 static void leave_old(struct imap_session *s)
 {
 	if (!s->view.index)

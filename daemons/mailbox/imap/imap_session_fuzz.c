@@ -1,6 +1,7 @@
 /*
- * A whole session fed with anything: it ends, nothing of another's memory is touched, and all it says is well-formed: every line begins with
- * "* ", "+ " or a tag that the client sent, ends with CRLF, and holds no other CR, LF or NUL but inside literals.
+ * A whole session fed with anything: it ends, nothing of another's memory is touched, and all it says is well-formed:
+ * every line begins with "* ", "+ " or a tag that the client sent, ends with CRLF, and holds no other CR, LF or NUL
+ * but inside literals.
  */
 #include "imap_session_kit.h"
 
@@ -78,7 +79,8 @@ static bool announces(struct str line, uint64_t *size)
 {
 	size_t open = str_find_last_char(line, '{');
 	struct str digits = str_from_index(line, open + 1);
-	return digits.length > 1 && digits.data[digits.length - 1] == '}' && str_to_u64(str_first(digits, digits.length - 1), OUTPUT_MAX, size);
+	return digits.length > 1 && digits.data[digits.length - 1] == '}' &&
+	       str_to_u64(str_first(digits, digits.length - 1), OUTPUT_MAX, size);
 }
 
 static void check_line(struct str line, bool begins)
@@ -110,7 +112,8 @@ static void check_output(struct str rest)
 static bool is_readable(struct str input)
 {
 	for (size_t i = 0; i < input.length; i++)
-		if (str_starts_nocase(str_from_index(input, i), STR("COMPRESS")) || str_starts_nocase(str_from_index(input, i), STR("UNAUTHENTICATE")))
+		if (str_starts_nocase(str_from_index(input, i), STR("COMPRESS")) ||
+		    str_starts_nocase(str_from_index(input, i), STR("UNAUTHENTICATE")))
 			return false;
 	return true;
 }

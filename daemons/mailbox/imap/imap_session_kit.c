@@ -57,7 +57,8 @@ void session_kit_deliver(struct session_kit *kit, const char *mail)
 	buf_add_str(&text, str_of(mail));
 	must(columns_fill(arena, &text, &columns));
 	struct store_txn *txn = store_begin_deferred(kit->account.store);
-	struct store_delivery delivery = { .body.bytes = buf_str(&text), .columns = &columns, .received = clock_wall_seconds() };
+	struct store_delivery delivery = { .body.bytes = buf_str(&text), .columns = &columns,
+		.received = clock_wall_seconds() };
 	must(store_mailbox_find(txn, STR("INBOX"), &delivery.mailbox));
 	must(store_deliver(txn, &delivery, &placed));
 	must(store_commit(&txn, NULL));
@@ -85,7 +86,10 @@ void session_kit_connect(struct session_kit *kit, struct session_kit_client *cli
 	snprintf(s->address, sizeof s->address, "user@example.test");
 	buf_init(&s->leftover, LIMIT_LEFTOVER_MAX);
 	*client = (struct session_kit_client){
-		.descriptor = ends[0], .session = s, .input = BUF_WITH_LIMIT(RESPONSE_MAX), .line = BUF_WITH_LIMIT(RESPONSE_MAX),
+		.descriptor = ends[0],
+		.session = s,
+		.input = BUF_WITH_LIMIT(RESPONSE_MAX),
+		.line = BUF_WITH_LIMIT(RESPONSE_MAX),
 	};
 	pthread_mutex_lock(&kit->account.sessions_lock);
 	kit->account.session_count++;

@@ -1,6 +1,6 @@
 /*
- * For tests: sessions inside the test's own process, each in its thread at one end of a socket pair, on an account that lives in a directory of
- * its own and goes with the test.
+ * For tests: sessions inside the test's own process, each in its thread at one end of a socket pair, on an account
+ * that lives in a directory of its own and goes with the test.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_SESSION_KIT_H
 #define POSTHORN_MAILBOX_IMAP_SESSION_KIT_H
@@ -36,7 +36,8 @@ void session_kit_hang_up(struct session_kit_client *client);
 /* The next response without its CRLF, literals in it; empty at the end. It lives until the next call. */
 struct str session_kit_response(struct session_kit_client *client);
 
-/* Sends a command with a tag of its own and returns what came up to the tagged answer, line by line; all of it lives in out. */
+/* Sends a command with a tag of its own and returns what came up to the tagged answer, line by line; all of it lives
+ * in out. */
 struct str session_kit_command(struct session_kit_client *client, struct buf *out, const char *format, ...) FORMAT(3, 4);
 
 #endif

@@ -49,7 +49,8 @@ static void test_two_views(void **state)
 	session_kit_deliver(kit, mail);
 	assert_has(session_kit_command(&a, &out, "SELECT INBOX"), "* 2 EXISTS\n* 2 RECENT\n");
 	assert_has(session_kit_command(&b, &out, "SELECT INBOX"), "* 2 EXISTS\n* 0 RECENT\n");
-	assert_has(session_kit_command(&a, &out, "STORE 1 +FLAGS (\\Deleted)"), "* 1 FETCH (FLAGS (\\Deleted \\Recent))\nOK ");
+	assert_has(session_kit_command(&a, &out, "STORE 1 +FLAGS (\\Deleted)"),
+	           "* 1 FETCH (FLAGS (\\Deleted \\Recent))\nOK ");
 	assert_has(session_kit_command(&a, &out, "EXPUNGE"), "* 1 EXPUNGE\nOK ");
 	assert_has(session_kit_command(&b, &out, "FETCH 2 (UID)"), "* 2 FETCH (UID 2)\nOK ");
 	session_kit_deliver(kit, mail);
@@ -85,9 +86,11 @@ static void *work(void *argument)
 	session_kit_response(&client);
 	session_kit_command(&client, &out, "SELECT INBOX");
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		struct str answer = session_kit_command(&client, &out, "%s", commands[(unsigned)rand_r(&w->seed) % COUNT_OF(commands)]);
+		struct str answer = session_kit_command(&client, &out, "%s",
+		                                        commands[(unsigned)rand_r(&w->seed) % COUNT_OF(commands)]);
 		/* only an empty mailbox makes one of them a misfit */
-		bool bad = str_find(answer, STR("BAD ")) < answer.length && str_find(answer, STR("BAD no such messages")) == answer.length;
+		bool bad = str_find(answer, STR("BAD ")) < answer.length &&
+		           str_find(answer, STR("BAD no such messages")) == answer.length;
 		if (w->misfit.length == 0 && (bad || str_is_empty(answer)))
 			buf_add_str(&w->misfit, bad ? answer : STR("nothing"));
 	}

@@ -114,9 +114,10 @@ struct progress {
 	uint32_t next; /* UID */
 };
 
-/* After .SILENT the client believes that it knows the flags: unless somebody else changed them too (RFC 9051 §6.4.6) it is told the
- * new MODSEQ at most. */
-static void tell_outcome(struct imap_session *s, const struct store_command *c, struct progress *at, const struct store_row *row)
+/* After .SILENT the client believes that it knows the flags: unless somebody else changed them too (RFC 9051 §6.4.6)
+ * it is told the new MODSEQ at most. */
+static void tell_outcome(struct imap_session *s, const struct store_command *c, struct progress *at,
+                         const struct store_row *row)
 {
 	if (is_next(&c->conflicts, &at->conflict, row->uid))
 		return;

@@ -92,7 +92,8 @@ static void tables(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		assert_string_equal(written(&out, cases[i].mail, cases[i].what, false), cases[i].rev1);
-		assert_string_equal(written(&out, cases[i].mail, cases[i].what, true), cases[i].utf8 ? cases[i].utf8 : cases[i].rev1);
+		assert_string_equal(written(&out, cases[i].mail, cases[i].what, true),
+		                    cases[i].utf8 ? cases[i].utf8 : cases[i].rev1);
 	}
 }
 
@@ -110,8 +111,8 @@ static void every_length(void **state)
 			if (at < length)
 				text[at] = '"';
 			struct str head = str_first(envelope.subject, at), tail = str_from_index(envelope.subject, at + 1);
-			snprintf(want, sizeof want, "(NIL \"%.*s%s%.*s\" NIL NIL NIL NIL NIL NIL NIL NIL)", STR_ARG(head), at < length ? "\\\"" : "",
-			         STR_ARG(tail));
+			snprintf(want, sizeof want, "(NIL \"%.*s%s%.*s\" NIL NIL NIL NIL NIL NIL NIL NIL)", STR_ARG(head),
+			         at < length ? "\\\"" : "", STR_ARG(tail));
 			buf_clear(&out);
 			imap_write_envelope(&out, &envelope, false);
 			assert_string_equal(buf_text(&out), want);

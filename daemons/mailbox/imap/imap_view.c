@@ -48,7 +48,8 @@ bool imap_view_tell_flags(struct imap_session *s, struct fail **fail)
 			buf_add_str(&s->out, STR(" \\*"));
 	}
 	buf_add_str(&s->out, STR(")] "));
-	imap_text_add(&s->out, s->kept.language, s->kept.view.read_only ? IMAP_SAY_NO_FLAGS_KEPT : IMAP_SAY_FLAGS_KEPT, NULL);
+	imap_text_add(&s->out, s->kept.language, s->kept.view.read_only ? IMAP_SAY_NO_FLAGS_KEPT : IMAP_SAY_FLAGS_KEPT,
+	              NULL);
 	return buf_add_str(&s->out, STR("\r\n"));
 }
 
@@ -66,7 +67,8 @@ static void learn_recent(struct imap_session *s, uint32_t uidnext)
 	struct imap_view *view = &s->view;
 	if (!has_recent(s))
 		return;
-	uint32_t first = s->kept.view.read_only ? store_index_recent(view->index) : store_index_take_recent(view->index, uidnext);
+	uint32_t first = s->kept.view.read_only ? store_index_recent(view->index)
+	                                        : store_index_take_recent(view->index, uidnext);
 	uint32_t known = uidmap_last(&view->recent);
 	uint32_t uid = uidmap_next(&view->uids, first > known ? first : known + 1);
 	for (; uid; uid = uid == UINT32_MAX ? 0 : uidmap_next(&view->uids, uid + 1))
@@ -102,7 +104,8 @@ bool imap_view_open(struct imap_session *s, struct str name, bool read_only, str
 	store_index_uids(view->index, &view->uids, &view->counters);
 	s->kept.view = (struct imap_view_state){
 		.mailbox = mailbox.id, .uidvalidity = view->counters.uidvalidity, .read_only = read_only,
-		.told_modseq = view->counters.modseq, .told_removals = view->counters.removals, .complete_modseq = view->counters.modseq,
+		.told_modseq = view->counters.modseq, .told_removals = view->counters.removals,
+		.complete_modseq = view->counters.modseq,
 	};
 	view->name = str_copy(name);
 	view->noticed = uidmap_last(&view->uids);
@@ -261,7 +264,8 @@ static void tell_rows(struct imap_session *s, const struct store_positions *posi
 	for (size_t i = 0; i < positions->list.count; i++) {
 		const struct store_row *row = &rows[positions->list.items[i]];
 		/* of what is new EXISTS has said enough */
-		if (row->uid <= s->view.announced_after && row->modseq != s->view.own_modseq && uidmap_has(&s->view.uids, row->uid))
+		if (row->uid <= s->view.announced_after && row->modseq != s->view.own_modseq &&
+		    uidmap_has(&s->view.uids, row->uid))
 			tell_row(s, row);
 	}
 }
@@ -306,7 +310,8 @@ bool imap_view_update(struct imap_session *s, bool may_expunge, struct fail **fa
 		return false;
 	store_index_state(view->index, &state);
 	view->announced_after = uidmap_last(&view->uids);
-	if (state.modseq == kept->told_modseq && state.removals == kept->told_removals && state.uidnext == view->counters.uidnext)
+	if (state.modseq == kept->told_modseq && state.removals == kept->told_removals &&
+	    state.uidnext == view->counters.uidnext)
 		return true;
 	if (may_expunge && wanted & IMAP_TELL_EXPUNGE && state.removals != kept->told_removals)
 		tell_removals(s);
@@ -385,7 +390,8 @@ static bool learn_new(struct imap_session *s)
 	return false;
 }
 
-bool imap_view_resolve(struct imap_session *s, const struct imap_sequence *sequence, bool uid, struct imap_numbers *uids)
+bool imap_view_resolve(struct imap_session *s, const struct imap_sequence *sequence, bool uid,
+                       struct imap_numbers *uids)
 {
 	uint32_t count = uidmap_count(&s->view.uids);
 	uint32_t last = uidmap_last(&s->view.uids);
@@ -424,7 +430,8 @@ uint32_t imap_view_count(struct imap_session *s, const struct imap_numbers *uids
 {
 	uint32_t count = 0;
 	for (size_t i = 0; i < uids->ranges.count; i++)
-		count += uidmap_rank(&s->view.uids, uids->ranges.items[i].last) - uidmap_rank(&s->view.uids, uids->ranges.items[i].first - 1);
+		count += uidmap_rank(&s->view.uids, uids->ranges.items[i].last) -
+		         uidmap_rank(&s->view.uids, uids->ranges.items[i].first - 1);
 	return count;
 }
 
@@ -487,8 +494,9 @@ static void add_system_flags(struct buf *out, unsigned flags)
 		unsigned bit;
 		struct str name;
 	} names[] = {
-		{ STORE_ANSWERED, { "\\Answered ", 10 } }, { STORE_FLAGGED, { "\\Flagged ", 9 } }, { STORE_DELETED, { "\\Deleted ", 9 } },
-		{ STORE_SEEN, { "\\Seen ", 6 } },          { STORE_DRAFT, { "\\Draft ", 7 } },
+		{ STORE_ANSWERED, { "\\Answered ", 10 } }, { STORE_FLAGGED, { "\\Flagged ", 9 } },
+		{ STORE_DELETED, { "\\Deleted ", 9 } },    { STORE_SEEN, { "\\Seen ", 6 } },
+		{ STORE_DRAFT, { "\\Draft ", 7 } },
 	};
 	for (size_t i = 0; i < COUNT_OF(names); i++)
 		if (flags & names[i].bit)

@@ -43,7 +43,8 @@ struct imap_view {
 
 /* ---- imap_view.c ---- */
 
-/* The mailbox of that name becomes the selected one; nothing was told of it yet but that it is. None may be selected. */
+/* The mailbox of that name becomes the selected one; nothing was told of it yet but that it is. None may be
+ * selected. */
 bool imap_view_open(struct imap_session *s, struct str name, bool read_only, struct fail **fail);
 void imap_view_close(struct imap_session *s);
 
@@ -53,15 +54,18 @@ bool imap_view_update(struct imap_session *s, bool may_expunge, struct fail **fa
 /* "* FLAGS (…)" and, unless the mailbox is read-only, "* OK [PERMANENTFLAGS (…)]"; keywords that are new are read. */
 bool imap_view_tell_flags(struct imap_session *s, struct fail **fail);
 
-/* The same, if what changed since the last update has keywords that were not told: they come before the first message that has them. */
+/* The same, if what changed since the last update has keywords that were not told: they come before the first message
+ * that has them. */
 bool imap_view_tell_keywords(struct imap_session *s, struct fail **fail);
 
 /* VANISHED (RFC 7162, RFC 9586) instead of EXPUNGE. */
 bool imap_view_says_vanished(const struct imap_session *s);
 
-/* The UIDs that a command's set stands for, among those that the client knows: by number, or by UID (uid), or "$". False, with the answer
- * written, when a number is too high (BAD, RFC 9051 §9 seq-number) or under UIDONLY. Out is cleared first. */
-bool imap_view_resolve(struct imap_session *s, const struct imap_sequence *sequence, bool uid, struct imap_numbers *uids);
+/* The UIDs that a command's set stands for, among those that the client knows: by number, or by UID (uid), or "$".
+ * False, with the answer written, when a number is too high (BAD, RFC 9051 §9 seq-number) or under UIDONLY. Out is
+ * cleared first. */
+bool imap_view_resolve(struct imap_session *s, const struct imap_sequence *sequence, bool uid,
+                       struct imap_numbers *uids);
 
 /* By number, where a number that is too high stands for no message: in a search. Not for "$". */
 bool imap_view_resolve_known(struct imap_session *s, const struct imap_sequence *sequence, struct imap_numbers *uids);
@@ -77,7 +81,8 @@ struct store_selection imap_view_selection(struct imap_session *s, const struct 
 
 enum { IMAP_PART_MAX = 20000 };
 
-/* A set in parts, for transactions that keep other writers waiting no longer than one part takes; zeroed but for uids. */
+/* A set in parts, for transactions that keep other writers waiting no longer than one part takes; zeroed but for
+ * uids. */
 struct imap_parts {
 	const struct imap_numbers *uids;
 	size_t range;
@@ -87,7 +92,8 @@ struct imap_parts {
 /* The next part, of at most so many messages that the client knows; empty when the set is. False: it is the last. */
 bool imap_view_next_part(struct imap_session *s, struct imap_parts *parts, uint32_t most, struct imap_numbers *part);
 
-/* Writes "* n FETCH (" or, under UIDONLY, "* uid UIDFETCH (" (RFC 9586 §3.3); UID stands first where it is asked for. */
+/* Writes "* n FETCH (" or, under UIDONLY, "* uid UIDFETCH (" (RFC 9586 §3.3); UID stands first where it is asked
+ * for. */
 void imap_view_begin_fetch(struct imap_session *s, uint32_t uid, bool with_uid);
 
 /* Whether what nobody asked for comes with its UID: RFC 7162 §3.2.4, RFC 9051 §7.5.2. */

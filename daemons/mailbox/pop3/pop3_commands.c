@@ -19,7 +19,8 @@ static void send_when_full(struct pop3_session *p)
 static bool find_message(struct pop3_session *p, uint64_t number, size_t *index)
 {
 	if (number > p->drop.messages.count) {
-		pop3_say_err(p, POP3_NO_CODE, POP3_SAY_NO_SUCH_MESSAGE, &(struct pop3_values){ .messages = p->drop.messages.count });
+		pop3_say_err(p, POP3_NO_CODE, POP3_SAY_NO_SUCH_MESSAGE,
+			&(struct pop3_values){ .messages = p->drop.messages.count });
 		return false;
 	}
 	*index = (size_t)number - 1;
@@ -175,7 +176,8 @@ static void pop3_lang(struct pop3_session *p, const struct pop3_command *command
 	else if (pop3_language_find(command->arguments[0], standard, &p->language))
 		pop3_reply_language(&p->out, p->language);
 	else
-		pop3_say_err(p, POP3_NO_CODE, POP3_SAY_LANGUAGE_UNKNOWN, &(struct pop3_values){ .text = command->arguments[0] });
+		pop3_say_err(p, POP3_NO_CODE, POP3_SAY_LANGUAGE_UNKNOWN,
+			&(struct pop3_values){ .text = command->arguments[0] });
 }
 
 /* All marked messages in one durable transaction, or none of them (RFC 1939 §6). What another client removed already
@@ -214,17 +216,18 @@ static void pop3_quit(struct pop3_session *p, const struct pop3_command *command
 		pop3_say_err(p, POP3_SYS_TEMP, POP3_SAY_NOT_REMOVED, NULL);
 		return;
 	}
-	log_event(LOG_INFO, p->session->connection, "pop3-end", LOG_TEXT("account", str_of(p->session->address)), LOG_NUMBER("deleted", marked),
-	          LOG_NUMBER("left", p->left));
+	log_event(LOG_INFO, p->session->connection, "pop3-end", LOG_TEXT("account", str_of(p->session->address)),
+	          LOG_NUMBER("deleted", marked), LOG_NUMBER("left", p->left));
 	pop3_say_ok(p, p->left ? POP3_SAY_BYE_LEFT : POP3_SAY_BYE_EMPTY, &(struct pop3_values){ .messages = p->left });
 }
 
 void pop3_carry_out(struct pop3_session *p, const struct pop3_command *command)
 {
 	static void (*const handlers[POP3_VERB_COUNT])(struct pop3_session *p, const struct pop3_command *command) = {
-		[POP3_VERB_CAPA] = pop3_capa, [POP3_VERB_LANG] = pop3_lang, [POP3_VERB_STAT] = pop3_stat, [POP3_VERB_LIST] = pop3_list,
-		[POP3_VERB_UIDL] = pop3_uidl, [POP3_VERB_RETR] = pop3_retr, [POP3_VERB_TOP] = pop3_top,   [POP3_VERB_DELE] = pop3_dele,
-		[POP3_VERB_RSET] = pop3_rset, [POP3_VERB_NOOP] = pop3_noop, [POP3_VERB_QUIT] = pop3_quit,
+		[POP3_VERB_CAPA] = pop3_capa, [POP3_VERB_LANG] = pop3_lang, [POP3_VERB_STAT] = pop3_stat,
+		[POP3_VERB_LIST] = pop3_list, [POP3_VERB_UIDL] = pop3_uidl, [POP3_VERB_RETR] = pop3_retr,
+		[POP3_VERB_TOP] = pop3_top, [POP3_VERB_DELE] = pop3_dele, [POP3_VERB_RSET] = pop3_rset,
+		[POP3_VERB_NOOP] = pop3_noop, [POP3_VERB_QUIT] = pop3_quit,
 	};
 	must(handlers[command->verb]); /* pop3_command_check lets only these pass after log-in */
 	handlers[command->verb](p, command);

@@ -25,7 +25,8 @@ static bool downgrade(struct pop3_session *p, struct fail **fail)
 	return true;
 }
 
-/* A NUL, which imported mail may have, is kept in the store; mail that is lines of text has none (RFC 9051 §4.3.1), so clients get 0x80. */
+/* A NUL, which imported mail may have, is kept in the store; mail that is lines of text has none (RFC 9051 §4.3.1),
+ * so clients get 0x80. */
 static void show_nul(struct buf *mail)
 {
 	char *at = mail->data, *end = mail->data + mail->length;

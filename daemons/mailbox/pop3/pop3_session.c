@@ -60,8 +60,8 @@ static void count_messages(struct pop3_session *p)
 static void greet(struct pop3_session *p)
 {
 	pop3_say_ok(p, POP3_SAY_MAILDROP, &(struct pop3_values){ .messages = p->left, .octets = p->left_octets });
-	log_event(LOG_INFO, p->session->connection, "pop3-begin", LOG_TEXT("account", str_of(p->session->address)), LOG_NUMBER("messages", p->left),
-	          LOG_NUMBER("octets", p->left_octets));
+	log_event(LOG_INFO, p->session->connection, "pop3-begin", LOG_TEXT("account", str_of(p->session->address)),
+	          LOG_NUMBER("messages", p->left), LOG_NUMBER("octets", p->left_octets));
 }
 
 static bool too_many_errors(struct pop3_session *p, unsigned *errors)
@@ -142,10 +142,16 @@ void pop3_serve(struct session *s)
 {
 	int silence_ms = (int)s->account->daemon.config.pop3_autologout_seconds * 1000;
 	const struct stream_times times = {
-		.idle_ms = silence_ms, .command_ms = silence_ms, .write_ms = WRITE_PATIENCE_MS, .bulk_grace_ms = WRITE_PATIENCE_MS,
+		.idle_ms = silence_ms,
+		.command_ms = silence_ms,
+		.write_ms = WRITE_PATIENCE_MS,
+		.bulk_grace_ms = WRITE_PATIENCE_MS,
 	};
 	struct pop3_session p = {
-		.session = s, .utf8 = s->flags & SESSION_UTF8, .out = BUF_WITH_LIMIT(ANSWER_MAX), .mail = BUF_WITH_LIMIT(MAIL_MEMORY_MAX),
+		.session = s,
+		.utf8 = s->flags & SESSION_UTF8,
+		.out = BUF_WITH_LIMIT(ANSWER_MAX),
+		.mail = BUF_WITH_LIMIT(MAIL_MEMORY_MAX),
 		.language = (enum pop3_language)s->account->daemon.config.default_language,
 	};
 	p.stream = session_open_stream(s, INPUT_SIZE, &times);
