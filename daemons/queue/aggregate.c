@@ -3,7 +3,6 @@
 #include "clock.h"
 #include "dmarc_report.h"
 #include "dns_link.h"
-#include "log.h"
 #include "mem.h"
 #include "state.h"
 
@@ -12,7 +11,8 @@
 #include <unistd.h>
 
 enum { DOMAINS_MAX = 10000, ROWS_MAX = 200000, ROWS_PER_DOMAIN_MAX = 10000 };
-enum { KEEP_DAYS = 8, LOOK_SECONDS = 60, FIRST_MINUTE = 600, SPREAD = 7200, VALUE_MAX = sizeof(uint64_t) + DMARC_ROW_MAX };
+enum { KEEP_DAYS = 8, LOOK_SECONDS = 60, FIRST_MINUTE = 600, SPREAD = 7200,
+	VALUE_MAX = sizeof(uint64_t) + DMARC_ROW_MAX };
 
 static const char kind[] = "dmarc";
 
@@ -112,7 +112,8 @@ bool aggregate_count(struct queue *q, struct str packed)
 	struct dmarc_row found;
 	if (packed.length == 0)
 		return true;
-	if (!dmarc_row_split(packed, &policy, &row) || !dmarc_row_policy_read(policy, &published) || !dmarc_row_read(row, &found))
+	if (!dmarc_row_split(packed, &policy, &row) || !dmarc_row_policy_read(policy, &published) ||
+	    !dmarc_row_read(row, &found))
 		return false;
 	if (!q->daemon.config.dmarc_reports)
 		return true;

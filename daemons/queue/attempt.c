@@ -8,26 +8,59 @@
 
 enum { FIELDS = 6 };
 
-static struct str copy_into(char **at, struct str text)
+/* Texts stand one behind the other. */
+struct attempt {
+	uint32_t users; /* references */
+	uint16_t code;
+	uint8_t outcome;
+	uint16_t status_length, reply_length, host_length, address_length, tls_length;
+	char texts[];
+};
+
+static uint16_t add_text(struct buf *texts, struct str text)
 {
-	struct str copy = { *at, text.length };
-	if (text.length)
-		memcpy(*at, text.data, text.length);
-	*at += text.length;
-	return copy;
+	text = str_first(text, UINT16_MAX);
+	buf_add_str(texts, text);
+	return (uint16_t)text.length;
 }
 
-struct attempt *attempt_new(const struct attempt *facts)
+struct attempt *attempt_new(const struct attempt_facts *facts)
 {
-	size_t octets = facts->status.length + facts->reply.length + facts->host.length + facts->address.length + facts->tls.length;
-	struct attempt *attempt = mem_alloc(sizeof *attempt + octets);
-	char *at = (char *)(attempt + 1);
-	*attempt = (struct attempt){
-		.users = 1, .outcome = facts->outcome, .code = facts->code, .status = copy_into(&at, facts->status),
-		.reply = copy_into(&at, facts->reply), .host = copy_into(&at, facts->host), .address = copy_into(&at, facts->address),
-		.tls = copy_into(&at, facts->tls),
+	CLEANUP(buf_release) struct buf texts = BUF_WITH_LIMIT((FIELDS - 1) * UINT16_MAX);
+	const struct attempt head = {
+		.users = 1, .code = (uint16_t)facts->code, .outcome = (uint8_t)facts->outcome,
+		.status_length = add_text(&texts, facts->status), .reply_length = add_text(&texts, facts->reply),
+		.host_length = add_text(&texts, facts->host), .address_length = add_text(&texts, facts->address),
+		.tls_length = add_text(&texts, facts->tls),
 	};
+	struct attempt *attempt = mem_alloc(sizeof *attempt + texts.length);
+	*attempt = head;
+	if (texts.length)
+		memcpy(attempt->texts, texts.data, texts.length);
 	return attempt;
+}
+
+static struct str next_text(const char **at, size_t length)
+{
+	struct str text = str_from(*at, length);
+	*at += length;
+	return text;
+}
+
+struct attempt_facts attempt_facts(const struct attempt *attempt)
+{
+	struct attempt_facts facts = {};
+	if (!attempt)
+		return facts;
+	const char *at = attempt->texts;
+	facts.outcome = (enum relay_outcome)attempt->outcome;
+	facts.code = attempt->code;
+	facts.status = next_text(&at, attempt->status_length);
+	facts.reply = next_text(&at, attempt->reply_length);
+	facts.host = next_text(&at, attempt->host_length);
+	facts.address = next_text(&at, attempt->address_length);
+	facts.tls = next_text(&at, attempt->tls_length);
+	return facts;
 }
 
 struct attempt *attempt_ref(struct attempt *attempt)
@@ -43,42 +76,44 @@ void attempt_unref(struct attempt *attempt)
 		free(attempt);
 }
 
-bool attempt_equal(const struct attempt *a, const struct attempt *b)
+bool attempt_is(const struct attempt *attempt, const struct attempt_facts *facts)
 {
-	return a->outcome == b->outcome && a->code == b->code && str_equal(a->status, b->status) && str_equal(a->reply, b->reply) &&
-	       str_equal(a->host, b->host) && str_equal(a->address, b->address) && str_equal(a->tls, b->tls);
+	struct attempt_facts own = attempt_facts(attempt);
+	return own.outcome == facts->outcome && own.code == facts->code && str_equal(own.status, facts->status) &&
+	       str_equal(own.reply, facts->reply) && str_equal(own.host, facts->host) &&
+	       str_equal(own.address, facts->address) && str_equal(own.tls, facts->tls);
 }
 
-void attempt_pack(struct buf *out, const struct attempt *attempt)
+void attempt_pack(struct buf *out, const struct attempt_facts *facts)
 {
-	const struct str fields[] = { attempt->status, attempt->host, attempt->address, attempt->tls };
+	const struct str fields[] = { facts->status, facts->host, facts->address, facts->tls };
 	size_t before = out->length;
-	buf_printf(out, "%u", attempt->code);
+	buf_printf(out, "%u", facts->code);
 	for (size_t i = 0; i < COUNT_OF(fields); i++) {
 		buf_add_char(out, '\0');
 		buf_add_str(out, fields[i]);
 	}
 	buf_add_char(out, '\0');
-	buf_add_str(out, str_first(attempt->reply, SPOOLFILE_REPLY_MAX - (out->length - before)));
+	buf_add_str(out, str_first(facts->reply, SPOOLFILE_REPLY_MAX - (out->length - before)));
 }
 
-struct attempt attempt_unpack(struct str packed, enum relay_outcome outcome)
+struct attempt_facts attempt_unpack(struct str packed, enum relay_outcome outcome)
 {
 	struct str fields[FIELDS] = {}, rest = packed;
-	struct attempt attempt = { .outcome = outcome, .reply = packed };
+	struct attempt_facts facts = { .outcome = outcome, .reply = packed };
 	uint64_t code;
 	for (size_t i = 0; i + 1 < FIELDS; i++)
 		if (!str_take_until(&rest, '\0', &fields[i]))
-			return attempt;
+			return facts;
 	if (!str_to_u64(fields[0], 999, &code))
-		return attempt;
-	attempt.code = (unsigned)code;
-	attempt.status = fields[1];
-	attempt.host = fields[2];
-	attempt.address = fields[3];
-	attempt.tls = fields[4];
-	attempt.reply = rest;
-	return attempt;
+		return facts;
+	facts.code = (unsigned)code;
+	facts.status = fields[1];
+	facts.host = fields[2];
+	facts.address = fields[3];
+	facts.tls = fields[4];
+	facts.reply = rest;
+	return facts;
 }
 
 void attempt_note(struct delivery *d, struct attempt *attempt, int64_t when)
@@ -88,11 +123,11 @@ void attempt_note(struct delivery *d, struct attempt *attempt, int64_t when)
 	d->last_attempt = when;
 }
 
-void attempt_text(struct buf *out, const struct attempt *attempt)
+void attempt_text(struct buf *out, const struct attempt_facts *facts)
 {
-	if (attempt->code)
-		buf_printf(out, "%u ", attempt->code);
-	if (attempt->status.length && !str_starts(attempt->reply, attempt->status))
-		buf_printf(out, "%.*s ", STR_ARG(attempt->status));
-	buf_add_str(out, attempt->reply);
+	if (facts->code)
+		buf_printf(out, "%u ", facts->code);
+	if (facts->status.length && !str_starts(facts->reply, facts->status))
+		buf_printf(out, "%.*s ", STR_ARG(facts->status));
+	buf_add_str(out, facts->reply);
 }

@@ -20,7 +20,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { TOGETHER_MS = 1000, RETRY_MS = 30000, UNDER_WAY_MAX = 20, RECIPIENTS_MAX = 100, RANGE_LENGTH_MAX = 24, UNASKED_WHOLE_MAX = 50000,
+enum { TOGETHER_MS = 1000, RETRY_MS = 30000, UNDER_WAY_MAX = 20, RECIPIENTS_MAX = 100, RANGE_LENGTH_MAX = 24,
+	UNASKED_WHOLE_MAX = 50000,
        WHOLE_MAX = LIMIT_INLINE_BODY_MAX - 65536 };
 
 /* envelope.protocol of what is written here. */
@@ -75,7 +76,8 @@ static bool is_wanted(struct delivery *d, enum report_kind kind)
 	bool was_loaded = d->mail->head;
 	if (!mail_envelope(d->mail, arena, &e, NULL))
 		return false;
-	bool wanted = is_double(d->mail->queue, &e, kind) || (e.reverse_path.length > 0 && is_wanted_by(&e.recipients[d->index], kind));
+	bool wanted = is_double(d->mail->queue, &e, kind) ||
+	              (e.reverse_path.length > 0 && is_wanted_by(&e.recipients[d->index], kind));
 	if (!was_loaded)
 		mail_unload(d->mail);
 	return wanted;
@@ -90,7 +92,7 @@ static void settle(const struct item *item)
 
 /* ---- writing it ---- */
 
-static struct str reply_of(struct arena *arena, const struct attempt *last)
+static struct str reply_of(struct arena *arena, const struct attempt_facts *last)
 {
 	if (last->code == 0)
 		return last->reply;
@@ -102,7 +104,10 @@ static struct str reply_of(struct arena *arena, const struct attempt *last)
 static struct dsn_recipient describe(const struct item *item, const struct envelope *e, struct arena *arena)
 {
 	static const enum dsn_action actions[] = {
-		[REPORT_FAILED] = DSN_FAILED, [REPORT_DELAYED] = DSN_DELAYED, [REPORT_DELIVERED] = DSN_DELIVERED, [REPORT_RELAYED] = DSN_RELAYED,
+		[REPORT_FAILED] = DSN_FAILED,
+		[REPORT_DELAYED] = DSN_DELAYED,
+		[REPORT_DELIVERED] = DSN_DELIVERED,
+		[REPORT_RELAYED] = DSN_RELAYED,
 	};
 	const struct delivery *d = item->d;
 	const struct envelope_recipient *r = &e->recipients[d->index];
@@ -110,10 +115,11 @@ static struct dsn_recipient describe(const struct item *item, const struct envel
 		.address = r->address, .original = r->orcpt, .action = actions[item->kind], .attempt = d->last_attempt,
 	};
 	if (d->last) {
-		told.status = d->last->status;
-		told.reply = reply_of(arena, d->last);
-		told.host = d->last->host;
-		told.peer = d->last->address;
+		const struct attempt_facts last = attempt_facts(d->last);
+		told.status = last.status;
+		told.reply = reply_of(arena, &last);
+		told.host = last.host;
+		told.peer = last.address;
 	}
 	if (item->kind == REPORT_DELAYED && e->deliver_by && clock_wall_seconds() >= e->deliver_by)
 		told.status = STR("4.4.7"); /* RFC 2852 §4.1.3 */
@@ -122,18 +128,22 @@ static struct dsn_recipient describe(const struct item *item, const struct envel
 	return told;
 }
 
-/* RET, RFC 3461 §4.3: only of failures is all returned; RFC 8689 §5: never of mail that requires TLS. Our own users, who did not say,
- * get short mail back. */
+/* RET, RFC 3461 §4.3: only of failures is all returned; RFC 8689 §5: never of mail that requires TLS. Our own users,
+ * who did not say, get short mail back. */
 static bool returns_whole(const struct bounce *b, const struct envelope *e)
 {
 	bool has_failed = false;
 	for (size_t i = 0; i < b->told; i++)
 		has_failed |= b->items.items[i].kind == REPORT_FAILED;
-	uint64_t most = b->mail->damaged ? 0 : e->ret == ENVELOPE_RETURN_FULL ? WHOLE_MAX : e->ret == ENVELOPE_RETURN_UNSAID && e->account ? UNASKED_WHOLE_MAX : 0;
+	uint64_t most = b->mail->damaged                                 ? 0
+	                : e->ret == ENVELOPE_RETURN_FULL                 ? WHOLE_MAX
+	                : e->ret == ENVELOPE_RETURN_UNSAID && e->account ? UNASKED_WHOLE_MAX
+	                                                                 : 0;
 	return has_failed && !e->require_tls && e->body_size <= most;
 }
 
-/* As much of the message as a report can hold, in memory; nothing of one that cannot be read any more, which is told of all the same. */
+/* As much of the message as a report can hold, in memory; nothing of one that cannot be read any more, which is told
+ * of all the same. */
 static void read_original(struct mail *mail, struct buf *original)
 {
 	if (mail->body) {
@@ -147,15 +157,17 @@ static void read_original(struct mail *mail, struct buf *original)
 		buf_claim(original, size);
 }
 
-static void fill_report(struct dsn_report *report, const struct bounce *b, const struct envelope *e, struct arena *arena)
+static void fill_report(struct dsn_report *report, const struct bounce *b, const struct envelope *e,
+                        struct arena *arena)
 {
 	char id[17], random[17];
 	envelope_id_text(e->id, id);
 	envelope_id_text(ipc_number_make(), random);
 	*report = (struct dsn_report){
-		.hostname = str_of(b->queue->daemon.config.hostname), .id = arena_printf(arena, "%s%s", id, random), .to = buf_str(&b->to),
-		.now = clock_wall_seconds(), .envid = e->envid, .queue_id = arena_copy(arena, str_of(id)), .helo = e->helo,
-		.arrival = e->received, .deliver_by = e->deliver_by, .hold_until = e->hold_until, .hold_is_interval = e->hold_is_interval,
+		.hostname = str_of(b->queue->daemon.config.hostname), .id = arena_printf(arena, "%s%s", id, random),
+		.to = buf_str(&b->to), .now = clock_wall_seconds(), .envid = e->envid,
+		.queue_id = arena_copy(arena, str_of(id)), .helo = e->helo, .arrival = e->received,
+		.deliver_by = e->deliver_by, .hold_until = e->hold_until, .hold_is_interval = e->hold_is_interval,
 		.takes_utf8 = e->smtputf8, .whole = returns_whole(b, e),
 	};
 }
@@ -184,8 +196,8 @@ static void find_sender(struct bounce *b, const struct envelope *e, struct arena
 	buf_add_str(&b->to, sender);
 }
 
-static bool write_report(struct bounce *b, struct arena *arena, const struct envelope *e, const struct dsn_recipient *recipients,
-                         size_t count)
+static bool write_report(struct bounce *b, struct arena *arena, const struct envelope *e,
+                         const struct dsn_recipient *recipients, size_t count)
 {
 	CLEANUP(buf_release) struct buf original = BUF_WITH_LIMIT(LIMIT_JOURNAL_RECORD_MAX);
 	struct submission *s = &b->submission;
@@ -271,11 +283,12 @@ static void log_end(const struct bounce *b, bool is_durable, const char *why)
 	envelope_id_text(b->mail_id, id);
 	envelope_id_text(b->submission.envelope.id, report);
 	if (is_durable)
-		log_event(LOG_INFO, b->session, "bounced", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("report-id", str_of(report)),
-		          LOG_TEXT("to", buf_str(&b->to)), LOG_NUMBER("recipients", b->told));
+		log_event(LOG_INFO, b->session, "bounced", LOG_TEXT("queue-id", str_of(id)),
+		          LOG_TEXT("report-id", str_of(report)), LOG_TEXT("to", buf_str(&b->to)),
+		          LOG_NUMBER("recipients", b->told));
 	else
-		log_event(LOG_WARNING, b->session, "not-bounced", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("to", buf_str(&b->to)),
-		          LOG_TEXT("why", str_of(why)));
+		log_event(LOG_WARNING, b->session, "not-bounced", LOG_TEXT("queue-id", str_of(id)),
+		          LOG_TEXT("to", buf_str(&b->to)), LOG_TEXT("why", str_of(why)));
 }
 
 static void make_ready(void *owner)
@@ -416,7 +429,8 @@ void bounce_report(struct delivery *d, enum report_kind kind)
 }
 
 /* Nothing waits for it, and nobody asks for it again. */
-void bounce_expanded(struct mail *mail, const struct envelope *e, const struct envelope_recipient *aliases, size_t count)
+void bounce_expanded(struct mail *mail, const struct envelope *e, const struct envelope_recipient *aliases,
+                     size_t count)
 {
 	CLEANUP(arena_cleanup) struct arena *arena = arena_new(ENVELOPE_ARENA_MAX);
 	if (e->reverse_path.length == 0)
@@ -424,7 +438,8 @@ void bounce_expanded(struct mail *mail, const struct envelope *e, const struct e
 	count = count < RECIPIENTS_MAX ? count : RECIPIENTS_MAX;
 	struct dsn_recipient *recipients = arena_alloc_array(arena, count, sizeof *recipients);
 	for (size_t i = 0; i < count; i++)
-		recipients[i] = (struct dsn_recipient){ .address = aliases[i].address, .original = aliases[i].orcpt, .action = DSN_EXPANDED };
+		recipients[i] = (struct dsn_recipient){ .address = aliases[i].address, .original = aliases[i].orcpt,
+			.action = DSN_EXPANDED };
 	struct bounce *b = bounce_new(mail);
 	b->phase = UNDER_WAY;
 	find_sender(b, e, arena);

@@ -96,8 +96,9 @@ static void send_row(struct control *c, const struct buf *row)
 static const char *state_name(const struct delivery *d)
 {
 	static const char *const names[] = {
-		[DELIVERY_PENDING] = "waiting", [DELIVERY_HELD] = "held", [DELIVERY_SENT] = "active", [DELIVERY_APPLIED] = "delivered",
-		[DELIVERY_BOUNCING] = "bouncing", [DELIVERY_DONE] = "delivered", [DELIVERY_FAILED] = "failed",
+		[DELIVERY_PENDING] = "waiting",   [DELIVERY_HELD] = "held",         [DELIVERY_SENT] = "active",
+		[DELIVERY_APPLIED] = "delivered", [DELIVERY_BOUNCING] = "bouncing", [DELIVERY_DONE] = "delivered",
+		[DELIVERY_FAILED] = "failed",
 	};
 	if (d->state != DELIVERY_PENDING)
 		return names[d->state];
@@ -109,7 +110,8 @@ static const char *state_name(const struct delivery *d)
 
 static bool is_open(const struct delivery *d)
 {
-	return d->state == DELIVERY_PENDING || d->state == DELIVERY_HELD || d->state == DELIVERY_SENT || d->state == DELIVERY_BOUNCING;
+	return d->state == DELIVERY_PENDING || d->state == DELIVERY_HELD || d->state == DELIVERY_SENT ||
+	       d->state == DELIVERY_BOUNCING;
 }
 
 static bool has_open(const struct mail *mail)
@@ -127,8 +129,8 @@ static void add_reason(struct buf *row, const char *key, const struct delivery *
 	const struct attempt *why = d->last;
 	if (!why && d->destination && d->destination->backs_off)
 		why = d->destination->last_failure;
-	if (why)
-		attempt_text(&text, why);
+	const struct attempt_facts facts = attempt_facts(why);
+	attempt_text(&text, &facts);
 	add_field(row, key, buf_str(&text));
 }
 
@@ -257,20 +259,21 @@ struct shown {
 	struct mail *mail;
 };
 
-static void show_attempt(struct control *c, const struct delivery *d, uint32_t number, int64_t when, const struct attempt *attempt)
+static void show_attempt(struct control *c, const struct delivery *d, uint32_t number, int64_t when,
+                         const struct attempt_facts *facts)
 {
 	static const char *const outcomes[] = { "delivered", "relayed", "deferred", "failed" };
 	CLEANUP(buf_release) struct buf row = BUF_WITH_LIMIT(ROW_MAX);
 	add_field(&row, "recipient", mail_address(d));
 	add_number(&row, "attempt", number);
 	add_number(&row, "time", (uint64_t)when);
-	add_field(&row, "outcome", str_of(outcomes[attempt->outcome]));
-	add_field(&row, "host", attempt->host);
-	add_field(&row, "address", attempt->address);
-	add_field(&row, "tls", attempt->tls);
-	add_field(&row, "status", attempt->status);
-	add_number(&row, "code", attempt->code);
-	add_field(&row, "reply", attempt->reply);
+	add_field(&row, "outcome", str_of(outcomes[facts->outcome]));
+	add_field(&row, "host", facts->host);
+	add_field(&row, "address", facts->address);
+	add_field(&row, "tls", facts->tls);
+	add_field(&row, "status", facts->status);
+	add_number(&row, "code", facts->code);
+	add_field(&row, "reply", facts->reply);
 	send_row(c, &row);
 }
 
@@ -282,8 +285,9 @@ static void show_logged(void *owner, const struct spoolfile_result *result)
 	const struct shown *shown = owner;
 	if (result->recipient >= shown->mail->count || result->reply.length == 0)
 		return;
-	const struct attempt attempt = attempt_unpack(result->reply, outcomes[result->state]);
-	show_attempt(shown->control, &shown->mail->deliveries[result->recipient], result->attempts, result->last_attempt, &attempt);
+	const struct attempt_facts facts = attempt_unpack(result->reply, outcomes[result->state]);
+	show_attempt(shown->control, &shown->mail->deliveries[result->recipient], result->attempts, result->last_attempt,
+	             &facts);
 }
 
 /* Those that the file tells of, then those that it does not yet. */
@@ -295,9 +299,11 @@ static void show_attempts(struct control *c, struct mail *mail)
 		spoolfile_attempts(f, show_logged, &shown, NULL);
 	for (uint32_t i = 0; i < mail->count; i++) {
 		const struct delivery *d = &mail->deliveries[i];
-		bool is_in_file = f && (d->logged || (!d->unlogged && (d->state == DELIVERY_PENDING || d->state == DELIVERY_HELD)));
+		bool is_in_file = f &&
+		                  (d->logged || (!d->unlogged && (d->state == DELIVERY_PENDING || d->state == DELIVERY_HELD)));
+		const struct attempt_facts last = attempt_facts(d->last);
 		if (d->last && !is_in_file)
-			show_attempt(c, d, d->attempts, d->last_attempt, d->last);
+			show_attempt(c, d, d->attempts, d->last_attempt, &last);
 	}
 }
 
@@ -332,7 +338,8 @@ static bool is_selected(const struct selection *s, const struct delivery *d)
 	if (s->kind == SELECTED_BY_SENDER)
 		return str_equal_nocase(mail->brief ? str_of(mail->brief) : mail_text(mail, mail->sender), str_of(s->value));
 	struct str address = mail_address(d);
-	if (d->destination && str_equal_nocase(str_from(d->destination->name, d->destination->name_length), str_of(s->value)))
+	if (d->destination &&
+	    str_equal_nocase(str_from(d->destination->name, d->destination->name_length), str_of(s->value)))
 		return true;
 	return str_equal_nocase(str_from_index(address, str_find_last_char(address, '@') + 1), str_of(s->value));
 }
@@ -368,7 +375,8 @@ static void go_on_selecting(void *owner)
 		return;
 	}
 	if (good && c->selected == 0 && c->selection.kind != SELECTED_ALL)
-		fail_set(&fail, FAIL_NOT_FOUND, "no message %s %s waits", c->selection.kind == SELECTED_BY_SENDER ? "from" : "for", c->selection.value);
+		fail_set(&fail, FAIL_NOT_FOUND, "no message %s %s waits",
+		         c->selection.kind == SELECTED_BY_SENDER ? "from" : "for", c->selection.value);
 	if (c->selected && c->finish)
 		c->finish(c->queue, fail ? NULL : &fail);
 	c->cursor = NULL;
@@ -377,7 +385,8 @@ static void go_on_selecting(void *owner)
 }
 
 /* Begins going through all mail in rounds of the loop: act for each that is selected, then finish. */
-static void go_through(struct control *c, struct selection selection, bool (*act)(struct control *c, struct mail *mail, struct fail **fail),
+static void go_through(struct control *c, struct selection selection,
+                       bool (*act)(struct control *c, struct mail *mail, struct fail **fail),
                        bool (*finish)(struct queue *q, struct fail **fail))
 {
 	c->selection = selection;
@@ -390,13 +399,15 @@ static void go_through(struct control *c, struct selection selection, bool (*act
 }
 
 /* True when the argument names more than one message. */
-static bool select_all(struct control *c, struct str argument, bool (*act)(struct control *c, struct mail *mail, struct fail **fail),
+static bool select_all(struct control *c, struct str argument,
+                       bool (*act)(struct control *c, struct mail *mail, struct fail **fail),
                        bool (*finish)(struct queue *q, struct fail **fail))
 {
 	struct selection selection = { .kind = str_starts(argument, STR("sender:")) ? SELECTED_BY_SENDER : SELECTED_BY_DOMAIN };
 	if (selection.kind == SELECTED_BY_DOMAIN && !str_starts(argument, STR("domain:")))
 		return false;
-	str_copy_to_array(str_first(str_from_index(argument, 7), LIMIT_ADDRESS_MAX), selection.value, sizeof selection.value);
+	str_copy_to_array(str_first(str_from_index(argument, 7), LIMIT_ADDRESS_MAX), selection.value,
+	                  sizeof selection.value);
 	go_through(c, selection, act, finish);
 	return true;
 }
@@ -543,7 +554,8 @@ static bool on_request(struct ipc_peer *peer, struct ipc_frame *frame)
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	struct msg_ctl_request request;
 	struct str verb, argument = {};
-	if (!msg_ctl_request_read(frame, &request) || c->listing || c->waits || !str_take_until(&request.words, '\0', &verb))
+	if (!msg_ctl_request_read(frame, &request) || c->listing || c->waits ||
+	    !str_take_until(&request.words, '\0', &verb))
 		return false;
 	c->request = frame->request;
 	if (str_equal(verb, STR("dkim"))) {
@@ -560,7 +572,8 @@ static bool on_request(struct ipc_peer *peer, struct ipc_frame *frame)
 	}
 	str_take_until(&request.words, '\0', &argument);
 	unsigned given = argument.length > 0;
-	fail_set(&fail, FAIL_INVALID, "list, show ID, retry ID|all, hold [ID], release [ID], delete ID; for ID also domain:NAME and sender:ADDRESS");
+	fail_set(&fail, FAIL_INVALID,
+		"list, show ID, retry ID|all, hold [ID], release [ID], delete ID; for ID also domain:NAME and sender:ADDRESS");
 	for (size_t i = 0; i < COUNT_OF(verbs); i++) {
 		if (!str_equal(verb, str_of(verbs[i].verb)) || given < verbs[i].arguments_min || given > verbs[i].arguments_max)
 			continue;

@@ -140,7 +140,8 @@ void deliver_again(struct delivery *d)
 
 static void note_failure(struct delivery *d, enum relay_outcome outcome, const char *status, struct str why)
 {
-	const struct attempt facts = { .outcome = outcome, .status = str_of(status), .reply = str_first(why, LIMIT_RELAY_REPLY_MAX) };
+	const struct attempt_facts facts = { .outcome = outcome, .status = str_of(status),
+		.reply = str_first(why, LIMIT_RELAY_REPLY_MAX) };
 	attempt_note(d, attempt_new(&facts), clock_wall_seconds());
 }
 
@@ -156,10 +157,11 @@ void deliver_give_up(struct delivery *d, const char *status, const char *why, bo
 	destination_leave(d);
 	d->state = DELIVERY_BOUNCING;
 	d->report = REPORT_FAILED;
+	const struct attempt_facts last = attempt_facts(d->last);
 	log_event(LOG_WARNING, mail->session, "given-up", LOG_TEXT("queue-id", str_of(id)),
 	          LOG_NUMBER("recipient", d->index), LOG_TEXT("to", mail_address(d)),
-	          LOG_NUMBER("account", d->account ? d->account->number : 0), LOG_TEXT("status", d->last->status),
-	          LOG_TEXT("why", d->last->reply));
+	          LOG_NUMBER("account", d->account ? d->account->number : 0), LOG_TEXT("status", last.status),
+	          LOG_TEXT("why", last.reply));
 	if (!tell) {
 		mail_settle(d, DELIVERY_FAILED);
 		return;
@@ -237,8 +239,8 @@ static bool send_one(struct account *a, struct delivery *d)
 	}
 	char id[17];
 	envelope_id_text(mail->id, id);
-	log_event(LOG_WARNING, mail->session, "deferred", LOG_TEXT("queue-id", str_of(id)), LOG_NUMBER("account", a->number),
-	          LOG_TEXT("why", str_of(fail_text(fail))));
+	log_event(LOG_WARNING, mail->session, "deferred", LOG_TEXT("queue-id", str_of(id)),
+	          LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
 	hold(a);
 	return false;
 }
@@ -421,7 +423,8 @@ static void log_result(const struct delivery *d, const char *event, struct str w
 
 static bool is_too_old(const struct delivery *d)
 {
-	return d->attempts >= ATTEMPTS_MIN && clock_wall_seconds() - d->mail->received > d->mail->queue->daemon.config.queue_lifetime_seconds;
+	return d->attempts >= ATTEMPTS_MIN &&
+	       clock_wall_seconds() - d->mail->received > d->mail->queue->daemon.config.queue_lifetime_seconds;
 }
 
 /* RFC 3463 §3.3, §3.4, §3.8 */
@@ -440,12 +443,13 @@ static void delivery_failed(struct delivery *d, uint32_t result, struct str text
 	struct account *a = d->account;
 	enum fail_kind kind = (enum fail_kind)(result - 1);
 	bool is_final = !may_pass(kind) || is_too_old(d);
-	note_failure(d, is_final ? RELAY_FAILED : RELAY_DEFERRED, status_of(kind, is_final), text.length ? text : str_of(fail_kind_name(kind)));
+	note_failure(d, is_final ? RELAY_FAILED : RELAY_DEFERRED, status_of(kind, is_final),
+	             text.length ? text : str_of(fail_kind_name(kind)));
 	if (is_final) {
 		deliver_give_up(d, NULL, NULL, true);
 		return;
 	}
-	log_result(d, "deferred", d->last->reply);
+	log_result(d, "deferred", attempt_facts(d->last).reply);
 	deliver_again(d);
 	if (!a->held)
 		hold(a);

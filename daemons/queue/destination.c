@@ -15,16 +15,10 @@ static const size_t eighths[STANDING_COUNT] = {
 	[STANDING_LIVING] = 8, [STANDING_NEW] = 6, [STANDING_TRIED] = 1, [STANDING_FAILING] = 2,
 };
 
-struct lane_key {
-	struct destination *destination;
-	uint64_t account;
-	int64_t priority;
-};
-
 void destination_init(struct queue *q)
 {
-	q->destinations.by_name = map_new();
-	q->destinations.lanes = map_new();
+	q->destinations.by_name = map_new_of_views();
+	q->destinations.lanes = map_new_of_views();
 }
 
 /* ---- names ---- */
@@ -89,10 +83,10 @@ struct destination *destination_of(struct queue *q, struct str address)
 	destination->queue = q;
 	destination->standing = STANDING_NEW;
 	destination->window = WINDOW_FIRST;
-	destination->name_length = name.length;
+	destination->name_length = (uint16_t)name.length;
 	if (name.length)
 		memcpy(destination->name, name.data, name.length);
-	map_set(q->destinations.by_name, buf_str(&name), destination);
+	map_set(q->destinations.by_name, str_from(destination->name, name.length), destination);
 	return destination;
 }
 
@@ -147,9 +141,9 @@ static struct lane_key key_of(const struct delivery *d)
 /* Behind all that are not of lower priority. */
 static void link_lane(struct lane *lane)
 {
-	struct destination *destination = lane->destination;
+	struct destination *destination = lane->key.destination;
 	struct lane *before = destination->last;
-	while (before && before->priority < lane->priority)
+	while (before && before->key.priority < lane->key.priority)
 		before = before->previous;
 	lane->previous = before;
 	lane->next = before ? before->next : destination->first;
@@ -159,7 +153,7 @@ static void link_lane(struct lane *lane)
 
 static void unlink_lane(struct lane *lane)
 {
-	struct destination *destination = lane->destination;
+	struct destination *destination = lane->key.destination;
 	*(lane->previous ? &lane->previous->next : &destination->first) = lane->next;
 	*(lane->next ? &lane->next->previous : &destination->last) = lane->previous;
 }
@@ -172,8 +166,8 @@ static struct lane *lane_of(struct delivery *d)
 	if (lane)
 		return lane;
 	lane = mem_alloc(sizeof *lane);
-	*lane = (struct lane){ .destination = d->destination, .account = key.account, .priority = d->mail->priority };
-	map_set(lanes, MAP_KEY(key), lane);
+	lane->key = key;
+	map_set(lanes, MAP_KEY(lane->key), lane);
 	link_lane(lane);
 	return lane;
 }
@@ -181,7 +175,6 @@ static struct lane *lane_of(struct delivery *d)
 static void leave_lane(struct delivery *d)
 {
 	struct lane *lane = d->lane;
-	struct lane_key key = key_of(d);
 	*(d->previous ? &d->previous->next : &lane->first) = d->next;
 	*(d->next ? &d->next->previous : &lane->last) = d->previous;
 	d->previous = d->next = NULL;
@@ -190,7 +183,7 @@ static void leave_lane(struct delivery *d)
 	if (lane->first)
 		return;
 	unlink_lane(lane);
-	map_remove(d->mail->queue->destinations.lanes, MAP_KEY(key));
+	map_remove(d->mail->queue->destinations.lanes, MAP_KEY(lane->key));
 	free(lane);
 	if (!d->destination->first)
 		leave_ready(d->destination);
@@ -201,7 +194,7 @@ static void leave_lane(struct delivery *d)
 static void set_place(struct destinations *all, size_t place, struct delivery *d)
 {
 	all->due.items[place - 1] = d;
-	d->due_place = place;
+	d->due_place = (uint32_t)place;
 }
 
 static void sift_up(struct destinations *all, struct delivery *d)
@@ -230,7 +223,7 @@ static void enter_due(struct delivery *d, int64_t due_ms)
 	struct destinations *all = &d->mail->queue->destinations;
 	d->due_ms = due_ms;
 	*array_add(&all->due) = d;
-	d->due_place = all->due.count;
+	d->due_place = (uint32_t)all->due.count;
 	sift_up(all, d);
 }
 
@@ -349,8 +342,8 @@ static bool has_share(const struct destinations *all, enum standing standing, si
 	return jobs_of(all, standing) < (share ? share : 1);
 }
 
-/* The oldest; but when most of the share is taken by those that nothing is known of, every other time the newest: it need not wait for a
- * thousand dead ones that came before it. */
+/* The oldest; but when most of the share is taken by those that nothing is known of, every other time the newest: it
+ * need not wait for a thousand dead ones that came before it. */
 static struct destination *next_of(struct destinations *all, enum standing standing, size_t jobs_max)
 {
 	bool is_scarce = standing == STANDING_NEW && jobs_of(all, standing) >= jobs_max / 2;
@@ -362,7 +355,7 @@ static struct destination *next_of(struct destinations *all, enum standing stand
 /* The lane's next turn comes after those of its priority. */
 static void turn_lane(struct lane *lane)
 {
-	if (!lane->next || lane->next->priority != lane->priority)
+	if (!lane->next || lane->next->key.priority != lane->key.priority)
 		return;
 	unlink_lane(lane);
 	link_lane(lane);
@@ -411,7 +404,6 @@ static void back_off(struct destination *destination)
 	if (most >= config->retry_first_seconds && delay > most)
 		delay = most;
 	destination->backs_off = true;
-	destination->until_ms = clock_monotonic_ms() + delay * 1000;
 	loop_start_timer(destination->queue->loop, &destination->timer, delay * 1000, is_over, destination);
 }
 

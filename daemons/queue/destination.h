@@ -1,12 +1,13 @@
 /*
  * Domains that mail goes to: which one has the next job, and how many it may have.
  *
- * A destination begins with a few jobs at a time, has one more for each that reached it, and half as many after one that was refused.
- * One that is out of reach backs off: all its mail waits, then a single job tries it. Destinations of which nothing is known, and
- * those that fail, get only a share of all jobs, so that they cannot take the last one from those that live. Of those of which nothing is
- * known only few may have a second job before the first one told something: what thousands of dead ones take is one each. Within its
- * standing each destination has its turn, and a new one need not wait for all that came before it; within a destination, of those of the
- * highest priority, each account.
+ * A destination begins with a few jobs at a time, has one more for each that reached it, and half as many after one
+ * that was refused. One that is out of reach backs off: all its mail waits, then a single job tries it. Destinations
+ * of which nothing is known, and those that fail, get only a share of all jobs, so that they cannot take the last one
+ * from those that live. Of those of which nothing is known only few may have a second job before the first one told
+ * something: what thousands of dead ones take is one each. Within its standing each destination has its turn, and a
+ * new one need not wait for all that came before it; within a destination, of those of the highest priority, each
+ * account.
  *
  * A destination lives while a delivery names it, and a while longer. Delays are milliseconds. Nothing here fails.
  */
@@ -26,38 +27,42 @@ struct queue;
 /* NEW, TRIED: nothing is known of it, and it has no job yet, or has some. */
 enum standing { STANDING_LIVING, STANDING_NEW, STANDING_TRIED, STANDING_FAILING, STANDING_COUNT };
 
+/* Without holes: it is compared as octets. */
+struct lane_key {
+	struct destination *destination;
+	uint64_t account;
+	int64_t priority;
+};
+
 /* Mail of one account and priority. */
 struct lane {
-	struct destination *destination;
+	struct lane_key key;
 	struct lane *previous, *next;   /* by falling priority; of those alike the one whose turn is next first */
-	uint64_t account;
-	int8_t priority;
 	struct delivery *first, *last;
 };
 
 struct destination {
 	struct queue *queue;
 	struct destination *previous, *next; /* those that could have a job now, of their standing */
-	bool ready;                   /* is there */
-	enum standing standing;
 	struct lane *first, *last;
 	struct delivery *first_waiting;
-	size_t count;                 /* deliveries that name it */
-	size_t jobs;                  /* under way */
+	uint32_t count;               /* deliveries that name it */
+	uint32_t jobs;                /* under way */
 	unsigned window;              /* jobs at the same time */
 	unsigned ceiling;             /* where it was too many once */
 	unsigned reached;             /* since the window changed */
 	unsigned failures;            /* in a row */
-	bool backs_off;               /* until timer; else the timer ends its life when nothing names it */
-	int64_t until_ms;             /* monotonic, of the timer */
 	struct timer timer;
 	struct attempt *last_failure; /* or NULL */
-	size_t name_length;
+	enum standing standing;
+	bool ready;                   /* in the list of its standing */
+	bool backs_off;               /* until timer; else the timer ends its life when nothing names it */
+	uint16_t name_length;
 	char name[];
 };
 
 struct destinations {
-	struct map *by_name;
+	struct map *by_name; /* of views, both */
 	struct map *lanes;
 	struct {
 		struct destination *first, *last;

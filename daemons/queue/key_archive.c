@@ -3,7 +3,6 @@
 #include "archive.h"
 #include "array.h"
 #include "dkim.h"
-#include "mem.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -89,7 +88,8 @@ static bool take_key(struct reading *r, struct str fields, struct fail **fail)
 		return fail_set(fail, FAIL_LIMIT, "there are too many keys");
 	struct saved_key *key = array_add(&r->keys);
 	*key = (struct saved_key){ arena_copy(r->arena, archive_field(fields, "domain")),
-		                       arena_copy(r->arena, archive_field(fields, "selector")), 0, BUF_WITH_LIMIT(KEYS_PEM_MAX) };
+		                       arena_copy(r->arena, archive_field(fields, "selector")), 0,
+		                       BUF_WITH_LIMIT(KEYS_PEM_MAX) };
 	bool named = keys_name_is_good(key->domain) && keys_name_is_good(key->selector) &&
 	             key_state_of(archive_field(fields, "state"), &key->state);
 	if (!archive_read_all(&r->archive, &key->pem, fail))

@@ -1,10 +1,11 @@
 /*
  * What is in the queue: a mail, its recipients ("deliveries"), its octets.
  *
- * A mail is one allocation that holds its deliveries; it ends itself when the last one is final and nothing of it is under way, wherefore
- * most calls say that mail, or d, may be gone when they return. Its octets, the encoded envelope (head) and the body, are in memory only
- * between arrival and sending; else they are read when they are needed, from the journal or from a file of its own (spool.h).
- * Wall clock is in seconds, monotonic time in milliseconds. Failures: what cannot be read (mail_load, mail_hold, mail_envelope).
+ * A mail is one allocation that holds its deliveries; it ends itself when the last one is final and nothing of it is
+ * under way, wherefore most calls say that mail, or d, may be gone when they return. Its octets, the encoded envelope
+ * (head) and the body, are in memory only between arrival and sending; else they are read when they are needed, from
+ * the journal or from a file of its own (spool.h). Wall clock is in seconds, monotonic time in milliseconds.
+ * Failures: what cannot be read (mail_load, mail_hold, mail_envelope).
  */
 #ifndef POSTHORN_QUEUE_MAIL_H
 #define POSTHORN_QUEUE_MAIL_H
@@ -49,14 +50,18 @@ struct delivery {
 	struct destination *destination;    /* remote: of which domain; NULL when it is DONE or FAILED */
 	struct lane *lane;                  /* remote: it is to be sent as soon as may be; NULL: else */
 	struct delivery *previous, *next;   /* of the account, in the order of arrival; or of the lane; or of those of the destination that wait */
-	bool listed;                        /* in the account's list: until the disk says that it is DONE or FAILED */
-	bool waits;                         /* in the destination's list of those that wait for their time */
-	bool deleted;                       /* by the administrator, while it was being sent: not tried again */
 	uint64_t order;                     /* in that list, rising */
 	uint32_t index;                     /* in the envelope */
 	uint32_t attempts;
 	uint32_t round;                     /* of the sync after which an APPLIED one is DONE */
+	uint32_t tries;                     /* attempts since this process began */
+	uint32_t due_place;                 /* 1 + index in destinations.due; 0: not there */
 	enum delivery_state state;
+	enum report_kind report;            /* BOUNCING: what the sender is told; then it is FAILED, or DONE */
+	uint8_t notify;                     /* of RFC 3461, as in the envelope */
+	bool listed;                        /* in the account's list: until the disk says that it is DONE or FAILED */
+	bool waits;                         /* in the destination's list of those that wait for their time */
+	bool deleted;                       /* by the administrator, while it was being sent: not tried again */
 	bool counted;                       /* in account->coming_* */
 	bool replay;                        /* was sent before */
 	bool durable;                       /* was sent so that STORED says it is durable */
@@ -64,11 +69,7 @@ struct delivery {
 	bool unlogged;                      /* an attempt that the file does not tell of */
 	bool warned;                        /* the sender was told of the delay */
 	bool for_destination;               /* waits because its destination was out of reach */
-	uint32_t tries;                     /* attempts since this process began */
 	int64_t due_ms;                     /* monotonic: the next look at it */
-	size_t due_place;                   /* 1 + index in queue->due; 0: not there */
-	uint8_t notify;                     /* of RFC 3461, as in the envelope */
-	enum report_kind report;            /* BOUNCING: what the sender is told; then it is FAILED, or DONE */
 	struct place address, detail;
 	struct attempt *last;               /* the last one, or NULL */
 	int64_t last_attempt;               /* wall clock, seconds; 0: none */
@@ -86,34 +87,34 @@ struct mail {
 	int64_t received;                       /* wall clock, seconds */
 	int64_t queued_ms;                      /* monotonic */
 	uint64_t size;                          /* of the body */
-	bool body_in_file;
-	bool body_unchecked;                    /* an earlier queue wrote that file: it is checked before its first use */
-	bool quarantine;                        /* it belongs into Junk */
 	uint64_t submitter;                     /* the account that submitted it, 0: nobody */
 	int64_t hold_until;                     /* wall clock, seconds; 0: at once */
 	int64_t deliver_by;                     /* wall clock, seconds; 0: none */
-	bool by_return;                         /* then it is given up */
-	bool by_trace;                          /* who sent it hears of each host that took it */
+	uint64_t results;                       /* the oldest file of results that tells of it, 0: none */
+	bool body_in_file;
+	bool body_unchecked;                    /* an earlier queue wrote that file: it is checked before its first use */
+	bool quarantine;                        /* it belongs into Junk */
+	bool by_return;                         /* deliver_by: then it is given up */
+	bool by_trace;                          /* deliver_by: who sent it hears of each host that took it */
 	int8_t priority;
 	bool has_sender;                        /* not the null one */
 	bool held;                              /* by the administrator */
 	bool may_not_move;                      /* a file could not be made a moment ago */
-	uint64_t results;                       /* the oldest file of results that tells of it, 0: none */
-	uint32_t jobs;                          /* of relay, that name it */
-	char *brief;                            /* sender and addresses, each with its NUL, of mail for few other hosts; or NULL */
 	bool in_file;
 	bool busy;                              /* a job of filer is under way */
 	bool pinned;                            /* filer reads its octets */
 	bool damaged;                           /* cannot be read; what is on disk is kept */
-	uint32_t open;                          /* recipients neither DONE nor FAILED */
+	uint32_t count;                         /* recipients */
+	uint32_t open;                          /* of them, neither DONE nor FAILED */
 	uint32_t pending;                       /* to be sent, and not because their time has not come */
+	uint32_t jobs;                          /* of relay, that name it */
+	char *brief;                            /* sender and addresses, each with its NUL, of mail for few other hosts; or NULL */
 	char *head;                             /* the envelope as encoded, or NULL */
 	size_t head_length;
 	char *body;                             /* behind the head or in memory of its own; NULL when not in memory */
 	char *body_memory;                      /* what is to be freed for it, or NULL */
 	size_t octets;                          /* in memory, as counted in queue->octets */
 	struct place sender;
-	uint32_t count;
 	struct delivery deliveries[];
 };
 
@@ -140,7 +141,8 @@ struct str mail_text(const struct mail *mail, struct place place);
 /* The recipient's address, read if need be; empty when it cannot be read. */
 struct str mail_address(const struct delivery *d);
 
-/* It cannot be read: whoever did not get it yet never will, which its sender is told if the envelope is whole. mail may be freed by this. */
+/* It cannot be read: whoever did not get it yet never will, which its sender is told if the envelope is whole. mail
+ * may be freed by this. */
 void mail_give_up_damaged(struct mail *mail, const struct fail *fail);
 
 /* Its record is no longer needed: there is a file, or all is done. */

@@ -1,7 +1,8 @@
 /*
- * The results log. The input is steps of four octets: a recipient gets a result, a report is made, a mail is done and another one comes, a
- * flush fails (all is written anew into the next file), an octet of a file is changed, a file loses its end, queue begins anew. Then each
- * recipient is as the entries say whose octets are what they were, whatever happened to others.
+ * The results log. The input is steps of four octets: a recipient gets a result, a report is made, a mail is done and
+ * another one comes, a flush fails (all is written anew into the next file), an octet of a file is changed, a file
+ * loses its end, queue begins anew. Then each recipient is as the entries say whose octets are what they were,
+ * whatever happened to others.
  */
 #include "queue.h"
 
@@ -116,7 +117,8 @@ static bool read_entry(uint64_t generation, uint64_t offset, size_t length, stru
 static bool is_whole(const struct expected *e)
 {
 	CLEANUP(buf_release) struct buf now = BUF_WITH_LIMIT(ENTRY_MAX);
-	return read_entry(e->generation, e->offset, e->octets.length, &now) && str_equal(buf_str(&now), buf_str(&e->octets));
+	return read_entry(e->generation, e->offset, e->octets.length, &now) &&
+	       str_equal(buf_str(&now), buf_str(&e->octets));
 }
 
 /* ---- mails ---- */
@@ -184,7 +186,7 @@ static void get_result(struct delivery *d, const uint8_t step[STEP])
 	if (d->state != DELIVERY_PENDING)
 		return;
 	memset(text, 'a' + step[3] % 26, sizeof text);
-	struct attempt facts = { .outcome = (enum relay_outcome)(step[2] % RELAY_OUTCOME_COUNT), .code = 250, .reply = str_from(text, length) };
+	struct attempt_facts facts = { .outcome = (enum relay_outcome)(step[2] % RELAY_OUTCOME_COUNT), .code = 250, .reply = str_from(text, length) };
 	attempt_note(d, attempt_new(&facts), step[3]);
 	d->attempts++;
 	d->report = (enum report_kind)(step[2] % (REPORT_RELAYED + 1));
@@ -262,7 +264,8 @@ static void check_delivery(const struct delivery *d)
 	enum delivery_state state = DELIVERY_PENDING;
 	for (size_t i = 0; i < run.entries.count; i++) {
 		const struct expected *e = &run.entries.items[i];
-		if (e->mail != d->mail->id || e->recipient != d->index || state == DELIVERY_DONE || state == DELIVERY_FAILED || !is_whole(e))
+		if (e->mail != d->mail->id || e->recipient != d->index || state == DELIVERY_DONE || state == DELIVERY_FAILED ||
+		    !is_whole(e))
 			continue;
 		last = e;
 		state = e->state == DELIVERY_APPLIED ? DELIVERY_DONE : e->state;
@@ -270,8 +273,8 @@ static void check_delivery(const struct delivery *d)
 	must(d->state == state);
 	if (!last)
 		return;
-	struct attempt attempt = attempt_unpack(buf_str(&last->packed), last->outcome);
-	must(attempt_equal(d->last, &attempt) && d->attempts == last->attempts);
+	struct attempt_facts facts = attempt_unpack(buf_str(&last->packed), last->outcome);
+	must(attempt_is(d->last, &facts) && d->attempts == last->attempts);
 	must(state != DELIVERY_BOUNCING || d->report == last->report);
 }
 

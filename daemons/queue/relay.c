@@ -44,7 +44,8 @@ struct relay_link {
 
 /* ---- jobs ---- */
 
-static struct relay_job *job_new(struct relay_link *link, uint64_t number, struct mail *mail, struct destination *destination)
+static struct relay_job *job_new(struct relay_link *link, uint64_t number, struct mail *mail,
+                                 struct destination *destination)
 {
 	struct relay_job *job = mem_alloc(sizeof *job + LIMIT_RELAY_RECIPIENTS_MAX * sizeof job->members[0]);
 	job->link = link;
@@ -106,9 +107,11 @@ static void gather(struct relay_job *job, struct delivery *first, const struct e
 		struct delivery *d = &mail->deliveries[i];
 		const struct envelope_recipient *r = &e->recipients[i];
 		bool is_alike = d->lane && d->lane == first->lane && str_equal(r->detail, e->recipients[first->index].detail);
-		if (!is_alike || recipients->length + r->address.length + r->orcpt.length + 16 > LIMIT_RELAY_RECIPIENTS_OCTETS_MAX)
+		if (!is_alike ||
+		    recipients->length + r->address.length + r->orcpt.length + 16 > LIMIT_RELAY_RECIPIENTS_OCTETS_MAX)
 			continue;
-		relay_recipient_add(recipients, &(struct relay_recipient){ .place = i, .notify = r->notify, .address = r->address, .orcpt = r->orcpt });
+		relay_recipient_add(recipients,
+			&(struct relay_recipient){ .place = i, .notify = r->notify, .address = r->address, .orcpt = r->orcpt });
 		job->members[job->count++] = (struct member){ .place = i, .open = true };
 	}
 }
@@ -123,8 +126,9 @@ static void take_members(struct relay_job *job)
 
 static uint32_t flags_of(const struct envelope *e)
 {
-	return (e->has_8bit ? RELAY_8BIT : 0u) | (e->smtputf8 ? RELAY_SMTPUTF8 : 0u) | (e->require_tls ? RELAY_REQUIRETLS : 0u) |
-	       (e->tls_optional ? RELAY_TLS_OPTIONAL : 0u) | (e->is_signed ? RELAY_SIGNED : 0u) | (e->by_return ? RELAY_BY_RETURN : 0u) |
+	return (e->has_8bit ? RELAY_8BIT : 0u) | (e->smtputf8 ? RELAY_SMTPUTF8 : 0u) |
+	       (e->require_tls ? RELAY_REQUIRETLS : 0u) | (e->tls_optional ? RELAY_TLS_OPTIONAL : 0u) |
+	       (e->is_signed ? RELAY_SIGNED : 0u) | (e->by_return ? RELAY_BY_RETURN : 0u) |
 	       (e->by_trace ? RELAY_BY_TRACE : 0u);
 }
 
@@ -138,15 +142,17 @@ static bool travels_inside(const struct mail *mail)
 static struct str sender_for(const struct relay_job *job, struct arena *arena, const struct envelope *e)
 {
 	char id[17];
-	struct str sender = forward_sender(job->mail->queue, arena, e->reverse_path, e->recipients[job->members[0].place].detail);
+	struct str sender = forward_sender(job->mail->queue, arena, e->reverse_path,
+	                                   e->recipients[job->members[0].place].detail);
 	envelope_id_text(job->mail->id, id);
 	if (!str_equal(sender, e->reverse_path))
-		log_event(LOG_INFO, job->mail->session, "sender-rewritten", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("from", e->reverse_path),
-		          LOG_TEXT("to", sender));
+		log_event(LOG_INFO, job->mail->session, "sender-rewritten", LOG_TEXT("queue-id", str_of(id)),
+		          LOG_TEXT("from", e->reverse_path), LOG_TEXT("to", sender));
 	return sender;
 }
 
-static void send_job(struct relay_job *job, struct arena *arena, const struct envelope *e, struct str recipients, int content)
+static void send_job(struct relay_job *job, struct arena *arena, const struct envelope *e, struct str recipients,
+                     int content)
 {
 	const struct mail *mail = job->mail;
 	const struct destination *to = job->destination;
@@ -284,7 +290,8 @@ static bool on_up(struct ipc_peer *peer, struct ipc_frame *frame)
 	link->known = NULL;
 	link->jobs_max = up.jobs_max;
 	if (peer->state == GREETING)
-		log_event(LOG_INFO, 0, "relay-up", LOG_NUMBER("jobs-max", up.jobs_max), LOG_NUMBER("held", map_count(link->jobs)));
+		log_event(LOG_INFO, 0, "relay-up", LOG_NUMBER("jobs-max", up.jobs_max),
+		          LOG_NUMBER("held", map_count(link->jobs)));
 	peer->state = UP;
 	relay_dispatch_soon(link->queue);
 	return true;
@@ -301,10 +308,12 @@ static struct member *find_member(struct relay_job *job, uint32_t place)
 /* Equal ones are kept once: a destination that is away says the same of all its mail. */
 static struct attempt *attempt_of(const struct relay_job *job, const struct msg_relay_result *result)
 {
-	const struct attempt facts = { .outcome = (enum relay_outcome)result->outcome, .code = result->code, .status = result->status,
-		                           .reply = result->reply, .host = result->host, .address = result->address, .tls = result->tls };
+	const struct attempt_facts facts = { .outcome = (enum relay_outcome)result->outcome, .code = result->code,
+		.status = result->status,
+		                                 .reply = result->reply, .host = result->host, .address = result->address,
+		                                 .tls = result->tls };
 	struct attempt *last = job->destination ? job->destination->last_failure : NULL;
-	return last && attempt_equal(last, &facts) ? attempt_ref(last) : attempt_new(&facts);
+	return last && attempt_is(last, &facts) ? attempt_ref(last) : attempt_new(&facts);
 }
 
 static bool take_results(struct relay_job *job, struct msg_relay_result *result, struct attempt *attempt)
@@ -378,7 +387,8 @@ static bool on_result(struct ipc_peer *peer, struct ipc_frame *frame)
 	struct relay_link *link = peer->owner;
 	struct relay_job *job = map_get(link->jobs, MAP_KEY(frame->request));
 	struct msg_relay_result result;
-	if (!msg_relay_result_read(frame, &result) || !job || job->unnoted || result.outcome >= RELAY_OUTCOME_COUNT || result.reach > RELAY_REACH_COUNT)
+	if (!msg_relay_result_read(frame, &result) || !job || job->unnoted || result.outcome >= RELAY_OUTCOME_COUNT ||
+	    result.reach > RELAY_REACH_COUNT)
 		return false;
 	struct mail *mail = job->mail;
 	struct attempt *attempt = attempt_of(job, &result);
@@ -446,7 +456,8 @@ bool relay_post(struct queue *q, uint64_t request, struct str url, uint64_t size
 		close(content);
 		return false;
 	}
-	msg_https_post_send(&link->peer.channel, request, &(struct msg_https_post){ .url = url, .type = STR("application/tlsrpt+gzip"), .size = size }, content);
+	msg_https_post_send(&link->peer.channel, request,
+		&(struct msg_https_post){ .url = url, .type = STR("application/tlsrpt+gzip"), .size = size }, content);
 	return true;
 }
 
@@ -491,7 +502,8 @@ static void relay_ended(struct ipc_peer *peer, const char *why)
 	size_t position = 0;
 	struct str key;
 	void *value;
-	log_event(LOG_WARNING, 0, "relay-channel-ended", LOG_TEXT("why", str_of(why ? why : "closed")), LOG_NUMBER("jobs", map_count(link->jobs)));
+	log_event(LOG_WARNING, 0, "relay-channel-ended", LOG_TEXT("why", str_of(why ? why : "closed")),
+	          LOG_NUMBER("jobs", map_count(link->jobs)));
 	if (why)
 		daemon_report(&q->daemon, ROLE_RELAY, 0);
 	while (*at != link)

@@ -1,10 +1,8 @@
 #include "results.h"
 #include "queue.h"
 
-#include "clock.h"
 #include "file.h"
 #include "log.h"
-#include "mem.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -125,11 +123,11 @@ static uint8_t kind_of(const struct delivery *d)
 
 static void add_entry(struct buf *out, const struct delivery *d, uint64_t generation, uint64_t offset)
 {
-	static const struct attempt none;
 	CLEANUP(buf_release) struct buf packed = BUF_WITH_LIMIT(SPOOLFILE_REPLY_MAX);
-	const struct attempt *last = d->last ? d->last : &none;
-	attempt_pack(&packed, last);
-	struct entry entry = { .magic = magic, .length = (uint16_t)packed.length, .kind = kind_of(d), .outcome = (uint8_t)last->outcome,
+	const struct attempt_facts last = attempt_facts(d->last);
+	attempt_pack(&packed, &last);
+	struct entry entry = { .magic = magic, .length = (uint16_t)packed.length, .kind = kind_of(d),
+		.outcome = (uint8_t)last.outcome,
 	                       .id = d->mail->id, .recipient = d->index, .attempts = d->attempts, .when = d->last_attempt };
 	entry.check = check_of(&entry, buf_str(&packed), generation, offset);
 	buf_append(out, &entry, sizeof entry);
@@ -263,8 +261,8 @@ static size_t read_entry(struct results *r, uint64_t generation, struct str cont
 		return ALIGN;
 	memcpy(&entry, content.data + at, sizeof entry);
 	struct str rest = str_from_index(content, at + sizeof entry);
-	if (entry.magic != magic || entry.length > rest.length || entry.length > SPOOLFILE_REPLY_MAX || entry.kind > RESULT_FAILED ||
-	    entry.kind < RESULT_DELIVERED || entry.outcome >= RELAY_OUTCOME_COUNT ||
+	if (entry.magic != magic || entry.length > rest.length || entry.length > SPOOLFILE_REPLY_MAX ||
+	    entry.kind > RESULT_FAILED || entry.kind < RESULT_DELIVERED || entry.outcome >= RELAY_OUTCOME_COUNT ||
 	    check_of(&entry, str_first(rest, entry.length), generation, at) != entry.check)
 		return ALIGN; /* torn, or damaged: it hides no other one */
 	keep(r, generation, &entry, str_first(rest, entry.length));
@@ -280,7 +278,8 @@ static void load_file(struct queue *q, uint64_t generation)
 	name_of(name, generation);
 	CLEANUP(file_close) int file = openat(q->spool, name, O_RDONLY | O_CLOEXEC);
 	if (file < 0 || !file_read_all(file, &content, &fail) || fdatasync(file) != 0)
-		log_event(LOG_ERROR, 0, "results-unreadable", LOG_TEXT("why", fail ? str_of(fail_text(fail)) : STR("cannot be opened or flushed")));
+		log_event(LOG_ERROR, 0, "results-unreadable",
+		          LOG_TEXT("why", fail ? str_of(fail_text(fail)) : STR("cannot be opened or flushed")));
 	for (size_t at = 0; at < content.length;)
 		at += read_entry(r, generation, buf_str(&content), at);
 	*array_add(&r->files) = (struct results_file){ .generation = generation };
@@ -295,7 +294,8 @@ static int by_generation(const void *a, const void *b)
 static bool is_results(const char *name, uint64_t *generation)
 {
 	int used = 0;
-	return strlen(name) == NAME_LENGTH && sscanf(name, "results-%16" SCNx64 "%n", generation, &used) == 1 && used == NAME_LENGTH;
+	return strlen(name) == NAME_LENGTH && sscanf(name, "results-%16" SCNx64 "%n", generation, &used) == 1 &&
+	       used == NAME_LENGTH;
 }
 
 void results_load(struct queue *q)
@@ -323,11 +323,13 @@ void results_load(struct queue *q)
 static void apply(struct delivery *d, const struct told *told)
 {
 	const struct entry *entry = &told->entry;
-	struct attempt facts = attempt_unpack(told->packed, (enum relay_outcome)entry->outcome);
+	struct attempt_facts facts = attempt_unpack(told->packed, (enum relay_outcome)entry->outcome);
 	attempt_note(d, attempt_new(&facts), entry->when);
 	d->attempts = entry->attempts;
 	destination_leave(d);
-	d->state = entry->kind == RESULT_DELIVERED ? DELIVERY_DONE : entry->kind == RESULT_FAILED ? DELIVERY_FAILED : DELIVERY_BOUNCING;
+	d->state = entry->kind == RESULT_DELIVERED ? DELIVERY_DONE
+	           : entry->kind == RESULT_FAILED  ? DELIVERY_FAILED
+	                                           : DELIVERY_BOUNCING;
 	if (d->state == DELIVERY_BOUNCING)
 		d->report = (enum report_kind)(entry->kind - RESULT_TO_REPORT);
 	else

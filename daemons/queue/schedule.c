@@ -39,7 +39,8 @@ static bool is_expired(const struct delivery *d)
 	unsigned failures = d->destination ? d->destination->failures : 0;
 	if (is_past_deadline(d->mail) && d->mail->by_return)
 		return true;
-	return age_of(d->mail) > d->mail->queue->daemon.config.queue_lifetime_seconds && d->tries + failures >= ATTEMPTS_MIN;
+	return age_of(d->mail) > d->mail->queue->daemon.config.queue_lifetime_seconds &&
+	       d->tries + failures >= ATTEMPTS_MIN;
 }
 
 /* RFC 3461 §4.1, RFC 2852 §4.1.4.2 */
@@ -54,7 +55,7 @@ int64_t schedule_next(const struct delivery *d)
 {
 	int64_t left_ms = d->due_ms - clock_monotonic_ms();
 	if (d->lane)
-		left_ms = d->destination->backs_off ? d->destination->until_ms - clock_monotonic_ms() : 0;
+		left_ms = d->destination->backs_off ? d->destination->timer.due_ms - clock_monotonic_ms() : 0;
 	if (d->state == DELIVERY_HELD)
 		return d->mail->held ? 0 : d->mail->hold_until;
 	return (d->lane || d->waits) && left_ms > 0 ? clock_wall_seconds() + (left_ms + 999) / 1000 : 0;
@@ -65,25 +66,29 @@ int64_t schedule_next(const struct delivery *d)
 static void log_attempt(const struct delivery *d)
 {
 	static const char *const names[] = { "delivered", "relayed", "deferred", "failed" };
-	const struct attempt *last = d->last;
+	const struct attempt_facts last = attempt_facts(d->last);
 	struct mail *mail = d->mail;
 	char id[17];
 	envelope_id_text(mail->id, id);
-	log_event(LOG_INFO, mail->session, "attempt", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("recipient", mail_address(d)),
-	          LOG_TEXT("outcome", str_of(names[last->outcome])), LOG_NUMBER("attempt", d->attempts), LOG_TEXT("host", last->host),
-	          LOG_TEXT("address", last->address), LOG_TEXT("tls", last->tls), LOG_TEXT("status", last->status),
-	          LOG_TEXT("reply", last->reply));
+	log_event(LOG_INFO, mail->session, "attempt", LOG_TEXT("queue-id", str_of(id)),
+		LOG_TEXT("recipient", mail_address(d)),
+	          LOG_TEXT("outcome", str_of(names[last.outcome])), LOG_NUMBER("attempt", d->attempts),
+	          LOG_TEXT("host", last.host),
+	          LOG_TEXT("address", last.address), LOG_TEXT("tls", last.tls), LOG_TEXT("status", last.status),
+	          LOG_TEXT("reply", last.reply));
 }
 
-/* RFC 3461 §5.2.1, §5.2.2: a host that takes part in this reports what becomes of it. RFC 2852 §4.1.4, §4.1.4.2: a mail with a time that is
- * traced, or goes to where nobody minds the time, is told of, whatever NOTIFY says but NEVER. */
+/* RFC 3461 §5.2.1, §5.2.2: a host that takes part in this reports what becomes of it. RFC 2852 §4.1.4, §4.1.4.2: a
+ * mail with a time that is traced, or goes to where nobody minds the time, is told of, whatever NOTIFY says but
+ * NEVER. */
 static bool is_told_of(const struct delivery *d)
 {
 	const struct mail *mail = d->mail;
-	bool relayed = d->last->outcome == RELAY_RELAYED;
+	bool relayed = attempt_facts(d->last).outcome == RELAY_RELAYED;
 	if (!mail->has_sender || d->notify & ENVELOPE_NOTIFY_NEVER)
 		return false;
-	return (relayed && d->notify & ENVELOPE_NOTIFY_SUCCESS) || (mail->deliver_by && (mail->by_trace || (relayed && !mail->by_return)));
+	return (relayed && d->notify & ENVELOPE_NOTIFY_SUCCESS) ||
+	       (mail->deliver_by && (mail->by_trace || (relayed && !mail->by_return)));
 }
 
 static void is_delivered(struct delivery *d)
@@ -102,7 +107,7 @@ static void is_delivered(struct delivery *d)
 /* RFC 3463 §3.5: what the other side said last is the reason that people look for. */
 static void give_up_expired(struct delivery *d)
 {
-	struct attempt facts = d->last ? *d->last : d->destination->last_failure ? *d->destination->last_failure : (struct attempt){};
+	struct attempt_facts facts = attempt_facts(d->last ? d->last : d->destination->last_failure);
 	struct str answer = str_first(facts.reply, LIMIT_RELAY_REPLY_MAX);
 	CLEANUP(mem_free) char *reply = mem_printf("not delivered in time; the last answer was: %.*s", STR_ARG(answer));
 	facts.outcome = RELAY_FAILED;
@@ -159,7 +164,7 @@ void schedule_result(struct delivery *d, struct attempt *attempt)
 	d->attempts++;
 	d->tries++;
 	log_attempt(d);
-	switch (attempt->outcome) {
+	switch (attempt_facts(attempt).outcome) {
 	case RELAY_DELIVERED:
 	case RELAY_RELAYED:
 		is_delivered(d);

@@ -139,13 +139,8 @@ static void move_done(struct job *job)
 		spool_tick(q);
 }
 
-void spool_move_soon(struct mail *mail)
-{
-	if (mail->queue->moves < MOVES_MAX)
-		spool_move(mail);
-}
-
-void spool_move(struct mail *mail)
+/* Copies a journal record into its own file. */
+static void move_out(struct mail *mail)
 {
 	CLEANUP(fail_free) struct fail *fail = NULL;
 	struct move *move = mem_alloc(sizeof *move);
@@ -169,13 +164,19 @@ void spool_move(struct mail *mail)
 	worker_give(&mail->queue->filer, &move->job);
 }
 
+void spool_move_soon(struct mail *mail)
+{
+	if (mail->queue->moves < MOVES_MAX)
+		move_out(mail);
+}
+
 /* What is only waiting for a sync does not lag, unless that does not return. */
 static bool lags(const struct mail *mail, bool sync_hangs)
 {
 	for (uint32_t i = 0; i < mail->count; i++) {
 		enum delivery_state state = mail->deliveries[i].state;
-		if (state == DELIVERY_PENDING || state == DELIVERY_HELD || state == DELIVERY_SENT || state == DELIVERY_BOUNCING ||
-		    (sync_hangs && state == DELIVERY_APPLIED))
+		if (state == DELIVERY_PENDING || state == DELIVERY_HELD || state == DELIVERY_SENT ||
+		    state == DELIVERY_BOUNCING || (sync_hangs && state == DELIVERY_APPLIED))
 			return true;
 	}
 	return false;
@@ -193,7 +194,7 @@ void spool_tick(struct queue *q)
 				break;
 			mail->may_not_move = false;
 			if (!mail->busy && !mail->damaged && lags(mail, sync_hangs))
-				spool_move(mail);
+				move_out(mail);
 		}
 	}
 }
@@ -257,8 +258,9 @@ static void log_done(struct job *job)
 static void add_result(struct log_job *log, struct delivery *d)
 {
 	CLEANUP(buf_release) struct buf packed = BUF_WITH_LIMIT(SPOOLFILE_REPLY_MAX);
+	const struct attempt_facts last = attempt_facts(d->last);
 	if (d->last)
-		attempt_pack(&packed, d->last);
+		attempt_pack(&packed, &last);
 	*array_add(&log->results) = (struct spoolfile_result){
 		.recipient = d->index,
 		.state = d->state == DELIVERY_DONE ? ENVELOPE_APPLIED : d->state == DELIVERY_FAILED ? ENVELOPE_FAILED : ENVELOPE_PENDING,
@@ -289,7 +291,8 @@ void spool_forget(struct mail *mail)
 	bool has_file = mail->in_file || mail->body_in_file || mail->held;
 	if (has_file || mail->results)
 		*array_add(&q->gone) = (struct gone){
-			.id = mail->id, .has_file = has_file, .results = mail->results, .ring = mail->ring, .sequence = mail->sequence,
+			.id = mail->id, .has_file = has_file, .results = mail->results, .ring = mail->ring,
+			.sequence = mail->sequence,
 		};
 	mail_free(mail);
 }
@@ -428,9 +431,9 @@ static void recover_delivery(struct delivery *d, const struct spoolfile_result *
 	d->attempts = result->attempts;
 	if (d->account || delivery_is_final(d) || result->attempts == 0)
 		return;
-	const struct attempt facts = attempt_unpack(result->reply, RELAY_DEFERRED);
+	const struct attempt_facts facts = attempt_unpack(result->reply, RELAY_DEFERRED);
 	struct attempt *last = d->destination->last_failure;
-	attempt_note(d, last && attempt_equal(last, &facts) ? attempt_ref(last) : attempt_new(&facts), result->last_attempt);
+	attempt_note(d, last && attempt_is(last, &facts) ? attempt_ref(last) : attempt_new(&facts), result->last_attempt);
 	if (!last)
 		d->destination->last_failure = attempt_ref(d->last);
 	schedule_recovered(d, result->last_attempt, result->next_attempt);
@@ -446,7 +449,8 @@ static void add_file(struct recovery *r, uint64_t id)
 	if (!f || !spoolfile_load(f, r->arena, &e, &results, &fail)) {
 		char text[17];
 		envelope_id_text(id, text);
-		log_event(LOG_ERROR, 0, "message-unreadable", LOG_TEXT("queue-id", str_of(text)), LOG_TEXT("why", str_of(fail_text(fail))));
+		log_event(LOG_ERROR, 0, "message-unreadable", LOG_TEXT("queue-id", str_of(text)),
+		          LOG_TEXT("why", str_of(fail_text(fail))));
 		if (fail->kind == FAIL_CORRUPT)
 			rename_damaged_message(r->queue, id);
 		else

@@ -1,9 +1,10 @@
 /*
- * Files of their own: for what an account does not take in time, and for what waits for other hosts (spoolfile.h has their format); and
- * reading all that is in the spool at the start.
+ * Files of their own: for what an account does not take in time, and for what waits for other hosts (spoolfile.h has
+ * their format); and reading all that is in the spool at the start.
  *
- * Guarantee: a file is removed only when its log says that all recipients are done and the durable mark of the journal it came from has
- * passed the record. What cannot be read is kept under another name. Files are written and removed by the worker `filer`.
+ * Guarantee: a file is removed only when its log says that all recipients are done and the durable mark of the
+ * journal it came from has passed the record. What cannot be read is kept under another name. Files are written and
+ * removed by the worker `filer`.
  */
 #ifndef POSTHORN_QUEUE_SPOOL_H
 #define POSTHORN_QUEUE_SPOOL_H
@@ -26,8 +27,7 @@ struct gone {
 	uint64_t sequence;
 };
 
-/* Copies a journal record into its own file; soon: unless too many are under way, and then when it lags. */
-void spool_move(struct mail *mail);
+/* Copies a journal record into its own file, unless too many are under way: then when it lags. */
 void spool_move_soon(struct mail *mail);
 
 /* Writes what became final into the log of the mail's file. */

@@ -2,7 +2,6 @@
 
 #include "clock.h"
 #include "log.h"
-#include "mem.h"
 #include "text.h"
 
 #include <inttypes.h>
@@ -20,8 +19,9 @@ static void committed(struct commit *commit, bool durable)
 	char id[17];
 	envelope_id_text(s->envelope.id, id);
 	if (durable)
-		log_event(LOG_INFO, s->session, "queued", LOG_TEXT("queue-id", str_of(id)), LOG_TEXT("from", s->envelope.reverse_path),
-		          LOG_TEXT("to", s->recipient), LOG_NUMBER("size", commit->mail->size));
+		log_event(LOG_INFO, s->session, "queued", LOG_TEXT("queue-id", str_of(id)),
+		          LOG_TEXT("from", s->envelope.reverse_path), LOG_TEXT("to", s->recipient),
+		          LOG_NUMBER("size", commit->mail->size));
 	end(s, durable ? SUBMIT_DURABLE : SUBMIT_LATER);
 }
 
@@ -55,7 +55,8 @@ static void looked(struct signing *signing)
 		commit_add(s->queue, &s->commit);
 		return;
 	}
-	log_event(LOG_ERROR, s->session, "not-queued", LOG_TEXT("to", s->recipient), LOG_TEXT("why", str_of(fail_text(fail))));
+	log_event(LOG_ERROR, s->session, "not-queued", LOG_TEXT("to", s->recipient),
+	          LOG_TEXT("why", str_of(fail_text(fail))));
 	end(s, SUBMIT_LATER);
 }
 
@@ -85,8 +86,8 @@ static void resolved(struct waiter *waiter, const struct answer *answer)
 	}
 	address_targets(s, targets);
 	s->signing = (struct signing){
-		.queue = s->queue, .session = s->session, .text = buf_str(&s->text), .file = -1, .may_sign = true, .is_of_system = true,
-		.done = looked, .owner = s,
+		.queue = s->queue, .session = s->session, .text = buf_str(&s->text), .file = -1, .may_sign = true,
+		.is_of_system = true, .done = looked, .owner = s,
 	};
 	sign_begin(&s->signing);
 }

@@ -4,7 +4,6 @@
 #include "aggregate.h"
 #include "file.h"
 #include "log.h"
-#include "mem.h"
 #include "sending.h"
 
 #include <stdlib.h>
@@ -195,7 +194,8 @@ static void log_queued(const struct intake *in, const struct mail *mail)
 	for (size_t i = 0; i < in->promises.count; i++) {
 		const struct promise *one = &in->promises.items[i];
 		log_event(LOG_INFO, in->session, "recipient", LOG_TEXT("queue-id", str_of(id)), LOG_NUMBER("recipient", i),
-		          LOG_TEXT("to", one->leads_to), LOG_TEXT("asked", one->asked), LOG_NUMBER("account", one->recipient.account));
+		          LOG_TEXT("to", one->leads_to), LOG_TEXT("asked", one->asked),
+		          LOG_NUMBER("account", one->recipient.account));
 	}
 }
 

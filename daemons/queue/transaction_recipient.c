@@ -3,7 +3,6 @@
 
 #include "forward.h"
 #include "greylist.h"
-#include "mem.h"
 #include "sending.h"
 #include "text.h"
 
@@ -18,7 +17,8 @@ static bool notify_is_good(uint32_t notify)
 
 bool intake_keep_recipient(struct intake *in, const struct msg_mail_recipient *read)
 {
-	if (read->address.length == 0 || !intake_is_clean(read->address) || !intake_is_clean(read->original) || !notify_is_good(read->notify))
+	if (read->address.length == 0 || !intake_is_clean(read->address) || !intake_is_clean(read->original) ||
+	    !notify_is_good(read->notify))
 		return false;
 	in->asked = (struct envelope_recipient){
 		.address = arena_copy(in->arena, read->address), .orcpt = arena_copy(in->arena, read->original),
@@ -29,7 +29,8 @@ bool intake_keep_recipient(struct intake *in, const struct msg_mail_recipient *r
 
 static void recipient_answered(struct waiter *waiter, const struct answer *answer);
 
-/* A report that comes back to a sender whose mail we forwarded goes on to him, wherever he is. Nobody else can name such an address. */
+/* A report that comes back to a sender whose mail we forwarded goes on to him, wherever he is. Nobody else can name
+ * such an address. */
 void intake_ask_for_recipient(struct intake *in)
 {
 	in->is_return = in->envelope.reverse_path.length == 0 && !in->is_lmtp &&
@@ -115,7 +116,8 @@ static void make_remote(struct intake *in, struct str address, struct envelope_r
 {
 	size_t at = str_find_last_char(in->asked.address, '@');
 	bool is_forwarded = !in->may_relay && !in->is_return;
-	struct str domain = at < in->asked.address.length ? str_from_index(in->asked.address, at + 1) : str_of(in->queue->daemon.config.hostname);
+	struct str domain = at < in->asked.address.length ? str_from_index(in->asked.address, at + 1)
+	                                                  : str_of(in->queue->daemon.config.hostname);
 	recipient->address = arena_copy(in->arena, address);
 	recipient->detail = is_forwarded ? domain : (struct str){};
 }
@@ -222,8 +224,8 @@ static enum verdict_kind add_recipient(struct intake *in, const struct answer *a
 /* Only strangers' mail for recipients that exist: others hear what they always hear. */
 static bool is_greylisted(const struct intake *in, const struct answer *answer)
 {
-	bool looked_at = in->queue->daemon.config.greylisting && in->peer.kind == KIND_WORLD && !in->is_lmtp && !in->is_known_host &&
-	                 !in->is_return && answer->verdict == RESOLVE_OK;
+	bool looked_at = in->queue->daemon.config.greylisting && in->peer.kind == KIND_WORLD && !in->is_lmtp &&
+	                 !in->is_known_host && !in->is_return && answer->verdict == RESOLVE_OK;
 	return looked_at && !greylist_lets_pass(in->queue, in->envelope.peer, in->envelope.reverse_path, in->asked.address);
 }
 

@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+/* Small: there may be some hundred thousands of them. */
 struct slot {
-	uint64_t hash;
-	char *key;
-	size_t key_length;
+	uint32_t hash;
+	uint32_t key_length;
+	const char *key;
 	void *value;
 };
 
@@ -21,6 +22,7 @@ struct map {
 	size_t capacity;
 	size_t live;
 	size_t used; /* live and graves */
+	bool of_views;
 };
 
 static char grave_mark;
@@ -76,12 +78,25 @@ struct map *map_new(void)
 	return m;
 }
 
+struct map *map_new_of_views(void)
+{
+	struct map *m = map_new();
+	m->of_views = true;
+	return m;
+}
+
+static void free_key(const struct map *m, struct slot *slot)
+{
+	if (!m->of_views)
+		free((char *)slot->key);
+}
+
 void map_free(struct map *m)
 {
 	if (!m)
 		return;
 	for (size_t i = 0; i < m->capacity; i++)
-		free(m->slots[i].key);
+		free_key(m, &m->slots[i]);
 	free(m->slots);
 	free(m);
 }
@@ -91,9 +106,14 @@ size_t map_count(const struct map *m)
 	return m->live;
 }
 
+static uint32_t hash_of(const struct map *m, struct str key)
+{
+	return (uint32_t)hash_sip(m->key, key.data, key.length);
+}
+
 static struct slot *find(const struct map *m, struct str key)
 {
-	uint64_t hash = hash_sip(m->key, key.data, key.length);
+	uint32_t hash = hash_of(m, key);
 	for (size_t i = hash & (m->capacity - 1);; i = (i + 1) & (m->capacity - 1)) {
 		struct slot *slot = &m->slots[i];
 		if (slot->key && slot->hash == hash && str_equal(str_from(slot->key, slot->key_length), key))
@@ -103,7 +123,7 @@ static struct slot *find(const struct map *m, struct str key)
 	}
 }
 
-static struct slot *find_free(struct map *m, uint64_t hash)
+static struct slot *find_free(struct map *m, uint32_t hash)
 {
 	size_t i = hash & (m->capacity - 1);
 	while (m->slots[i].key)
@@ -133,20 +153,22 @@ void *map_get(const struct map *m, struct str key)
 
 void *map_set(struct map *m, struct str key, void *value)
 {
-	must(value != NULL);
+	must(value != NULL && key.length <= UINT32_MAX && (key.data || !m->of_views));
 	struct slot *slot = find(m, key);
 	if (slot) {
 		void *before = slot->value;
 		slot->value = value;
+		if (m->of_views)
+			slot->key = key.data;
 		return before;
 	}
 	if ((m->used + 1) * 4 > m->capacity * 3)
 		grow(m);
-	uint64_t hash = hash_sip(m->key, key.data, key.length);
+	uint32_t hash = hash_of(m, key);
 	slot = find_free(m, hash);
 	m->used += slot->value != GRAVE;
 	m->live++;
-	*slot = (struct slot){ hash, str_copy(key), key.length, value };
+	*slot = (struct slot){ hash, (uint32_t)key.length, m->of_views ? key.data : str_copy(key), value };
 	return NULL;
 }
 
@@ -156,7 +178,7 @@ void *map_remove(struct map *m, struct str key)
 	if (!slot)
 		return NULL;
 	void *before = slot->value;
-	free(slot->key);
+	free_key(m, slot);
 	*slot = (struct slot){ .value = GRAVE };
 	m->live--;
 	return before;

@@ -1,5 +1,5 @@
 /*
- * struct map: from a key (bytes, copied) to a pointer, for keys that strangers choose.
+ * struct map: from a key (bytes, copied unless it is a map of views) to a pointer, for keys that strangers choose.
  *
  * Keyed SipHash-2-4 (Aumasson, Bernstein 2012) with a random key per process, so that nobody
  * can aim at one bucket. Open addressing; grows at 3/4. Values are not owned. Adding or removing while
@@ -13,6 +13,10 @@
 struct map;
 
 struct map *map_new(void);
+
+/* Keys are not copied: each lies where it is, as a rule in its value, until it is removed, replaced or the map
+ * freed. */
+struct map *map_new_of_views(void);
 void map_free(struct map *m);
 size_t map_count(const struct map *m);
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 /* The vectors of the SipHash paper's reference implementation: key 00..0f, input 00 01 02 … */
@@ -52,6 +53,32 @@ static void replacing_returns_what_was_there(void **state)
 	map_free(m);
 }
 
+/* A value that replaces another one may outlive it, with its key. */
+static void views_lie_in_the_values(void **state)
+{
+	(void)state;
+	struct map *m = map_new_of_views();
+	static char names[2][200][8];
+	for (size_t i = 0; i < COUNT_OF(names[0]); i++) {
+		snprintf(names[0][i], sizeof names[0][i], "n%zu", i);
+		memcpy(names[1][i], names[0][i], sizeof names[0][i]);
+		assert_null(map_set(m, str_of(names[0][i]), names[0][i]));
+	}
+	for (size_t i = 0; i < COUNT_OF(names[0]); i += 2)
+		assert_ptr_equal(map_set(m, str_of(names[1][i]), names[1][i]), names[0][i]);
+	memset(names[0][100], '-', sizeof names[0][100]);
+	assert_ptr_equal(map_get(m, STR("n100")), names[1][100]);
+	size_t position = 0;
+	struct str key;
+	void *value;
+	while (map_next(m, &position, &key, &value))
+		assert_ptr_equal(key.data, value);
+	assert_ptr_equal(map_remove(m, STR("n7")), names[0][7]);
+	assert_null(map_get(m, STR("n7")));
+	assert_int_equal(map_count(m), COUNT_OF(names[0]) - 1);
+	map_free(m);
+}
+
 static void graves_do_not_fill_the_table(void **state)
 {
 	(void)state;
@@ -72,6 +99,7 @@ int main(void)
 		cmocka_unit_test(siphash_vectors),
 		cmocka_unit_test(many_keys_come_and_go),
 		cmocka_unit_test(replacing_returns_what_was_there),
+		cmocka_unit_test(views_lie_in_the_values),
 		cmocka_unit_test(graves_do_not_fill_the_table),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
