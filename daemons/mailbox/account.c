@@ -19,7 +19,8 @@ enum {
 	USAGE_AFTER_MS = 50,        /* queue hears of what sessions added and removed at most so often */
 	CARE_AFTER_MS = 2000,       /* quiet for so long: the store is tended, */
 	CARE_AT_LATEST_MS = 60000,  /* and after so long even if it never is quiet */
-	CARE_STEP_MS = 20,
+	CARE_STEP_MS = 20,          /* from one step to the next, */
+	CARE_TEXT_STEP_MS = 5,      /* and of search text, which only reads the store: a search would have to wait for it */
 	CARE_BYTES = 1 << 20,
 	CARE_TEXT = 1 << 19,        /* octets of mail that one step takes up into the search text */
 	CARE_ROWS = 1000,
@@ -76,13 +77,17 @@ static void care_for_store(void *owner)
 		.bytes_max = CARE_BYTES, .rows_max = CARE_ROWS,
 	};
 	bool more = false;
-	if (!store_maintain(a->store, &care, &more, &fail))
-		log_event(LOG_WARNING, 0, "care-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
+	bool cared = store_maintain(a->store, &care, &more, &fail);
+	int64_t rest_ms = more ? CARE_STEP_MS : CARE_TEXT_STEP_MS;
+	if (!cared)
+		log_event(LOG_WARNING, 0, "care-failed", LOG_NUMBER("account", a->number),
+		          LOG_TEXT("why", str_of(fail_text(fail))));
 	else if (!more && !a->replaying && !care_for_texts(a, &more, &fail))
-		log_event(LOG_WARNING, 0, "search-text-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
+		log_event(LOG_WARNING, 0, "search-text-failed", LOG_NUMBER("account", a->number),
+		          LOG_TEXT("why", str_of(fail_text(fail))));
 	a->changes = store_changes(a->store);
 	if (more) {
-		loop_start_timer(a->daemon.loop, &a->care_timer, CARE_STEP_MS, care_for_store, a);
+		loop_start_timer(a->daemon.loop, &a->care_timer, rest_ms, care_for_store, a);
 	} else {
 		a->care_due_ms = 0;
 		malloc_trim(0);
@@ -91,7 +96,8 @@ static void care_for_store(void *owner)
 
 void account_note_work(struct account *a)
 {
-	loop_start_timer(a->daemon.loop, &a->quiet_timer, (int64_t)a->daemon.config.mailbox_linger_seconds * 1000 + 1, ask_to_end, a);
+	loop_start_timer(a->daemon.loop, &a->quiet_timer, (int64_t)a->daemon.config.mailbox_linger_seconds * 1000 + 1,
+	                 ask_to_end, a);
 	care_soon(a);
 }
 
@@ -275,7 +281,8 @@ static void close_store(struct account *a)
 	for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
 		text_store_free(&a->texts[kind]);
 	if (!store_close(&a->store, &fail))
-		log_event(LOG_ERROR, 0, "close-failed", LOG_NUMBER("account", a->number), LOG_TEXT("why", str_of(fail_text(fail))));
+		log_event(LOG_ERROR, 0, "close-failed", LOG_NUMBER("account", a->number),
+		          LOG_TEXT("why", str_of(fail_text(fail))));
 }
 
 void account_serve(struct account *a, uint64_t number, int control)

@@ -45,6 +45,13 @@ static const struct {
 	{ STR("shift_jis"), CHARSET_ICONV, "CP932" },
 	{ STR("x-sjis"), CHARSET_ICONV, "CP932" },
 	{ STR("iso-8859-8-i"), CHARSET_ICONV, "ISO-8859-8" },
+	{ STR("iso-8859-8-e"), CHARSET_ICONV, "ISO-8859-8" },
+	{ STR("iso-8859-6-i"), CHARSET_ICONV, "ISO-8859-6" },
+	{ STR("iso-8859-6-e"), CHARSET_ICONV, "ISO-8859-6" },
+	{ STR("unicode-1-1-utf-7"), CHARSET_ICONV, "UTF-7" },
+	{ STR("iso-2022-jp-ms"), CHARSET_ICONV, "ISO-2022-JP" },
+	{ STR("cp50220"), CHARSET_ICONV, "ISO-2022-JP" },
+	{ STR("cp50221"), CHARSET_ICONV, "ISO-2022-JP" },
 	{ STR("iso-8859-9"), CHARSET_ICONV, "WINDOWS-1254" },
 	{ STR("x-mac-roman"), CHARSET_ICONV, "MACINTOSH" },
 	{ STR("x-unknown"), CHARSET_WINDOWS_1252, NULL },
@@ -231,8 +238,20 @@ void charset_add(struct charset *c, struct str bytes, struct buf *out)
 	c->kept_length = rest.length;
 }
 
+/* A letter that iconv keeps back, as a mark that may follow would be composed with it; and it begins anew. */
+static void flush_iconv(struct charset *c, struct buf *out)
+{
+	char chunk[sizeof c->kept];
+	char *to = chunk;
+	size_t room = sizeof chunk;
+	iconv(c->descriptor, NULL, NULL, &to, &room);
+	add_converted(str_from(chunk, sizeof chunk - room), out);
+}
+
 void charset_finish(struct charset *c, struct buf *out)
 {
+	if (c->kind == CHARSET_ICONV)
+		flush_iconv(c, out);
 	if (c->kept_length)
 		buf_add_str(out, REPLACEMENT);
 	c->kept_length = 0;

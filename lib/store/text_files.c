@@ -1,6 +1,5 @@
 #include "text_files.h"
 
-#include "limits.h"
 #include "store_internal.h"
 
 #include <dirent.h>

@@ -37,7 +37,8 @@ struct text_store {
 	uint32_t file_number; /* of the newest file there is or was */
 	uint32_t file_end;
 	uint64_t taken_up;    /* mail up to here */
-	uint32_t looked_at;   /* by care */
+	uint32_t looked_at;   /* file, by care */
+	uint64_t looked_when; /* store_changes then */
 	uint32_t compacting;  /* 0: no file */
 	atomic_bool suspect;  /* a scan saw damage, or a file that is gone */
 	struct text_make *make;

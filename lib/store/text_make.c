@@ -194,7 +194,7 @@ void text_make(struct text_make *m, struct str mail, struct text_entry *entry)
 	clear(m);
 	message_parse(m->arena, mail, &message);
 	make_order(&m->sections[TEXT_ORDER], &message);
-	search_text_headers_with_ends(&m->sections[TEXT_HEADERS], mail, message.root, &ends);
+	search_text_headers(&m->sections[TEXT_HEADERS], mail, message.root, &ends);
 	make_often(fields, buf_str(&m->sections[TEXT_HEADERS]), &ends);
 	for (size_t i = 0; i < ends.list.count; i++)
 		text_add_varint(fields, (uint32_t)field_part(buf_str(&m->sections[TEXT_HEADERS]), &ends, i).length);
@@ -214,7 +214,7 @@ bool text_make_listed(struct text_make *m, const struct store_message_columns *c
 		return false;
 	const struct mime_part header = { .body_offset = columns->headers.length };
 	make_order(&m->sections[TEXT_ORDER], &message);
-	search_text_headers_with_ends(headers, columns->headers, &header, &ends);
+	search_text_headers(headers, columns->headers, &header, &ends);
 	make_often(&m->sections[TEXT_FIELDS], buf_str(headers), &ends);
 	array_release(&ends.list);
 	bool whole = !headers->overflowed;

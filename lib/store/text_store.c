@@ -19,10 +19,18 @@ struct text_store *text_store_new(struct store *store, enum text_kind kind)
 	t->kind = kind;
 	t->directory = -1;
 	t->file = -1;
+	t->looked_when = UINT64_MAX;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_mutex_init(&t->places_lock, NULL);
 	buf_init(&t->packed, TEXT_GROUP_MAX);
 	return t;
+}
+
+static void release_memory(struct text_store *t)
+{
+	text_group_release(&t->group);
+	text_make_free(&t->make);
+	buf_release(&t->packed);
 }
 
 void text_store_free(struct text_store **text)
@@ -31,9 +39,7 @@ void text_store_free(struct text_store **text)
 	if (!t)
 		return;
 	text_files_close(t);
-	text_group_release(&t->group);
-	text_make_free(&t->make);
-	buf_release(&t->packed);
+	release_memory(t);
 	pthread_mutex_destroy(&t->lock);
 	pthread_mutex_destroy(&t->places_lock);
 	free(t);
@@ -126,6 +132,8 @@ static bool take_up(struct text_store *t, struct store_reader *reader, uint64_t 
 {
 	CLEANUP(fail_free) struct fail *why = NULL;
 	struct text_entry entry = { .message = message, .cut = true };
+	if (!t->make)
+		t->make = text_make_new();
 	if (t->kind != TEXT_LISTED || !make_of_columns(t, reader, message, &entry)) {
 		if (text_read_mail(reader, message, mail, &why))
 			text_make(t->make, buf_str(mail), &entry);
@@ -185,8 +193,6 @@ static bool update(struct text_store *t, struct store_reader *reader, uint64_t o
 	CLEANUP(buf_release) struct buf mail = BUF_WITH_LIMIT(LIMIT_SEARCH_MAIL_MAX);
 	uint64_t octets = 0;
 	*more = true;
-	if (!t->make)
-		t->make = text_make_new();
 	text_group_begin(&t->group);
 	bool ok = true;
 	for (bool first = true; ok && *more && octets < octets_max; first = false) {
@@ -284,12 +290,16 @@ static bool is_sparse(struct text_store *t, struct store_reader *reader, uint32_
 	return ok;
 }
 
-/* One file per round of care is looked at, by turns. */
+/* One file is looked at, by turns, when something has changed: a round of care has many steps, and a file many messages. */
 static bool choose_file(struct text_store *t, struct store_reader *reader, struct fail **fail)
 {
 	bool sparse = false;
+	uint64_t now = store_changes(t->store);
+	if (t->looked_when == now)
+		return true;
 	uint32_t file = text_files_after(t, t->looked_at);
 	t->looked_at = file;
+	t->looked_when = now;
 	if (!file)
 		return true;
 	if (!is_sparse(t, reader, file, &sparse, fail))
@@ -329,21 +339,8 @@ bool text_store_care(struct text_store *t, uint64_t octets_max, bool *more, stru
 	bool ok = locked_update(t, octets_max, more, fail);
 	if (ok && !*more)
 		ok = compact(t, more, fail);
-	pthread_mutex_unlock(&t->lock);
-	return ok;
-}
-
-bool text_store_measure(struct text_store *t, struct text_store_size *size, struct fail **fail)
-{
-	*size = (struct text_store_size){};
-	pthread_mutex_lock(&t->lock);
-	bool ok = text_files_open(t, fail);
-	uint64_t octets = 0;
-	for (uint32_t file = 0; ok && (file = text_files_after(t, file)); size->octets += octets)
-		ok = text_files_size(t, file, &octets, fail);
-	for (size_t i = 0; ok && i < t->places.count; i++)
-		size->messages += t->places.items[i].count;
-	size->groups = t->places.count;
+	if (!*more)
+		release_memory(t);
 	pthread_mutex_unlock(&t->lock);
 	return ok;
 }

@@ -12,13 +12,11 @@
  *  1  What is in it is the text of that message number for ever: only mail whose commit is durable is taken up, so that
  *     no power loss gives the number to another mail. store_rebuild, which numbers anew, removes the folders.
  *  2  Groups that are in force do not overlap. Of two that do, the one written later counts: so small groups are
- * joined, and those
- *     with messages that are gone are written again, without changing anything in place.
+ *     joined, and those with messages that are gone are written again, without changing anything in place.
  *  3  All mail up to a number is in it, or is gone, or could not be read; the rest is said to be missing, and can be
  *     taken up at any time.
  *  4  A file is unlinked only after what takes its place is durable. All else is written without waiting for the
- * disk; after a power
- *     loss the first group that is not whole ends the newest file.
+ *     disk; after a power loss the first group that is not whole ends the newest file.
  *
  * Any number of threads may scan while one takes up mail. Memory: 40 octets a group (some 32 messages), and for each
  * scan a few megabytes at most.
@@ -40,14 +38,8 @@ void text_store_free(struct text_store **text);
 bool text_store_update(struct text_store *text, uint64_t octets_max, bool *more, struct fail **fail);
 
 /* One step of what can wait: taking up new mail, then writing files again that hold little that is still of use.
- * Nothing when somebody else is at it. */
+ * Nothing when somebody else is at it. The last step releases the memory that making texts needs. */
 bool text_store_care(struct text_store *text, uint64_t octets_max, bool *more, struct fail **fail);
-
-/* Octets of all files, and messages in force. */
-struct text_store_size {
-	uint64_t octets, messages, groups;
-};
-bool text_store_measure(struct text_store *text, struct text_store_size *size, struct fail **fail);
 
 /* Removes the folders below an account's directory; one that is not there is removed. */
 bool text_store_remove(int account_directory, struct fail **fail);

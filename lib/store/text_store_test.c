@@ -3,6 +3,7 @@
 #include "mail_check.h"
 #include "search_text.h"
 #include "store_test_help.h"
+#include "text_files.h"
 
 /* ---- help ---- */
 
@@ -23,11 +24,24 @@ static void care(struct text_store *text, unsigned rounds)
 		} while (more);
 }
 
-static struct text_store_size measure(struct text_store *text)
+struct extent {
+	uint64_t octets;           /* of all files */
+	uint64_t messages, groups; /* in force */
+};
+
+static struct extent measure(struct text_store *text)
 {
-	struct text_store_size size;
-	assert_true(text_store_measure(text, &size, NULL));
-	return size;
+	struct extent extent = {};
+	uint64_t octets = 0;
+	pthread_mutex_lock(&text->lock);
+	assert_true(text_files_open(text, NULL));
+	for (uint32_t file = 0; (file = text_files_after(text, file)) != 0; extent.octets += octets)
+		assert_true(text_files_size(text, file, &octets, NULL));
+	for (size_t i = 0; i < text->places.count; i++)
+		extent.messages += text->places.items[i].count;
+	extent.groups = text->places.count;
+	pthread_mutex_unlock(&text->lock);
+	return extent;
 }
 
 struct hits {
@@ -162,6 +176,40 @@ static void what_is_gone_leaves(void **state)
 	text_store_free(&text);
 	text = text_store_new(account->store, TEXT_WHOLE);
 	assert_int_equal(measure(text).messages, MAILS / 4);
+	text_store_free(&text);
+}
+
+/* Else each step of a long round would list all messages of a file again. */
+static void care_looks_at_one_file_for_a_change(void **state)
+{
+	struct account *account = *state;
+	struct text_store *text = text_store_new(account->store, TEXT_LISTED);
+	deliver_mails(account, MAILS);
+	care(text, 1);
+	assert_int_equal(text->looked_at, 1);
+	care(text, 3);
+	assert_int_equal(text->looked_at, 1);
+	deliver_text(account, 0, MAILS + 1, "one more");
+	care(text, 1);
+	assert_int_equal(text->looked_at, 0); /* the turn is over */
+	text_store_free(&text);
+}
+
+/* A thousand accounts whose processes wait have a thousand times what one keeps. */
+static void care_keeps_no_memory(void **state)
+{
+	struct account *account = *state;
+	struct text_store *text = text_store_new(account->store, TEXT_WHOLE);
+	deliver_mails(account, MAILS);
+	update(text);
+	assert_true(text->make && text->packed.capacity && text->group.block.capacity);
+	care(text, 1);
+	assert_true(!text->make && !text->packed.capacity && !text->group.block.capacity);
+	for (size_t i = 0; i < TEXT_SECTIONS; i++)
+		assert_int_equal(text->group.sections[i].capacity, 0);
+	deliver_text(account, 0, MAILS + 1, "one more");
+	care(text, 1);
+	assert_int_equal(measure(text).messages, MAILS + 1);
 	text_store_free(&text);
 }
 
@@ -326,7 +374,7 @@ static void deliver_sample(const char *path, struct str sample_text)
 	const struct mime_part *root = mime_parse(arena, text, NULL);
 	for (size_t i = 0; i < 2; i++)
 		buf_init(&sample->folded[i], 16 << 20);
-	search_text_headers(&sample->folded[0], text, root);
+	search_text_headers(&sample->folded[0], text, root, NULL);
 	search_text_bodies(&sample->folded[1], text, root);
 	struct store_delivery delivery = { .body = { .bytes = text, .size = text.length }, .mailbox = samples.inbox };
 	struct store_placed placed;
@@ -409,6 +457,8 @@ int main(void)
 		store_test(mail_is_taken_up),
 		store_test(small_groups_are_joined),
 		store_test(what_is_gone_leaves),
+		store_test(care_looks_at_one_file_for_a_change),
+		store_test(care_keeps_no_memory),
 		store_test(damage_is_survived),
 		store_test(only_durable_mail),
 		store_test(unreadable_mail_is_passed_over),
