@@ -2,7 +2,6 @@
 #include "cli.h"
 
 #include "display.h"
-#include "mem.h"
 #include "talk.h"
 
 #include <stdio.h>
@@ -179,7 +178,8 @@ static bool read_input(struct dialogue *t, struct fail **fail)
 
 static bool finished(const struct dialogue *t)
 {
-	return is_over(t) || (t->input_ended && t->input_used == t->input.length && !exerciser_is_waiting(t->talk.exerciser));
+	return is_over(t) ||
+	       (t->input_ended && t->input_used == t->input.length && !exerciser_is_waiting(t->talk.exerciser));
 }
 
 static bool wait_for_something(struct dialogue *t, struct fail **fail)

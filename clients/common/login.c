@@ -1,6 +1,5 @@
 #include "login.h"
 
-#include "mem.h"
 #include "sasl.h"
 #include "text.h"
 #include "words.h"
@@ -153,7 +152,8 @@ static enum login_answer converse(const struct login_wire *wire, struct sasl_exc
 		buf_clear(&challenge);
 		enum login_answer answer = wire->receive(wire->context, &challenge, fail);
 		if (answer == LOGIN_ACCEPTED && result != SASL_DONE) {
-			fail_set(fail, FAIL_CORRUPT, _("the server accepted the log-in without proving that it knows the password"));
+			fail_set(fail, FAIL_CORRUPT,
+			         _("the server accepted the log-in without proving that it knows the password"));
 			return LOGIN_BROKEN;
 		}
 		if (answer != LOGIN_CHALLENGE)

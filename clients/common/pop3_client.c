@@ -289,7 +289,8 @@ static bool log_in(struct pop3_client *c, struct fail **fail)
 	if (!login_choose(&offer, c->options->method, &plan, fail))
 		return false;
 	if (plan.reveals)
-		warn(c, "%s", _("the password travels unprotected: there is no TLS, and the server offers no log-in that hides it"));
+		warn(c, "%s",
+		     _("the password travels unprotected: there is no TLS, and the server offers no log-in that hides it"));
 	for (size_t i = 0; i < plan.count && answer == LOGIN_REFUSED && (!why || why->kind == FAIL_DENIED); i++)
 		answer = try_login(c, plan.tries[i], &credentials, &why);
 	return answer == LOGIN_ACCEPTED || fail_set(fail, why->kind, "%s", why->text);
@@ -620,6 +621,16 @@ static bool read_deletions(struct pop3_client *c, const size_t *indexes, size_t 
 	return true;
 }
 
+static bool unmark_all(struct pop3_client *c, struct fail **fail)
+{
+	if (!command(c, "RSET", fail))
+		return false;
+	for (size_t i = 0; i < c->mails.count; i++)
+		c->mails.items[i].is_marked = false;
+	c->marked = 0;
+	return true;
+}
+
 bool pop3_client_mark(struct pop3_client *c, const size_t *indexes, size_t count, struct fail **fail)
 {
 	bool all = true;
@@ -628,17 +639,7 @@ bool pop3_client_mark(struct pop3_client *c, const size_t *indexes, size_t count
 		return fail_set(fail, why->kind, "%s", why->text);
 	if (all)
 		return true;
-	return pop3_client_unmark(c, fail) && fail_set(fail, why->kind, "%s", why->text);
-}
-
-bool pop3_client_unmark(struct pop3_client *c, struct fail **fail)
-{
-	if (!command(c, "RSET", fail))
-		return false;
-	for (size_t i = 0; i < c->mails.count; i++)
-		c->mails.items[i].is_marked = false;
-	c->marked = 0;
-	return true;
+	return unmark_all(c, fail) && fail_set(fail, why->kind, "%s", why->text);
 }
 
 bool pop3_client_noop(struct pop3_client *c, struct fail **fail)

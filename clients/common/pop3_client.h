@@ -75,9 +75,6 @@ bool pop3_client_fetch(struct pop3_client *c, const size_t *indexes, size_t coun
 /* Marks the mails with these indexes. All or none: when the server refuses one, RSET takes the marks back. */
 bool pop3_client_mark(struct pop3_client *c, const size_t *indexes, size_t count, struct fail **fail);
 
-/* Takes back all marks. */
-bool pop3_client_unmark(struct pop3_client *c, struct fail **fail);
-
 /* NOOP: keeps the session from being ended as idle, and tells whether it still is. */
 bool pop3_client_noop(struct pop3_client *c, struct fail **fail);
 

@@ -1,6 +1,5 @@
 #include "smtp_client.h"
 
-#include "mem.h"
 #include "smtp_data.h"
 #include "smtp_ehlo.h"
 #include "smtp_reply.h"
@@ -62,7 +61,8 @@ static bool is_positive(const struct dialogue *d)
 static bool refused(const struct dialogue *d, const char *what, struct fail **fail)
 {
 	enum fail_kind kind = d->reply.code == 552 ? FAIL_TOO_BIG : d->reply.code < 500 ? FAIL_BUSY : FAIL_DENIED;
-	return fail_set(fail, kind, _("%s: the server says: %d %.*s"), _(what), d->reply.code, STR_ARG(buf_str(&d->reply.text)));
+	return fail_set(fail, kind, _("%s: the server says: %d %.*s"), _(what), d->reply.code,
+	                STR_ARG(buf_str(&d->reply.text)));
 }
 
 /* A reply that must be positive. */
@@ -94,7 +94,8 @@ static bool say_hello(struct dialogue *d, struct fail **fail)
 static bool start_tls(struct dialogue *d, struct fail **fail)
 {
 	if (!(d->offered.extensions & SMTP_STARTTLS))
-		return fail_set(fail, FAIL_CORRUPT, _("the server does not offer STARTTLS, so the connection can't be protected"));
+		return fail_set(fail, FAIL_CORRUPT,
+		                _("the server does not offer STARTTLS, so the connection can't be protected"));
 	send_text(d, "STARTTLS\r\n");
 	return expect(d, "STARTTLS", fail) && connection_start_tls(&d->connection, fail) && say_hello(d, fail);
 }
@@ -161,8 +162,8 @@ static bool check_offer(struct dialogue *d, struct fail **fail)
 	const struct smtp_submission *s = d->submission;
 	unsigned offered = d->offered.extensions;
 	if (d->offered.size && s->content.length > d->offered.size)
-		return fail_set(fail, FAIL_TOO_BIG, _("the message has %zu octets, and the server takes %llu"), s->content.length,
-		                (unsigned long long)d->offered.size);
+		return fail_set(fail, FAIL_TOO_BIG, _("the message has %zu octets, and the server takes %llu"),
+		                s->content.length, (unsigned long long)d->offered.size);
 	if (d->offered.recipient_max && s->recipient_count > d->offered.recipient_max)
 		return fail_set(fail, FAIL_LIMIT, _("the server takes %llu recipients at a time"),
 		                (unsigned long long)d->offered.recipient_max);

@@ -3,8 +3,6 @@
 #include "arena.h"
 #include "ctl_table.h"
 #include "dmarc_feedback.h"
-#include "file.h"
-#include "mem.h"
 #include "mime.h"
 #include "sandbox.h"
 
@@ -33,7 +31,8 @@ static bool read_file(const char *path, struct buf *out, struct fail **fail)
 
 static bool is_xml(struct str text)
 {
-	return str_starts(text, STR("\xef\xbb\xbf")) || str_starts(text, STR("\xff\xfe")) || str_starts(text, STR("\xfe\xff")) || str_starts(str_trim(str_first(text, 100)), STR("<"));
+	return str_starts(text, STR("\xef\xbb\xbf")) || str_starts(text, STR("\xff\xfe")) ||
+	       str_starts(text, STR("\xfe\xff")) || str_starts(str_trim(str_first(text, 100)), STR("<"));
 }
 
 static bool is_packed(struct str text)
@@ -44,7 +43,8 @@ static bool is_packed(struct str text)
 /* Many senders say octet-stream: what is inside counts. */
 static bool may_hold_report(const struct mime_part *part)
 {
-	return part->kind == MIME_LEAF && (str_equal_nocase(part->type, STR("application")) || mime_is_type(part, STR("text"), STR("xml")));
+	return part->kind == MIME_LEAF &&
+	       (str_equal_nocase(part->type, STR("application")) || mime_is_type(part, STR("text"), STR("xml")));
 }
 
 static bool find_in_mail(struct arena *a, struct str mail, struct buf *xml, struct fail **fail)

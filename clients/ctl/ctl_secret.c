@@ -1,7 +1,6 @@
 #include "ctl_secret.h"
 
 #include "limits.h"
-#include "mem.h"
 
 #include <stdio.h>
 #include <stdlib.h>

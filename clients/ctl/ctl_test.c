@@ -602,7 +602,8 @@ static void configuration(void **state)
 	} cases[] = {
 		{ "check-config " SILENT, "hostname = mail.test\n", true, "is right" },
 		{ "check-config " SILENT " -s listen_pop3=127.0.0.1:0", "hostname = mail.test\n", true, "is right" },
-		{ "check-config " SILENT " -s listen_pop3=192.0.2.1:0", "hostname = mail.test\n", false, "listen_pop3: bind to 192.0.2.1" },
+		{ "check-config " SILENT " -s listen_pop3=192.0.2.1:0", "hostname = mail.test\n", false,
+		  "listen_pop3: bind to 192.0.2.1" },
 		{ "check-config", "hostname = mail.test\n", false, "certificate" },
 		{ "check-config", "hostnmae = mail.test\n", false, "hostname" },
 		{ "print-config", "hostname = mail.test\n", true, "mail.test" },
@@ -658,7 +659,7 @@ static void ports_in_use(void **state)
 	assert_non_null(path);
 	assert_true(endpoint_parse_ip(STR("127.0.0.1"), 0, &place, NULL));
 	int other = socket_listen(&place, 1, NULL);
-	assert_true(other >= 0 && socket_is_listener(other, &place));
+	assert_true(other >= 0 && endpoint_of_local(other, &place, NULL));
 	CLEANUP(mem_free) char *line = mem_printf("check-config " SILENT " -s listen_imap=127.0.0.1:%u", (unsigned)endpoint_port(&place));
 	CLEANUP(mem_free) char *while_it_runs = complaint_about(office.folder, line);
 	assert_string_equal(while_it_runs, "");

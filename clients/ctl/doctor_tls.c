@@ -1,4 +1,3 @@
-#include "clock.h"
 #include "doctor.h"
 #include "doctor_check.h"
 #include "file.h"
@@ -93,18 +92,21 @@ static void judge_time(struct doctor *d, const char *title, STACK_OF(X509) *chai
 	int64_t left = shortest_life(chain);
 	if (left <= 0)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = arena_printf(d->arena, "certificate \"%s\" has expired %lld days ago", title, (long long)(-left / DAY_SECONDS)),
+			.text = arena_printf(d->arena, "certificate \"%s\" has expired %lld days ago", title,
+				(long long)(-left / DAY_SECONDS)),
 			.advice = STR("Get a new one, then: posthornctl reload") });
 	else if (left < WARN_DAYS * DAY_SECONDS)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
-			.text = arena_printf(d->arena, "certificate \"%s\" expires in %lld days", title, (long long)(left / DAY_SECONDS)),
+			.text = arena_printf(d->arena, "certificate \"%s\" expires in %lld days", title,
+				(long long)(left / DAY_SECONDS)),
 			.advice = STR("See why it was not renewed; after that: posthornctl reload") });
 	else
 		doctor_ok(d, "certificate \"%s\" is good for %lld days", title, (long long)(left / DAY_SECONDS));
 }
 
 /* True when it is for host. */
-static bool check_one(struct doctor *d, struct tls_server *server, const struct config_certificate *certificate, struct str host)
+static bool check_one(struct doctor *d, struct tls_server *server, const struct config_certificate *certificate,
+                      struct str host)
 {
 	CLEANUP(fail_free) struct fail *why = NULL;
 	CLEANUP(tls_files_release) struct tls_files files;
@@ -119,7 +121,8 @@ static bool check_one(struct doctor *d, struct tls_server *server, const struct 
 	const char *distrusted = distrust(d, chain);
 	if (distrusted && seconds_left(sk_X509_value(chain, 0)) > 0)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
-			.text = arena_printf(d->arena, "mail programs will not trust certificate \"%s\": %s", certificate->title, distrusted),
+			.text = arena_printf(d->arena, "mail programs will not trust certificate \"%s\": %s", certificate->title,
+				distrusted),
 			.advice = STR("Take one of a public authority, as by ACME, and put its whole chain into the file") });
 	return names(sk_X509_value(chain, 0), host);
 }
@@ -131,11 +134,13 @@ void doctor_check_certificate(struct doctor *d, struct str host)
 	for (size_t i = 0; i < d->config.certificates.count; i++)
 		named |= check_one(d, server, &d->config.certificates.items[i], host);
 	if (d->config.certificates.count == 0)
-		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR, .text = STR("there is no certificate: nothing is encrypted, and nobody can log in"),
+		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
+			.text = STR("there is no certificate: nothing is encrypted, and nobody can log in"),
 			.advice = STR("Name one in posthorn.conf") });
 	else if (!named && host.length)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
-			.text = arena_printf(d->arena, "no certificate is for %.*s", STR_ARG(host)), .advice = STR("Get one for that name") });
+			.text = arena_printf(d->arena, "no certificate is for %.*s", STR_ARG(host)),
+			.advice = STR("Get one for that name") });
 	else if (named)
 		doctor_ok(d, "a certificate is for %.*s", STR_ARG(host));
 }
@@ -145,7 +150,8 @@ void doctor_check_certificate(struct doctor *d, struct str host)
 static struct str digest(struct doctor *d, const struct dns_tlsa *tlsa, X509 *certificate)
 {
 	unsigned char *der = NULL, hash[DIGEST_MAX];
-	int length = tlsa->selector == 1 ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der) : i2d_X509(certificate, &der);
+	int length = tlsa->selector == 1 ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der)
+	                                 : i2d_X509(certificate, &der);
 	must(length > 0);
 	struct str bytes = str_from((const char *)der, (size_t)length);
 	if (tlsa->matching == 1)
@@ -199,10 +205,12 @@ static void judge_tlsa(struct doctor *d, const struct dns_answer *answer, size_t
 	if (answer->count && !fitting)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_ERROR,
 			.text = STR("the TLSA records do not fit the certificate: servers that use DANE cannot deliver mail here"),
-			.advice = STR("Publish the record of the present key, and only then remove the others"), .record = record });
+			.advice = STR("Publish the record of the present key, and only then remove the others"),
+			.record = record });
 	else if (answer->count && validates && !answer->secure)
 		doctor_report(d, (struct doctor_finding){ DOCTOR_WARNING,
-			.text = STR("the TLSA record is right, but the zone is not signed: it has no effect"), .advice = STR("Sign the zone with DNSSEC") });
+			.text = STR("the TLSA record is right, but the zone is not signed: it has no effect"),
+			.advice = STR("Sign the zone with DNSSEC") });
 	else if (answer->count)
 		doctor_ok(d, "%zu TLSA record%s for the certificate", fitting, fitting == 1 ? " stands" : "s stand");
 	else if (validates && !answer->secure)

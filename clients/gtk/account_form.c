@@ -1,7 +1,6 @@
 #include "account_form.h"
 
 #include "autoconfig.h"
-#include "mem.h"
 #include "password.h"
 #include "tool_row.h"
 
@@ -55,7 +54,8 @@ static bool take_port(const char *text, uint16_t *port, struct fail **fail)
 {
 	uint64_t number = 0;
 	if (*text && (!str_to_u64(str_of(text), UINT16_MAX, &number) || number == 0))
-		return fail_set(fail, FAIL_INVALID, "%s", _("The port is a number from 1 to 65535, or empty for the usual one."));
+		return fail_set(fail, FAIL_INVALID, "%s",
+		                _("The port is a number from 1 to 65535, or empty for the usual one."));
 	*port = (uint16_t)number;
 	return true;
 }

@@ -2,7 +2,6 @@
 
 #include "check.h"
 #include "connection.h"
-#include "mem.h"
 
 #include <glib/gi18n.h>
 
@@ -26,8 +25,8 @@ static const char *attribute(const char **names, const char **values, const char
 	return "";
 }
 
-static void start_element(GMarkupParseContext *context UNUSED, const char *name, const char **names, const char **values,
-                          void *memory, GError **error UNUSED)
+static void start_element(GMarkupParseContext *context UNUSED, const char *name, const char **names,
+                          const char **values, void *memory, GError **error UNUSED)
 {
 	struct reading *r = memory;
 	r->value[0] = '\0';
@@ -198,8 +197,8 @@ static void look(GTask *task, void *source UNUSED, void *memory, GCancellable *c
 	struct search *search = memory;
 	const char *at = strrchr(search->address, '@'), *address = search->address;
 	g_autofree char *domain = at ? g_hostname_to_ascii(at + 1) : NULL;
-	bool good = domain && *domain && strspn(domain, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") ==
-	                                     strlen(domain);
+	bool good = domain && *domain &&
+	            strspn(domain, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == strlen(domain);
 	good = good && (find_service("pop3s", SERVER_TLS_IMPLICIT, domain, address, &search->server, cancellable) ||
 	                find_service("pop3", SERVER_TLS_STARTTLS, domain, address, &search->server, cancellable) ||
 	                find_document(domain, address, &search->server));

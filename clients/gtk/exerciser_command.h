@@ -11,7 +11,7 @@ enum { EXERCISER_ARGUMENTS_MAX = 2 };
 
 struct exerciser_command {
 	const char *verb;
-	unsigned states;  /* a bit for each name in exerciser_states, in their order */
+	unsigned states;  /* a bit for each of the protocol's states, in their order */
 	const char *arguments[EXERCISER_ARGUMENTS_MAX]; /* what they are; one in brackets may be missing; NULL: none */
 	unsigned traits;
 };

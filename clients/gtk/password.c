@@ -1,6 +1,5 @@
 #include "password.h"
 
-#include "mem.h"
 #include "tick_box.h"
 
 #include <glib/gi18n.h>
@@ -124,14 +123,17 @@ static void kept(GObject *source UNUSED, GAsyncResult *result, void *memory)
 	if (secret_password_store_finish(result, &error) || !error)
 		return;
 	bool no_service = g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_SERVICE_UNKNOWN);
-	g_autofree char *text = g_strdup_printf(_("The keyring did not take it: %s. You are asked for it each time."), error->message);
-	app_tell(app, _("The password was not kept"), no_service ? _("There is no keyring; you are asked for it each time.") : text);
+	g_autofree char *text = g_strdup_printf(_("The keyring did not take it: %s. You are asked for it each time."),
+	                                        error->message);
+	app_tell(app, _("The password was not kept"),
+	         no_service ? _("There is no keyring; you are asked for it each time.") : text);
 }
 
 void password_keep(struct app *app, const struct account *account, const char *password)
 {
 	g_autofree char *mailbox = mailbox_name(account);
-	secret_password_store(&schema, SECRET_COLLECTION_DEFAULT, mailbox, password, NULL, kept, app, "mailbox", mailbox, NULL);
+	secret_password_store(&schema, SECRET_COLLECTION_DEFAULT, mailbox, password, NULL, kept, app, "mailbox", mailbox,
+	                      NULL);
 }
 
 void password_forget(const struct account *account)

@@ -1,6 +1,5 @@
 #include "rule.h"
 
-#include "check.h"
 #include "date.h"
 #include "header.h"
 

@@ -1,7 +1,6 @@
 #include "sendmail_message.h"
 
 #include "limits.h"
-#include "mem.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,6 @@
 
 #include "clock.h"
 #include "directory_secret.h"
-#include "file.h"
 #include "log.h"
 #include "mem.h"
 
@@ -67,7 +66,8 @@ void auth_directory_changed(struct auth *auth)
 	queue_directory_changed(auth);
 }
 
-/* Sessions of POP3 and IMAP are with the account's mailbox process, which master tells; one that submits is with porter or an smtpd. */
+/* Sessions of POP3 and IMAP are with the account's mailbox process, which master tells; one that submits is with
+ * porter or an smtpd. */
 static void end_session_of(struct connection *c, void *account)
 {
 	if (c->account != *(uint64_t *)account)
@@ -155,7 +155,8 @@ static void knock(void *owner, uint32_t events)
 		door->accepted(door->auth, descriptor);
 }
 
-void door_open(struct auth *auth, int descriptor, void (*accepted)(struct auth *auth, int descriptor))
+/* Serves a listening socket until the process ends. */
+static void door_open(struct auth *auth, int descriptor, void (*accepted)(struct auth *auth, int descriptor))
 {
 	struct door *door = mem_alloc(sizeof *door);
 	door->auth = auth;

@@ -113,9 +113,11 @@ void porter_add(struct auth *auth, const struct msg_wire *wire, int descriptor);
 /* Tells it what is offered. */
 void porter_offer(struct porter *porter);
 
-/* A connection of one of them is logged in, as an auth before this one found: told by master, of one that a mailbox process serves, or
- * with its token by queue, of one that submits. That one is ended when it may not go on. False: these are more than there can be. */
-bool connection_was_logged_in(struct auth *auth, uint64_t porter, uint64_t connection, uint64_t account, const struct ipc_id *token);
+/* A connection of one of them is logged in, as an auth before this one found: told by master, of one that a mailbox
+ * process serves, or with its token by queue, of one that submits. That one is ended when it may not go on. False:
+ * these are more than there can be. */
+bool connection_was_logged_in(struct auth *auth, uint64_t porter, uint64_t connection, uint64_t account,
+                              const struct ipc_id *token);
 
 /* Forgets what was told of the account, and ends of it what submits. */
 void connection_revoke_earlier(struct auth *auth, uint64_t account);
@@ -130,7 +132,6 @@ bool connection_is_pop3(const struct connection *c);
 
 /* Gives the connection a token that queue takes for its account (0: a trusted network's). */
 void connection_give_token(struct connection *c);
-void connection_end_token(struct connection *c);
 
 /* Forgets the log-in. */
 void connection_log_out(struct connection *c);
@@ -214,9 +215,6 @@ void queue_token_ended(struct auth *auth, const struct ipc_id *token);
 void queue_directory_changed(struct auth *auth);
 
 /* ---- control.c, password.c: who comes by a local socket ------------------------------------ */
-
-/* Serves a listening socket until the process ends. */
-void door_open(struct auth *auth, int descriptor, void (*accepted)(struct auth *auth, int descriptor));
 
 void control_accepted(struct auth *auth, int descriptor);
 void password_accepted(struct auth *auth, int descriptor);

@@ -83,20 +83,20 @@ static bool takes_mail(enum service service)
 	return service == SERVICE_SMTP || service == SERVICE_SUBMISSION || service == SERVICE_SUBMISSIONS;
 }
 
-void connection_give_token(struct connection *c)
-{
-	connection_end_token(c);
-	c->token = ipc_id_make();
-	c->has_token = true;
-	queue_token(c);
-}
-
-void connection_end_token(struct connection *c)
+static void end_token(struct connection *c)
 {
 	if (c->has_token)
 		queue_token_ended(c->porter->auth, &c->token);
 	c->has_token = false;
 	c->token = (struct ipc_id){};
+}
+
+void connection_give_token(struct connection *c)
+{
+	end_token(c);
+	c->token = ipc_id_make();
+	c->has_token = true;
+	queue_token(c);
 }
 
 void connection_drop(struct auth *auth, uint64_t porter, uint64_t connection)
@@ -106,7 +106,7 @@ void connection_drop(struct auth *auth, uint64_t porter, uint64_t connection)
 
 void connection_log_out(struct connection *c)
 {
-	connection_end_token(c);
+	end_token(c);
 	c->account = 0;
 	c->address[0] = '\0';
 }
@@ -198,7 +198,8 @@ static bool may_go_on(struct auth *auth, uint64_t account_id)
 {
 	struct directory_account account;
 	return !auth_has_revoked(auth, account_id) &&
-	       directory_account_get_by_id(auth->directory, (int64_t)account_id, &account, NULL) && account.enabled && !account.purge_at;
+	       directory_account_get_by_id(auth->directory, (int64_t)account_id, &account, NULL) && account.enabled &&
+	       !account.purge_at;
 }
 
 static void end_submission(struct auth *auth, uint64_t porter, uint64_t connection, const struct ipc_id *token)
@@ -217,7 +218,8 @@ static void keep_earlier(struct porter *porter, const struct earlier *told)
 		restore_log_in(c);
 }
 
-bool connection_was_logged_in(struct auth *auth, uint64_t porter_id, uint64_t id, uint64_t account, const struct ipc_id *token)
+bool connection_was_logged_in(struct auth *auth, uint64_t porter_id, uint64_t id, uint64_t account,
+                              const struct ipc_id *token)
 {
 	static const struct ipc_id none;
 	struct porter *porter = auth->porters;

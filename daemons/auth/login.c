@@ -4,7 +4,6 @@
 #include "clock.h"
 #include "directory_secret.h"
 #include "log.h"
-#include "mem.h"
 
 #include <stdlib.h>
 

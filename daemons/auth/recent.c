@@ -21,11 +21,6 @@ struct recent *recent_new(size_t max)
 	return r;
 }
 
-size_t recent_count(const struct recent *r)
-{
-	return map_count(r->entries);
-}
-
 static struct str key_of(const struct recent_key *key)
 {
 	return str_from((const char *)key->bytes, sizeof key->bytes);

@@ -31,7 +31,6 @@ struct recent_entry {
 
 struct recent *recent_new(size_t max);
 void recent_free(struct recent *r);
-size_t recent_count(const struct recent *r);
 
 /* NULL when there is none or its time is over. */
 struct recent_entry *recent_find(struct recent *r, const struct recent_key *key, int64_t now_ms);

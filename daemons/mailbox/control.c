@@ -3,7 +3,6 @@
 
 #include "folder.h"
 #include "log.h"
-#include "mem.h"
 
 #include <fcntl.h>
 #include <poll.h>

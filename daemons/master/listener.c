@@ -3,7 +3,6 @@
 
 #include "endpoint.h"
 #include "file.h"
-#include "log.h"
 #include "mem.h"
 #include "socket.h"
 
@@ -97,7 +96,8 @@ void listener_send_all(struct process *porter)
 	for (size_t i = 0; i < m->listeners.count; i++) {
 		struct listener *listener = &m->listeners.items[i];
 		if (service_kind(listener->service) == porter->peer.kind)
-			msg_listener_send(&porter->peer.channel, 0, &(struct msg_listener){ .service = (uint32_t)listener->service },
+			msg_listener_send(&porter->peer.channel, 0,
+				&(struct msg_listener){ .service = (uint32_t)listener->service },
 			                  dup(listener->descriptor));
 	}
 }
@@ -123,5 +123,6 @@ bool control_open(struct master *m, struct fail **fail)
 	m->auth_control_listener = open_control(m, "auth.socket", 0600, fail);
 	m->queue_control_listener = open_control(m, "queue.socket", 0600, fail);
 	m->password_listener = open_control(m, "password.socket", 0666, fail);
-	return m->control_listener >= 0 && m->auth_control_listener >= 0 && m->queue_control_listener >= 0 && m->password_listener >= 0;
+	return m->control_listener >= 0 && m->auth_control_listener >= 0 && m->queue_control_listener >= 0 &&
+	       m->password_listener >= 0;
 }

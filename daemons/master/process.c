@@ -1,11 +1,8 @@
 /* Starting and ending of processes, and how many there are. */
 #include "master.h"
 
-#include "clock.h"
-#include "file.h"
 #include "log.h"
 #include "mem.h"
-#include "socket.h"
 #include "spawn.h"
 
 #include <fcntl.h>
@@ -149,10 +146,12 @@ struct process *process_adopt_mailbox(struct master *m, uint64_t account, int co
 	return p;
 }
 
-/* Tried again when the longest back-off is over: what is missing may be memory, or a file that is just being installed. */
+/* Tried again when the longest back-off is over: what is missing may be memory, or a file that is just being
+ * installed. */
 static bool cannot_start(struct master *m, enum ipc_role role, unsigned kind, const struct fail *fail)
 {
-	log_event(LOG_ERROR, 0, "start-failed", LOG_TEXT("role", str_of(ipc_role_name(role))), LOG_TEXT("why", str_of(fail_text(fail))));
+	log_event(LOG_ERROR, 0, "start-failed", LOG_TEXT("role", str_of(ipc_role_name(role))),
+	          LOG_TEXT("why", str_of(fail_text(fail))));
 	m->back_off[role][kind].until_ms = loop_now_ms(m->loop) + BACK_OFF_MAX_MS;
 	arm_restart_timer(m);
 	return false;
@@ -203,7 +202,8 @@ static void drain_idle(struct master *m, unsigned kind, unsigned count)
 	}
 }
 
-/* Those that nobody needed since the last time: a process costs as much as ten sessions, so one that is idle for a moment stays. */
+/* Those that nobody needed since the last time: a process costs as much as ten sessions, so one that is idle for a
+ * moment stays. */
 static void end_surplus(void *owner)
 {
 	struct master *m = owner;
@@ -224,7 +224,8 @@ void process_adjust_pool(struct master *m, unsigned kind)
 {
 	unsigned max = kind == KIND_WORLD ? m->config.smtp_processes_max : m->config.submission_processes_max;
 	const struct tally *tally = &m->tallies[ROLE_SMTPD][kind];
-	while (!must_wait(m, ROLE_SMTPD, kind) && tally->idle < SMTPD_IDLE_MIN && tally->all < max && start(m, ROLE_SMTPD, kind))
+	while (!must_wait(m, ROLE_SMTPD, kind) && tally->idle < SMTPD_IDLE_MIN && tally->all < max &&
+	       start(m, ROLE_SMTPD, kind))
 		;
 	tell_pool_state(m, kind, tally->idle == 0 && tally->all >= max);
 	if (tally->idle < m->pool_least_idle[kind])
@@ -282,8 +283,8 @@ void process_back_off(struct process *p)
 		b->until_ms = loop_now_ms(p->master->loop) + (delay < BACK_OFF_MAX_MS ? delay : BACK_OFF_MAX_MS);
 }
 
-/* A child of it crashed, so its memory layout may be known to an attacker: it forks no more, but stays the parent of its
- * children until the last of them ends. */
+/* A child of it crashed, so its memory layout may be known to an attacker: it forks no more, but stays the parent of
+ * its children until the last of them ends. */
 void process_renew_zygote(struct process *zygote)
 {
 	if (zygote->state == PROCESS_DRAINING)
@@ -298,8 +299,9 @@ void process_end(struct process *p, const char *why)
 	struct master *m = p->master;
 	bool expected = p->state == PROCESS_DRAINING || m->stopping;
 	if (why || !expected)
-		log_event(expected ? LOG_INFO : LOG_WARNING, 0, "process-ended", LOG_TEXT("role", str_of(ipc_role_name(p->peer.role))),
-		          LOG_NUMBER("pid", p->pid), LOG_TEXT("why", str_of(why ? why : "closed")));
+		log_event(expected ? LOG_INFO : LOG_WARNING, 0, "process-ended",
+		          LOG_TEXT("role", str_of(ipc_role_name(p->peer.role))), LOG_NUMBER("pid", p->pid),
+		          LOG_TEXT("why", str_of(why ? why : "closed")));
 	unlink_process(p);
 	if (p->pid > 0)
 		kill(p->pid, SIGKILL);
@@ -320,7 +322,8 @@ void process_reaped(struct master *m, enum ipc_role role, pid_t pid, int status)
 {
 	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGTERM)
 		log_event(LOG_WARNING, 0, "process-killed", LOG_NUMBER("pid", pid), LOG_NUMBER("signal", WTERMSIG(status)));
-	/* The number may be given to another process now. What it sent before it ended is still read: its channel's end ends it. */
+	/* The number may be given to another process now. What it sent before it ended is still read: its channel's end
+	 * ends it. */
 	struct process *p = map_get(m->by_pid, MAP_KEY(pid));
 	if (p && (p->peer.role == ROLE_MAILBOX) == (role == ROLE_MAILBOX))
 		forget_pid(p);

@@ -2,7 +2,6 @@
 #include "master.h"
 
 #include "log.h"
-#include "mem.h"
 #include "socket.h"
 
 #include <sys/wait.h>
@@ -152,8 +151,8 @@ static bool on_account_drop(struct ipc_peer *peer, struct ipc_frame *frame)
 	return true;
 }
 
-/* A connection for a process that may make none; -1: there is no such place. It may still be under way: who asked waits for it. After a
- * reload places in the configuration may mean others, so a process that drains is given none. */
+/* A connection for a process that may make none; -1: there is no such place. It may still be under way: who asked
+ * waits for it. After a reload places in the configuration may mean others, so a process that drains is given none. */
 static int begin_connection(const struct process *p, const struct endpoint *address)
 {
 	return address && p->state != PROCESS_DRAINING ? socket_begin_connect(address, NULL) : -1;
@@ -167,7 +166,8 @@ static bool on_milter_connect(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (!msg_milter_connect_read(frame, &wanted))
 		return false;
 	const struct endpoint *address = wanted.index < milters->count ? &milters->items[wanted.index].address : NULL;
-	msg_milter_socket_send(&peer->channel, frame->request, &(struct msg_milter_socket){ .index = wanted.index }, begin_connection(p, address));
+	msg_milter_socket_send(&peer->channel, frame->request, &(struct msg_milter_socket){ .index = wanted.index },
+		begin_connection(p, address));
 	return true;
 }
 
@@ -180,7 +180,8 @@ static bool on_transport_connect(struct ipc_peer *peer, struct ipc_frame *frame)
 	const struct config_transports *transports = &p->master->config.transport;
 	if (!msg_transport_connect_read(frame, &wanted))
 		return false;
-	bool is_there = wanted.index < transports->count && endpoint_parse(str_of(transports->items[wanted.index].to.host), &address, NULL) &&
+	bool is_there = wanted.index < transports->count &&
+	                endpoint_parse(str_of(transports->items[wanted.index].to.host), &address, NULL) &&
 	                !endpoint_is_ip(&address);
 	const struct msg_transport_socket answer = { .index = wanted.index };
 	msg_transport_socket_send(&peer->channel, frame->request, &answer, begin_connection(p, is_there ? &address : NULL));
@@ -211,7 +212,8 @@ static bool on_offender(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (!msg_offender_read(frame, &offender) || offender.role == peer->role || offender.role >= ROLE_COUNT)
 		return false;
 	for (struct process *p = reporter->master->processes[offender.role]; p; p = p->next) {
-		bool named = p->peer.role == ROLE_MAILBOX ? p->account == offender.peer : offender.peer == 0 || p->peer.id == offender.peer;
+		bool named = p->peer.role == ROLE_MAILBOX ? p->account == offender.peer
+		                                          : offender.peer == 0 || p->peer.id == offender.peer;
 		if (!named || !wire_joins(reporter, p))
 			continue;
 		ipc_peer_end(&p->peer, "reported for what it sent");
@@ -236,9 +238,10 @@ static bool on_forked(struct ipc_peer *peer, struct ipc_frame *frame)
 		return false;
 	struct process *p = process_find(zygote->master, ROLE_MAILBOX, frame->request);
 	pid_t pid = (pid_t)forked.pid;
-	/* We kill what a pid names, as root: a zygote must not choose it freely. Otherwise it ended before we heard of it, or the zygote lies:
-	 * closing its channel must do then. */
-	if (p && p->account == forked.account && p->pid == 0 && !map_get(p->master->by_pid, MAP_KEY(pid)) && proc_is_child_of(pid, zygote->pid))
+	/* We kill what a pid names, as root: a zygote must not choose it freely. Otherwise it ended before we heard of
+	 * it, or the zygote lies: closing its channel must do then. */
+	if (p && p->account == forked.account && p->pid == 0 && !map_get(p->master->by_pid, MAP_KEY(pid)) &&
+	    proc_is_child_of(pid, zygote->pid))
 		process_set_pid(p, pid);
 	return true;
 }
@@ -250,7 +253,8 @@ static bool on_child_ended(struct ipc_peer *peer, struct ipc_frame *frame)
 	if (!msg_child_ended_read(frame, &ended))
 		return false;
 	process_reaped(zygote->master, ROLE_MAILBOX, (pid_t)ended.pid, (int)ended.status);
-	if (WIFSIGNALED((int)ended.status) && WTERMSIG((int)ended.status) != SIGKILL && WTERMSIG((int)ended.status) != SIGTERM)
+	if (WIFSIGNALED((int)ended.status) && WTERMSIG((int)ended.status) != SIGKILL &&
+	    WTERMSIG((int)ended.status) != SIGTERM)
 		process_renew_zygote(zygote);
 	return true;
 }
@@ -266,14 +270,18 @@ static const struct ipc_permit permits_auth[] = {
 	{ MSG_OFFENDER, GREETED, 0, on_offender },           { MSG_SESSION_DROP, GREETED, 0, on_session_drop },
 };
 static const struct ipc_permit permits_queue[] = {
-	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_WANT_MAILBOX, GREETED, 0, on_want_mailbox },
+	{ MSG_HELLO, FRESH, 1, on_hello },
+	{ MSG_READY, GREETED, 1, on_ready },
+	{ MSG_WANT_MAILBOX, GREETED, 0, on_want_mailbox },
 	{ MSG_OFFENDER, GREETED, 0, on_offender },
 };
 static const struct ipc_permit permits_resolver[] = {
 	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_OFFENDER, GREETED, 0, on_offender },
 };
 static const struct ipc_permit permits_relay[] = {
-	{ MSG_HELLO, FRESH, 1, on_hello }, { MSG_READY, GREETED, 1, on_ready }, { MSG_TRANSPORT_CONNECT, GREETED, 0, on_transport_connect },
+	{ MSG_HELLO, FRESH, 1, on_hello },
+	{ MSG_READY, GREETED, 1, on_ready },
+	{ MSG_TRANSPORT_CONNECT, GREETED, 0, on_transport_connect },
 	{ MSG_RETIRE, GREETED, 1, on_retire },
 };
 static const struct ipc_permit permits_smtpd[] = {
@@ -295,9 +303,12 @@ static const struct {
 	const struct ipc_permit *list;
 	size_t count;
 } permits[ROLE_COUNT] = {
-	[ROLE_PORTER] = { permits_porter, COUNT_OF(permits_porter) }, [ROLE_AUTH] = { permits_auth, COUNT_OF(permits_auth) },
-	[ROLE_QUEUE] = { permits_queue, COUNT_OF(permits_queue) },    [ROLE_SMTPD] = { permits_smtpd, COUNT_OF(permits_smtpd) },
-	[ROLE_ZYGOTE] = { permits_zygote, COUNT_OF(permits_zygote) }, [ROLE_MAILBOX] = { permits_mailbox, COUNT_OF(permits_mailbox) },
+	[ROLE_PORTER] = { permits_porter, COUNT_OF(permits_porter) },
+	[ROLE_AUTH] = { permits_auth, COUNT_OF(permits_auth) },
+	[ROLE_QUEUE] = { permits_queue, COUNT_OF(permits_queue) },
+	[ROLE_SMTPD] = { permits_smtpd, COUNT_OF(permits_smtpd) },
+	[ROLE_ZYGOTE] = { permits_zygote, COUNT_OF(permits_zygote) },
+	[ROLE_MAILBOX] = { permits_mailbox, COUNT_OF(permits_mailbox) },
 	[ROLE_RESOLVER] = { permits_resolver, COUNT_OF(permits_resolver) },
 	[ROLE_RELAY] = { permits_relay, COUNT_OF(permits_relay) },
 };

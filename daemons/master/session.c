@@ -1,8 +1,7 @@
-/* Joins a SESSION that porter passed with the account that auth named, in whichever order they come; and knows which mailbox
- * process has it then, so that porter hears of its end. */
+/* Joins a SESSION that porter passed with the account that auth named, in whichever order they come; and knows which
+ * mailbox process has it then, so that porter hears of its end. */
 #include "master.h"
 
-#include "log.h"
 #include "mem.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* IMAP in the not authenticated state (RFC 9051 §3.1): greeting, CAPABILITY, NOOP, LOGOUT, STARTTLS, ID, LANGUAGE, LOGIN, AUTHENTICATE.
- * The answer to a successful log-in comes from the mailbox process, which knows what it can do there; only failures are said here. */
+/* IMAP in the not authenticated state (RFC 9051 §3.1): greeting, CAPABILITY, NOOP, LOGOUT, STARTTLS, ID, LANGUAGE,
+ * LOGIN, AUTHENTICATE. The answer to a successful log-in comes from the mailbox process, which knows what it can do
+ * there; only failures are said here. */
 #include "porter.h"
 
 #include "imap_capability.h"
@@ -7,7 +8,6 @@
 #include "imap_collect.h"
 #include "imap_id.h"
 #include "imap_language.h"
-#include "imap_write.h"
 #include "log.h"
 #include "mem.h"
 #include "text.h"
@@ -42,8 +42,8 @@ static enum imap_language language_of(const struct connection *c)
 	return language;
 }
 
-static void say_values(struct connection *c, struct str tag, const char *condition, const char *code, enum imap_text text,
-	const struct imap_values *values)
+static void say_values(struct connection *c, struct str tag, const char *condition, const char *code,
+                       enum imap_text text, const struct imap_values *values)
 {
 	buf_add_str(&c->output, tag.length ? tag : STR("*"));
 	buf_printf(&c->output, " %s ", condition);
@@ -95,7 +95,10 @@ static void write_capabilities(struct connection *c)
 	bool secure = connection_is_secure(c), password = connection_allows_password(c);
 	mechanism_list(&mechanisms, c->porter->mechanisms, secure, password);
 	struct imap_offer offer = {
-		.state = IMAP_NOT_AUTHENTICATED, .tls = secure, .starttls = c->porter->tls != NULL, .password_allowed = password,
+		.state = IMAP_NOT_AUTHENTICATED,
+		.tls = secure,
+		.starttls = c->porter->tls != NULL,
+		.password_allowed = password,
 		.mechanisms = buf_str(&mechanisms),
 	};
 	imap_capability_write(&c->output, &offer);
@@ -318,7 +321,8 @@ static void carry_out(struct connection *c, struct imap_parser *p, const struct 
 }
 
 /* True when the command may go on; else BAD has been said. */
-static bool may_go_on(struct connection *c, const struct imap_parser *p, enum imap_command_check check, const struct imap_command *command)
+static bool may_go_on(struct connection *c, const struct imap_parser *p, enum imap_command_check check,
+                      const struct imap_command *command)
 {
 	static const enum imap_text texts[] = {
 		[IMAP_COMMAND_NO_TAG] = IMAP_SAY_NO_TAG, [IMAP_COMMAND_UNKNOWN] = IMAP_SAY_UNKNOWN_COMMAND,
@@ -377,7 +381,8 @@ static void refuse_collected(struct connection *c, enum imap_collected what)
 		tag = str_of(c->imap->tag);
 	}
 	if (what == IMAP_TAKES_TOO_LONG) {
-		say_values(c, STR("*"), "BYE", "TOOBIG", collector->too_big ? IMAP_SAY_LITERAL_TOO_BIG : IMAP_SAY_LINE_TOO_LONG, &values);
+		say_values(c, STR("*"), "BYE", "TOOBIG", collector->too_big ? IMAP_SAY_LITERAL_TOO_BIG : IMAP_SAY_LINE_TOO_LONG,
+		           &values);
 		connection_close_after_output(c);
 		return;
 	}
@@ -472,7 +477,8 @@ static const char *referral_of(const struct connection *c)
 	return NULL;
 }
 
-/* RFC 2221 §4.1, with a URL of RFC 5092 §11: what is not plainly a part of a name is encoded. Only who has the password learns it. */
+/* RFC 2221 §4.1, with a URL of RFC 5092 §11: what is not plainly a part of a name is encoded. Only who has the
+ * password learns it. */
 static void refer(struct connection *c, const char *host)
 {
 	CLEANUP(buf_release) struct buf code = BUF_WITH_LIMIT(2048);
@@ -483,7 +489,8 @@ static void refer(struct connection *c, const char *host)
 		else
 			buf_printf(&code, "%%%02X", (unsigned char)*at);
 	buf_printf(&code, ";AUTH=*@%s/", host);
-	say_values(c, str_of(c->imap->tag), "NO", buf_text(&code), IMAP_SAY_MOVED, &(struct imap_values){ .text = str_of(host) });
+	say_values(c, str_of(c->imap->tag), "NO", buf_text(&code), IMAP_SAY_MOVED,
+		&(struct imap_values){ .text = str_of(host) });
 	c->flags &= ~(unsigned)SESSION_LOGGED_IN;
 	c->account[0] = '\0';
 	connection_resume(c);
@@ -550,5 +557,6 @@ static void imap_farewell(struct connection *c, enum fail_kind kind)
 const struct dialogue imap_dialogue = {
 	.greet = imap_greet, .input = imap_input, .tls_began = imap_tls_began, .challenge = imap_challenge,
 	.authenticated = imap_authenticated, .refused = imap_refused, .session_refused = imap_session_refused,
-	.returned = imap_returned, .farewell = imap_farewell, .too_busy = "* BYE [LIMIT] Too many connections, try again later\r\n",
+	.returned = imap_returned, .farewell = imap_farewell,
+	.too_busy = "* BYE [LIMIT] Too many connections, try again later\r\n",
 };

@@ -1,8 +1,6 @@
 /* Bytes between a TLS connection, which stays here, and the process that speaks to the client. */
 #include "porter.h"
 
-#include "log.h"
-
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -33,8 +31,8 @@ static void watch_both(struct connection *c)
 		loop_watch(loop, &c->inner_watch, c->inner, inner, on_inner, c);
 }
 
-/* Sends what did not go at once. Its memory is given back: most sessions are idle, and there are many. False: the client is gone, or has
- * all that was left for it. */
+/* Sends what did not go at once. Its memory is given back: most sessions are idle, and there are many. False: the
+ * client is gone, or has all that was left for it. */
 static bool write_to_client(struct connection *c)
 {
 	while (c->output.length) {

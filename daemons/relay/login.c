@@ -1,13 +1,11 @@
 #include "login.h"
 
-#include "mem.h"
-
 static const struct mechanism {
 	const char *name;
 	bool binds, reveals;
 } mechanisms[] = { /* strongest first */
-	{ "SCRAM-SHA-256-PLUS", true, false }, { "SCRAM-SHA-256", false, false }, { "SCRAM-SHA-1-PLUS", true, false }, { "SCRAM-SHA-1", false, false },
-	{ "CRAM-MD5", false, false },          { "PLAIN", false, true },          { "LOGIN", false, true },
+	{ "SCRAM-SHA-256-PLUS", true, false }, { "SCRAM-SHA-256", false, false }, { "SCRAM-SHA-1-PLUS", true, false },
+	{ "SCRAM-SHA-1", false, false }, { "CRAM-MD5", false, false }, { "PLAIN", false, true }, { "LOGIN", false, true },
 };
 
 static const struct mechanism *choose(const struct smtp_ehlo *offers, const struct tls_facts *tls, bool revealing)

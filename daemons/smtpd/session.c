@@ -4,7 +4,6 @@
 #include "clock.h"
 #include "host.h"
 #include "log.h"
-#include "mem.h"
 #include "file.h"
 #include "milter.h"
 #include "smtp_helo.h"
@@ -79,8 +78,9 @@ static struct smtp_ehlo session_offer(const struct session *s)
 {
 	const struct config *config = session_config(s);
 	const struct smtp_offer offer = {
-		.protocol = s->protocol, .tls = s->flags & SESSION_TLS, .size = config->message_size_max, .recipient_max = config->recipients_max,
-		.hold_max = config->future_release_max_seconds, .now = clock_wall_seconds(), .by_min = config->deliver_by_minimum_seconds,
+		.protocol = s->protocol, .tls = s->flags & SESSION_TLS, .size = config->message_size_max,
+		.recipient_max = config->recipients_max, .hold_max = config->future_release_max_seconds,
+		.now = clock_wall_seconds(), .by_min = config->deliver_by_minimum_seconds,
 	};
 	return smtp_session_offer(&offer);
 }
@@ -148,7 +148,8 @@ static void refuse(struct session *s, const struct smtp_reply *refusal, const st
 
 static void take_line(struct session *s, struct str line)
 {
-	/* The line dies with the next read, which DATA does at once: only its handler needs it, and copies what it keeps. */
+	/* The line dies with the next read, which DATA does at once: only its handler needs it, and copies what it
+	 * keeps. */
 	struct smtp_request request = {};
 	const struct smtp_reply *refusal = smtp_command_check(s->protocol, phase_of(s), facts_of(s), line, &request);
 	const struct smtp_reply *filtered = refusal && !request.command ? milter_unknown(s, line) : NULL;
@@ -161,7 +162,8 @@ static void take_line(struct session *s, struct str line)
 /* A line with bytes that SMTP forbids is never a command (RFC 5321 §2.3.8). */
 static bool line_is_bad(struct str line)
 {
-	return str_find_char(line, '\n') < line.length || str_find_char(line, '\r') < line.length || str_find_char(line, '\0') < line.length;
+	return str_find_char(line, '\n') < line.length || str_find_char(line, '\r') < line.length ||
+	       str_find_char(line, '\0') < line.length;
 }
 
 /* True when the client is silent between transactions: the session goes back to porter and this process is free. */
@@ -174,8 +176,8 @@ static bool client_is_idle(struct session *s)
 static void give_back(struct session *s)
 {
 	struct msg_session_return back = {
-		.porter = s->porter, .flags = s->flags | SESSION_POOL_WAIT, .errors = s->errors, .transactions = s->transactions,
-		.helo = str_of(s->helo), .leftover = stream_buffered(s->stream),
+		.porter = s->porter, .flags = s->flags | SESSION_POOL_WAIT, .errors = s->errors,
+		.transactions = s->transactions, .helo = str_of(s->helo), .leftover = stream_buffered(s->stream),
 	};
 	if (!stream_flush(s->stream))
 		return;
@@ -196,7 +198,8 @@ static void say_why_it_ends(struct session *s)
 
 static void serve_commands(struct session *s)
 {
-	static const struct smtp_reply too_long = { 500, "5.5.6", "Line too long" }, bad_bytes = { 500, "5.5.2", "Lines end with CRLF only and hold no NUL" };
+	static const struct smtp_reply too_long = { 500, "5.5.6", "Line too long" },
+		bad_bytes = { 500, "5.5.2", "Lines end with CRLF only and hold no NUL" };
 	struct smtp_request none = {};
 	while (!s->over) {
 		struct str line;
@@ -248,8 +251,10 @@ static bool open_session(struct session *s, struct ipc_frame *frame)
 	struct stream_options options = {
 		.input_size = INPUT_SIZE, .output_high = OUTPUT_HIGH, .leftover = message.leftover,
 		.times = {
-			.idle_ms = (int)config->command_timeout_seconds * 1000, .command_ms = (int)config->command_timeout_seconds * 1000,
-			.write_ms = (int)config->command_timeout_seconds * 1000, .bulk_grace_ms = 60000, .bulk_rate_min = config->data_rate_minimum,
+			.idle_ms = (int)config->command_timeout_seconds * 1000,
+			.command_ms = (int)config->command_timeout_seconds * 1000,
+			.write_ms = (int)config->command_timeout_seconds * 1000, .bulk_grace_ms = 60000,
+			.bulk_rate_min = config->data_rate_minimum,
 		},
 	};
 	s->stream = stream_new(descriptor, &options);

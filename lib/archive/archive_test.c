@@ -1,7 +1,6 @@
 #include "archive.h"
 
 #include "check.h"
-#include "mem.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

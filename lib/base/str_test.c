@@ -1,7 +1,6 @@
 #include "str.h"
 
 #include "check.h"
-#include "mem.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,7 +71,8 @@ static void copying_to_arrays(void **state)
 		size_t size;
 		const char *kept;
 	} cases[] = {
-		{ STR("abc"), 4, "abc" }, { STR("abc"), 3, "ab" }, { STR("abc"), 1, "" }, { STR(""), 8, "" }, { { NULL, 0 }, 8, "" },
+		{ STR("abc"), 4, "abc" }, { STR("abc"), 3, "ab" }, { STR("abc"), 1, "" },
+		{ STR(""), 8, "" },       { { NULL, 0 }, 8, "" },
 	};
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		char array[9] = "????????";

@@ -34,7 +34,7 @@ bool config_type_set_text(struct str text, void *field)
 	return true;
 }
 
-void config_type_clear_text(void *field)
+static void clear_text(void *field)
 {
 	free(*(char **)field);
 }
@@ -254,16 +254,16 @@ static bool set_text_at(const struct config_key *key, const void *field, size_t 
 	return false;
 }
 
-const struct config_type config_type_host = { false, CONFIG_SHOW_QUOTED, host_add, config_type_clear_text, text_text };
+const struct config_type config_type_host = { false, CONFIG_SHOW_QUOTED, host_add, clear_text, text_text };
 const struct config_type config_type_address = {
-	false, CONFIG_SHOW_QUOTED, address_add, config_type_clear_text, text_text,
+	false, CONFIG_SHOW_QUOTED, address_add, clear_text, text_text,
 };
-const struct config_type config_type_path = { false, CONFIG_SHOW_QUOTED, path_add, config_type_clear_text, text_text };
-const struct config_type config_type_file = { false, CONFIG_SHOW_QUOTED, file_add, config_type_clear_text, text_text };
+const struct config_type config_type_path = { false, CONFIG_SHOW_QUOTED, path_add, clear_text, text_text };
+const struct config_type config_type_file = { false, CONFIG_SHOW_QUOTED, file_add, clear_text, text_text };
 const struct config_type config_type_folder = {
-	false, CONFIG_SHOW_QUOTED, folder_add, config_type_clear_text, text_text,
+	false, CONFIG_SHOW_QUOTED, folder_add, clear_text, text_text,
 };
-const struct config_type config_type_text = { false, CONFIG_SHOW_QUOTED, text_add, config_type_clear_text, text_text };
+const struct config_type config_type_text = { false, CONFIG_SHOW_QUOTED, text_add, clear_text, text_text };
 const struct config_type config_type_number = { false, CONFIG_SHOW_NUMBER, number_add, nothing_clear, number_text };
 const struct config_type config_type_size = { false, CONFIG_SHOW_NUMBER, size_add, nothing_clear, size_text };
 const struct config_type config_type_days = { false, CONFIG_SHOW_QUOTED, days_add, nothing_clear, days_text };

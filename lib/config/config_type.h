@@ -60,6 +60,5 @@ char *config_type_lower_copy(struct str text);
 
 /* A field of one text, char *. */
 bool config_type_set_text(struct str text, void *field);
-void config_type_clear_text(void *field);
 
 #endif

@@ -1,7 +1,5 @@
 #include "config_type.h"
 
-#include "mem.h"
-
 /* Sentences are wrapped to lines of this many characters. */
 enum { WIDTH = 100 };
 

@@ -8,14 +8,6 @@
 /* The resolver gives up before. */
 enum { ANSWER_PATIENCE_MS = 20000, STEP_MS = 1000, REMEMBERED_MAX_MS = 60000, FAILURE_REMEMBERED_MS = 1000 };
 
-void dns_link_wire(struct dns_link *link, int descriptor)
-{
-	dns_link_lose(link);
-	ipc_channel_init(&link->channel, descriptor);
-	link->there = true;
-	link->failed = false;
-}
-
 void dns_link_forget(struct dns_link *link)
 {
 	for (size_t i = 0; i < COUNT_OF(link->questions); i++) {
@@ -24,7 +16,7 @@ void dns_link_forget(struct dns_link *link)
 	}
 }
 
-void dns_link_lose(struct dns_link *link)
+static void lose(struct dns_link *link)
 {
 	if (link->there)
 		ipc_channel_release(&link->channel);
@@ -32,9 +24,17 @@ void dns_link_lose(struct dns_link *link)
 	dns_link_forget(link);
 }
 
+void dns_link_wire(struct dns_link *link, int descriptor)
+{
+	lose(link);
+	ipc_channel_init(&link->channel, descriptor);
+	link->there = true;
+	link->failed = false;
+}
+
 static void fail_link(struct dns_link *link)
 {
-	dns_link_lose(link);
+	lose(link);
 	link->failed = true;
 }
 
@@ -106,7 +106,7 @@ static bool wait_for_answer(struct dns_link *link, struct dns_link_question *q)
 		struct ipc_frame frame;
 		enum ipc_received got = ipc_receive_wait(&link->channel, &frame, step_of(until - now));
 		if (got == IPC_CLOSED && !link->channel.malformed) {
-			dns_link_lose(link);
+			lose(link);
 			return false;
 		}
 		if (got == IPC_CLOSED || (got == IPC_FRAME && !keep_answer(link, &frame))) {

@@ -1,10 +1,11 @@
 /*
  * A dns_source whose answers come from the resolver process, for programs that may wait.
  *
- * Several questions may be under way: one that was told of ahead (dns_ask_ahead) is answered while the program does something else.
- * Answers are remembered for their time to live (a minute at most, failures for a second) or until dns_link_forget, at most
- * DNS_LINK_QUESTIONS_MAX of them. When the resolver goes away the answer is DNS_FAILED and the link is lost: master wires a new one. When it
- * sends what is no answer, or none in its time, likewise, but it is still there and no new link comes by itself (failed).
+ * Several questions may be under way: one that was told of ahead (dns_ask_ahead) is answered while the program does
+ * something else. Answers are remembered for their time to live (a minute at most, failures for a second) or until
+ * dns_link_forget, at most DNS_LINK_QUESTIONS_MAX of them. When the resolver goes away the answer is DNS_FAILED and
+ * the link is lost: master wires a new one. When it sends what is no answer, or none in its time, likewise, but it is
+ * still there and no new link comes by itself (failed).
  */
 #ifndef POSTHORN_DAEMON_DNS_LINK_H
 #define POSTHORN_DAEMON_DNS_LINK_H
@@ -35,9 +36,9 @@ struct dns_link {
 
 /* Takes the descriptor; one that was there is closed. */
 void dns_link_wire(struct dns_link *link, int descriptor);
-void dns_link_lose(struct dns_link *link);
 
-/* From now on answers that have not come after so long are DNS_FAILED; the link stays. 0: as long as the resolver takes. */
+/* From now on answers that have not come after so long are DNS_FAILED; the link stays. 0: as long as the resolver
+ * takes. */
 void dns_link_set_patience(struct dns_link *link, int patience_ms);
 
 void dns_link_forget(struct dns_link *link);

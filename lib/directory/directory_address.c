@@ -9,7 +9,8 @@
 
 #define SHOWN_MAX 100
 
-const char *directory_show(struct buf *out, struct str text)
+/* Bytes for a message to a person: printable, shortened. Valid until out changes. */
+static const char *show(struct buf *out, struct str text)
 {
 	buf_clear(out);
 	for (size_t i = 0; i < text.length && i < SHOWN_MAX; i++) {
@@ -28,7 +29,7 @@ const char *directory_show(struct buf *out, struct str text)
 static bool refuse(struct fail **fail, struct str text, const char *why)
 {
 	CLEANUP(buf_release) struct buf shown = BUF_WITH_LIMIT(1000);
-	return fail_set(fail, FAIL_INVALID, "\"%s\" is not an address: %s", directory_show(&shown, text), why);
+	return fail_set(fail, FAIL_INVALID, "\"%s\" is not an address: %s", show(&shown, text), why);
 }
 
 /* RFC 5321 §4.1.2 atext, with the UTF-8 of RFC 6531 §3.3. */
@@ -175,7 +176,7 @@ bool directory_domain_name(struct str text, char name[LIMIT_DOMAIN_MAX + 1], str
 	if (domain_name(text, name))
 		return true;
 	CLEANUP(buf_release) struct buf shown = BUF_WITH_LIMIT(1000);
-	return fail_set(fail, FAIL_INVALID, "\"%s\" is not a domain name", directory_show(&shown, text));
+	return fail_set(fail, FAIL_INVALID, "\"%s\" is not a domain name", show(&shown, text));
 }
 
 /* RFC 5321 §4.1.3: kept as it is, since none is ever ours. */

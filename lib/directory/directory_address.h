@@ -33,7 +33,4 @@ bool directory_domain_name(struct str text, char name[LIMIT_DOMAIN_MAX + 1], str
  * has room for DIRECTORY_ADDRESS_TEXT_MAX + 1. An empty domain writes the local part alone. */
 void directory_address_write(struct str local, struct str domain, char *text);
 
-/* Bytes for a message to a person: printable, shortened. Valid until out changes. */
-const char *directory_show(struct buf *out, struct str text);
-
 #endif

@@ -1,7 +1,6 @@
 #include "directory_alias_file.h"
 
 #include "buf.h"
-#include "mem.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,5 @@
 #include "directory_credential.h"
 
-#include "mem.h"
 #include "text.h"
 
 #include <setjmp.h>

@@ -1,9 +1,12 @@
 #include "dmarc_feedback.h"
 
+#include "charset.h"
+#include "text.h"
+
 #include <expat.h>
 #include <stddef.h>
 
-enum { DEPTH_MAX = 20, PATH_MAX_OCTETS = 300, RESULTS_MAX = 2000, PIECE = 1 << 20 };
+enum { OCTETS = 256, DEPTH_MAX = 20, PATH_MAX_OCTETS = 300, RESULTS_MAX = 2000, PIECE = 1 << 20 };
 
 struct reading {
 	struct arena *arena;
@@ -183,6 +186,26 @@ static void document_type(void *owner, const XML_Char *name, const XML_Char *sys
 	stop(owner, FAIL_INVALID, "it declares a document type, which no report does");
 }
 
+/* expat knows UTF-8, UTF-16 and ISO 8859-1 by itself; of the others those are read that have an octet for each character. */
+static int other_charset(void *owner, const XML_Char *name, XML_Encoding *encoding)
+{
+	struct str charset = str_of(name);
+	(void)owner;
+	encoding->data = NULL;
+	encoding->convert = NULL;
+	encoding->release = NULL;
+	for (int i = 0; i < OCTETS; i++) {
+		CLEANUP(buf_release) struct buf utf8 = BUF_WITH_LIMIT(64);
+		const char octet = (char)i;
+		uint32_t code;
+		if (!charset_to_utf8(&utf8, charset, str_from(&octet, 1)))
+			return XML_STATUS_ERROR;
+		bool single = utf8.length && text_utf8_next(buf_str(&utf8), &code) == utf8.length;
+		encoding->map[i] = single && code < 0xfffd ? (int)code : -1;
+	}
+	return XML_STATUS_OK;
+}
+
 static bool parse(struct reading *r, struct str xml, struct fail **fail)
 {
 	while (xml.length && strchr(" \t\r\n", xml.data[0]) && xml.data[0]) /* some senders put a line before the declaration */
@@ -212,6 +235,7 @@ bool dmarc_feedback_read(struct arena *a, struct str xml, struct dmarc_feedback 
 	XML_SetElementHandler(r.parser, element_begins, element_ends);
 	XML_SetCharacterDataHandler(r.parser, characters);
 	XML_SetStartDoctypeDeclHandler(r.parser, document_type);
+	XML_SetUnknownEncodingHandler(r.parser, other_charset, NULL);
 	bool good = xml.length <= DMARC_FEEDBACK_SIZE_MAX ? parse(&r, xml, fail)
 	                                                  : fail_set(fail, FAIL_TOO_BIG, "it is too long");
 	XML_ParserFree(r.parser);

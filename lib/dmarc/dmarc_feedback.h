@@ -3,7 +3,7 @@
  *
  * What comes in is hostile: the unpacked size, the count of rows and the length of texts are bounded, a document type
  * (and with it every entity of its own) is refused, and nothing is fetched. Elements that are not known are passed
- * over. The XML is parsed by expat.
+ * over. The XML is parsed by expat, in any charset of one octet for each character, and in UTF-8 and UTF-16.
  */
 #ifndef POSTHORN_DMARC_DMARC_FEEDBACK_H
 #define POSTHORN_DMARC_DMARC_FEEDBACK_H

@@ -1,6 +1,5 @@
 #include "dmarc_report.h"
 
-#include "limits.h"
 #include "text.h"
 
 #include <inttypes.h>
@@ -12,7 +11,7 @@ static const char *const disposition_names[DMARC_DISPOSITION_COUNT] = {
 	[DMARC_DISPOSITION_QUARANTINE] = "quarantine", [DMARC_DISPOSITION_REJECT] = "reject",
 };
 
-const char *dmarc_disposition_name(enum dmarc_disposition disposition)
+static const char *disposition_name(enum dmarc_disposition disposition)
 {
 	must((unsigned)disposition < DMARC_DISPOSITION_COUNT);
 	return disposition_names[disposition];
@@ -150,14 +149,15 @@ bool dmarc_row_read(struct str part, struct dmarc_row *row)
 	if (!take_text(&part, TEXT_MAX, &row->source) || !take_text(&part, TEXT_MAX, &row->author) ||
 	    !take_text(&part, TEXT_MAX, &row->sender) || !endpoint_parse_ip(row->source, 0, &address, NULL))
 		return false;
-	if (!take_number(&part, DMARC_DISPOSITION_COUNT - 1, &disposition) || !take_number(&part, DMARC_OVERRIDE_COUNT - 1, &override) ||
-	    !take_number(&part, 3, &aligned))
+	if (!take_number(&part, DMARC_DISPOSITION_COUNT - 1, &disposition) ||
+	    !take_number(&part, DMARC_OVERRIDE_COUNT - 1, &override) || !take_number(&part, 3, &aligned))
 		return false;
 	row->disposition = (enum dmarc_disposition)disposition;
 	row->override = (enum dmarc_override)override;
 	row->dkim_aligned = aligned & 1;
 	row->spf_aligned = aligned & 2;
-	return take_text(&part, TEXT_MAX, &row->spf_domain) && take_text(&part, TEXT_MAX, &row->spf_result) && read_signatures(part, row);
+	return take_text(&part, TEXT_MAX, &row->spf_domain) && take_text(&part, TEXT_MAX, &row->spf_result) &&
+	       read_signatures(part, row);
 }
 
 /* ---- XML ---- */
@@ -218,12 +218,15 @@ static void add_published(struct buf *out, const struct dmarc_row_policy *p)
 
 void dmarc_report_begin(struct buf *out, const struct dmarc_report *r)
 {
-	buf_add_str(out, STR("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<feedback xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\">\n"
+	buf_add_str(out,
+		STR("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<feedback xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\">\n"
 	                     "  <version>1.0</version>\n  <report_metadata>\n"));
 	add_element(out, 2, "org_name", r->organisation);
 	add_element(out, 2, "email", r->contact);
 	add_element(out, 2, "report_id", r->id);
-	buf_printf(out, "    <date_range>\n      <begin>%" PRId64 "</begin>\n      <end>%" PRId64 "</end>\n    </date_range>\n", r->begin, r->end);
+	buf_printf(out,
+	           "    <date_range>\n      <begin>%" PRId64 "</begin>\n      <end>%" PRId64 "</end>\n    </date_range>\n",
+	           r->begin, r->end);
 	if (r->error.length)
 		add_element(out, 2, "error", r->error);
 	add_element(out, 2, "generator", r->generator);
@@ -233,9 +236,10 @@ void dmarc_report_begin(struct buf *out, const struct dmarc_report *r)
 
 static void add_evaluated(struct buf *out, const struct dmarc_row *row)
 {
-	static const char *const reasons[] = { [DMARC_OVERRIDE_LOCAL_POLICY] = "local_policy", [DMARC_OVERRIDE_TEST_MODE] = "policy_test_mode" };
+	static const char *const reasons[] = { [DMARC_OVERRIDE_LOCAL_POLICY] = "local_policy",
+		[DMARC_OVERRIDE_TEST_MODE] = "policy_test_mode" };
 	buf_add_str(out, STR("      <policy_evaluated>\n"));
-	add_element(out, 4, "disposition", str_of(dmarc_disposition_name(row->disposition)));
+	add_element(out, 4, "disposition", str_of(disposition_name(row->disposition)));
 	add_element(out, 4, "dkim", row->dkim_aligned ? STR("pass") : STR("fail"));
 	add_element(out, 4, "spf", row->spf_aligned ? STR("pass") : STR("fail"));
 	if (row->override != DMARC_OVERRIDE_NONE)
@@ -285,5 +289,6 @@ void dmarc_report_end(struct buf *out)
 
 void dmarc_report_name(struct buf *out, const struct dmarc_report *r)
 {
-	buf_printf(out, "%.*s!%.*s!%" PRId64 "!%" PRId64 ".xml.gz", STR_ARG(r->organisation), STR_ARG(r->policy.domain), r->begin, r->end);
+	buf_printf(out, "%.*s!%.*s!%" PRId64 "!%" PRId64 ".xml.gz", STR_ARG(r->organisation), STR_ARG(r->policy.domain),
+	           r->begin, r->end);
 }

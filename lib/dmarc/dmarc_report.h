@@ -1,9 +1,10 @@
 /*
- * DMARC aggregate reports (RFC 9990), as a receiver of mail makes them: what one message adds to a report, the report's XML, and who may get it.
+ * DMARC aggregate reports (RFC 9990), as a receiver of mail makes them: what one message adds to a report, the
+ * report's XML, and who may get it.
  *
- * A row is packed where the message is checked and counted where the reports are kept: equal octets are one row. It has two parts, so
- * that a policy that changes during the day does not part the rows. Unpacking takes only what packing can have made. Texts in a row come
- * from strangers: they are bounded here, and escaped in the XML.
+ * A row is packed where the message is checked and counted where the reports are kept: equal octets are one row. It
+ * has two parts, so that a policy that changes during the day does not part the rows. Unpacking takes only what
+ * packing can have made. Texts in a row come from strangers: they are bounded here, and escaped in the XML.
  */
 #ifndef POSTHORN_DMARC_DMARC_REPORT_H
 #define POSTHORN_DMARC_DMARC_REPORT_H
@@ -22,7 +23,8 @@ enum dmarc_disposition {
 };
 
 /* Why that is not what the policy asks for. */
-enum dmarc_override { DMARC_OVERRIDE_NONE, DMARC_OVERRIDE_LOCAL_POLICY, DMARC_OVERRIDE_TEST_MODE, DMARC_OVERRIDE_COUNT };
+enum dmarc_override { DMARC_OVERRIDE_NONE, DMARC_OVERRIDE_LOCAL_POLICY, DMARC_OVERRIDE_TEST_MODE,
+	DMARC_OVERRIDE_COUNT };
 
 /* What was published. */
 struct dmarc_row_policy {
@@ -50,8 +52,8 @@ struct dmarc_row {
 	size_t signature_count;
 };
 
-/* At most DMARC_ROW_MAX octets are added, of which DMARC_ROW_PART_MAX tell of the message; false when it would be more. A row without
- * signatures always fits. */
+/* At most DMARC_ROW_MAX octets are added, of which DMARC_ROW_PART_MAX tell of the message; false when it would be
+ * more. A row without signatures always fits. */
 bool dmarc_row_pack(struct buf *out, const struct dmarc_row_policy *policy, const struct dmarc_row *row);
 
 /* The two parts; and each read. Views. */
@@ -81,11 +83,9 @@ void dmarc_report_name(struct buf *out, const struct dmarc_report *report);
 
 /* ---- who gets it ---- */
 
-/* The addresses of rua that take reports about the domain: those of its own organization, and those whose domain says that it wants them (RFC
- * 9990, "Verifying External Destinations"); in the arena. False when the DNS failed for now. */
+/* The addresses of rua that take reports about the domain: those of its own organization, and those whose domain says
+ * that it wants them (RFC 9990, "Verifying External Destinations"); in the arena. False when the DNS failed for now. */
 bool dmarc_destinations(struct arena *a, const struct dns_source *dns, struct str policy_domain, struct str rua,
                         struct str addresses[DMARC_DESTINATIONS_MAX], size_t *count);
-
-const char *dmarc_disposition_name(enum dmarc_disposition disposition);
 
 #endif

@@ -233,6 +233,38 @@ static void test_hostile_reports(void **state)
 	}
 }
 
+#define IN_CHARSET(name, text) \
+	"<?xml version='1.0' encoding='" name "'?><feedback><report_metadata><org_name>" text "</org_name></report_metadata>" \
+	"<policy_published><domain>a.test</domain></policy_published></feedback>"
+
+static void test_charsets(void **state)
+{
+	static const struct {
+		const char *xml, *organisation; /* NULL: refused */
+	} cases[] = {
+		{ IN_CHARSET("utf-8", "na\xc3\xafve"), "na\xc3\xafve" },
+		{ IN_CHARSET("us-ascii", "naive"), "naive" },
+		{ IN_CHARSET("ISO-8859-1", "na\xefve"), "na\xc3\xafve" },
+		{ IN_CHARSET("windows-1252", "\x80 na\xefve"), "\xe2\x82\xac na\xc3\xafve" },
+		{ IN_CHARSET("iso-8859-15", "\xa4 5"), "\xe2\x82\xac 5" },
+		{ IN_CHARSET("koi8-r", "\xcd\xc9\xd2"), "\xd0\xbc\xd0\xb8\xd1\x80" },
+		{ IN_CHARSET("shift_jis", "only ASCII"), "only ASCII" },
+		{ IN_CHARSET("shift_jis", "\x93\xfa"), NULL },
+		{ IN_CHARSET("ibm037", "EBCDIC"), NULL },
+		{ IN_CHARSET("x-nobody-knows", "text"), NULL },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		CLEANUP(arena_cleanup) struct arena *a = arena_new(1 << 24);
+		CLEANUP(fail_free) struct fail *fail = NULL;
+		CLEANUP(dmarc_feedback_release) struct dmarc_feedback f;
+		bool good = dmarc_feedback_read(a, str_of(cases[i].xml), &f, &fail);
+		if (good != (cases[i].organisation != NULL) || (good && !str_equal(f.organisation, str_of(cases[i].organisation))))
+			fail_msg("%s: %s", cases[i].xml, good ? "read otherwise" : fail_text(fail));
+		assert_true(good || fail->kind == FAIL_INVALID);
+	}
+}
+
 static void test_long_text_is_cut(void **state)
 {
 	CLEANUP(arena_cleanup) struct arena *a = arena_new(1 << 24);
@@ -343,7 +375,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_row_round_trip), cmocka_unit_test(test_row_cut), cmocka_unit_test(test_row_cleans),
 		cmocka_unit_test(test_report_is_read), cmocka_unit_test(test_report_name), cmocka_unit_test(test_destinations),
-		cmocka_unit_test(test_reports_of_others), cmocka_unit_test(test_hostile_reports), cmocka_unit_test(test_long_text_is_cut), cmocka_unit_test(test_unpack_bounds),
+		cmocka_unit_test(test_reports_of_others), cmocka_unit_test(test_hostile_reports), cmocka_unit_test(test_charsets), cmocka_unit_test(test_long_text_is_cut), cmocka_unit_test(test_unpack_bounds),
 		cmocka_unit_test(test_members), cmocka_unit_test(test_zip),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,5 @@
 #include "dns.h"
 
-#include "mem.h"
-
 #include <idn2.h>
 #include <stdlib.h>
 

@@ -9,7 +9,7 @@
 static const struct imap_command_info commands[IMAP_VERB_COUNT] = {
 	[IMAP_APPEND] = { "APPEND", IMAP_LOGGED_IN, IMAP_MESSAGE_LITERAL, "APPEND mailbox [(flags)] [date-time] message…",
 		"Puts messages into a mailbox.", "RFC 9051 §6.3.12" },
-	[IMAP_AUTHENTICATE] = { "AUTHENTICATE", NOT_AUTH, IMAP_SECRET, "AUTHENTICATE mechanism [initial-response]",
+	[IMAP_AUTHENTICATE] = { "AUTHENTICATE", NOT_AUTH, 0, "AUTHENTICATE mechanism [initial-response]",
 		"Logs in by a SASL mechanism.", "RFC 9051 §6.2.2" },
 	[IMAP_CANCELUPDATE] = { "CANCELUPDATE", IMAP_SELECTED, 0, "CANCELUPDATE \"tag\"…",
 		"Ends the updates of searches and sortings.", "RFC 5267 §4.3.5" },
@@ -52,7 +52,7 @@ static const struct imap_command_info commands[IMAP_VERB_COUNT] = {
 		"Lists or sets the language of texts.", "RFC 5255 §3.2" },
 	[IMAP_LIST] = { "LIST", IMAP_LOGGED_IN, 0, "LIST [(selection)] reference pattern [RETURN (options)]",
 		"Lists mailboxes.", "RFC 9051 §6.3.9" },
-	[IMAP_LOGIN] = { "LOGIN", NOT_AUTH, IMAP_SECRET, "LOGIN user password",
+	[IMAP_LOGIN] = { "LOGIN", NOT_AUTH, 0, "LOGIN user password",
 		"Logs in.", "RFC 9051 §6.2.3" },
 	[IMAP_LOGOUT] = { "LOGOUT", IMAP_ANY_STATE, IMAP_NO_ARGUMENTS, "LOGOUT",
 		"Ends the session.", "RFC 9051 §6.1.3" },
@@ -71,7 +71,8 @@ static const struct imap_command_info commands[IMAP_VERB_COUNT] = {
 	[IMAP_REPLACE] = { "REPLACE", IMAP_SELECTED, BY_NUMBER | IMAP_WRITES | IMAP_MESSAGE_LITERAL,
 		"REPLACE message mailbox [(flags)] [date-time] message",
 		"Puts a message in the place of another.", "RFC 8508 §3.2" },
-	[IMAP_SEARCH] = { "SEARCH", IMAP_SELECTED, BY_NUMBER | IMAP_NO_EXPUNGE, "SEARCH [RETURN (options)] [CHARSET name] keys",
+	[IMAP_SEARCH] = { "SEARCH", IMAP_SELECTED, BY_NUMBER | IMAP_NO_EXPUNGE,
+		"SEARCH [RETURN (options)] [CHARSET name] keys",
 		"Finds messages.", "RFC 9051 §6.4.4" },
 	[IMAP_SELECT] = { "SELECT", IMAP_LOGGED_IN, IMAP_DESELECTS, "SELECT mailbox [(parameters)]",
 		"Opens a mailbox.", "RFC 9051 §6.3.2" },
@@ -79,13 +80,15 @@ static const struct imap_command_info commands[IMAP_VERB_COUNT] = {
 		"Sets annotations.", "RFC 5464 §4.3" },
 	[IMAP_SETQUOTA] = { "SETQUOTA", IMAP_LOGGED_IN, 0, "SETQUOTA root (limits)",
 		"Sets how much room there is.", "RFC 9208 §4.1.3" },
-	[IMAP_SORT] = { "SORT", IMAP_SELECTED, BY_NUMBER | IMAP_NO_EXPUNGE, "SORT [RETURN (options)] (criteria) charset keys",
+	[IMAP_SORT] = { "SORT", IMAP_SELECTED, BY_NUMBER | IMAP_NO_EXPUNGE,
+		"SORT [RETURN (options)] (criteria) charset keys",
 		"Finds messages and puts them in order.", "RFC 5256 §3" },
 	[IMAP_STARTTLS] = { "STARTTLS", NOT_AUTH, IMAP_NO_ARGUMENTS, "STARTTLS",
 		"Protects the connection.", "RFC 9051 §6.2.1" },
 	[IMAP_STATUS] = { "STATUS", IMAP_LOGGED_IN, 0, "STATUS mailbox (items)",
 		"Shows counts of a mailbox.", "RFC 9051 §6.3.11" },
-	[IMAP_STORE] = { "STORE", IMAP_SELECTED, BY_NUMBER | IMAP_NO_EXPUNGE | IMAP_WRITES, "STORE messages [(modifiers)] FLAGS flags",
+	[IMAP_STORE] = { "STORE", IMAP_SELECTED, BY_NUMBER | IMAP_NO_EXPUNGE | IMAP_WRITES,
+		"STORE messages [(modifiers)] FLAGS flags",
 		"Changes flags.", "RFC 9051 §6.4.6" },
 	[IMAP_SUBSCRIBE] = { "SUBSCRIBE", IMAP_LOGGED_IN, 0, "SUBSCRIBE mailbox",
 		"Adds a mailbox to the subscribed ones.", "RFC 9051 §6.3.7" },
@@ -178,25 +181,4 @@ bool imap_command_literal_is_message(struct str text)
 	size_t literal = str_find_last_char(text, '{');
 	bool is_url = str_ends_nocase(str_first(text, literal), STR("URL ")); /* of CATENATE, RFC 4469 */
 	return !p.failed && !is_url;
-}
-
-/* Behind the last octet that may be shown: all, unless the command has secrets or could be a mistyped one that has. */
-static size_t shown_length(struct str text)
-{
-	struct imap_parser p;
-	struct imap_command command;
-	imap_parser_init(&p, NULL, text, true);
-	enum imap_command_check check = imap_command_begin(&p, IMAP_ANY_STATE, &command);
-	if (check == IMAP_COMMAND_OK && !(command.info->traits & IMAP_SECRET))
-		return text.length;
-	/* AUTHENTICATE's mechanism is none, but as little is lost without it */
-	return check == IMAP_COMMAND_OK ? p.at : command.tag.length;
-}
-
-void imap_command_mask(struct buf *out, struct str text)
-{
-	size_t shown = shown_length(text);
-	buf_add_str(out, str_first(text, shown));
-	if (shown < text.length)
-		buf_add_str(out, STR(" ***"));
 }

@@ -1,7 +1,7 @@
 /*
- * The IMAP commands: one table for porter (before log-in), the mailbox process (after it), tests and the tools that show them. It says
- * in which states a command may come and what else must be known of it before its handler runs, so that handlers check none of it.
- * RFC 9051 §6, RFC 3501 §6 and the extensions named in the table.
+ * The IMAP commands: one table for porter (before log-in), the mailbox process (after it), tests and the tools that
+ * show them. It says in which states a command may come and what else must be known of it before its handler runs, so
+ * that handlers check none of it. RFC 9051 §6, RFC 3501 §6 and the extensions named in the table.
  */
 #ifndef POSTHORN_IMAP_COMMAND_H
 #define POSTHORN_IMAP_COMMAND_H
@@ -69,10 +69,9 @@ enum imap_traits {
 	IMAP_NO_EXPUNGE = 1 << 1, /* no EXPUNGE may be sent while it runs (RFC 9051 §7.5.1), unless it is the UID form */
 	IMAP_WRITES = 1 << 2,     /* changes the selected mailbox: refused after EXAMINE */
 	IMAP_UID_TOO = 1 << 3,    /* also exists as "UID name" */
-	IMAP_SECRET = 1 << 4,     /* the arguments must not be shown or logged */
-	IMAP_MESSAGE_LITERAL = 1 << 5, /* its literals may be messages, which are not kept in the command's text */
-	IMAP_DESELECTS = 1 << 6,  /* ends the selection, whether it works or not */
-	IMAP_NO_ARGUMENTS = 1 << 7, /* nothing may stand behind it */
+	IMAP_MESSAGE_LITERAL = 1 << 4, /* its literals may be messages, which are not kept in the command's text */
+	IMAP_DESELECTS = 1 << 5,  /* ends the selection, whether it works or not */
+	IMAP_NO_ARGUMENTS = 1 << 6, /* nothing may stand behind it */
 };
 
 struct imap_command_info {
@@ -103,13 +102,12 @@ enum imap_command_check {
 	IMAP_COMMAND_ARGUMENTS,  /* has none, and some were given */
 };
 
-/* Takes tag and name off the front of the text; p then stands behind the name. command->tag is valid in all cases but NO_TAG. */
+/* Takes tag and name off the front of the text; p then stands behind the name. command->tag is valid in all cases but
+ * NO_TAG. */
 enum imap_command_check imap_command_begin(struct imap_parser *p, enum imap_state state, struct imap_command *command);
 
-/* For the collector: whether the literal at the end of this text is a message of APPEND or REPLACE, not a mailbox name. */
+/* For the collector: whether the literal at the end of this text is a message of APPEND or REPLACE, not a mailbox
+ * name. */
 bool imap_command_literal_is_message(struct str text);
-
-/* The command as it may be shown to people, secrets replaced by "***". */
-void imap_command_mask(struct buf *out, struct str text);
 
 #endif

@@ -1,6 +1,7 @@
 /* date and date-time of RFC 9051 §9. */
-#include "imap_calendar.h"
 #include "imap_parse.h"
+
+#include "calendar.h"
 
 enum { DAY_SECONDS = 86400 };
 
@@ -23,7 +24,7 @@ static unsigned take_digits(struct imap_parser *p, size_t count)
 static int64_t take_month_and_year(struct imap_parser *p, unsigned day)
 {
 	imap_parse_char(p, '-');
-	unsigned month = p->failed ? 0 : imap_calendar_month(str_first(str_from_index(p->text, p->at), 3));
+	unsigned month = p->failed ? 0 : calendar_month(str_first(str_from_index(p->text, p->at), 3));
 	if (month == 0)
 		imap_parse_fail(p, "the name of a month");
 	p->at += p->failed ? 0 : 3;
@@ -31,11 +32,11 @@ static int64_t take_month_and_year(struct imap_parser *p, unsigned day)
 	unsigned year = take_digits(p, 4);
 	if (p->failed)
 		return 0;
-	if (day == 0 || day > imap_calendar_month_length(year, month)) {
+	if (day == 0 || day > calendar_month_length(year, month)) {
 		imap_parse_fail(p, "a day of that month");
 		return 0;
 	}
-	return imap_calendar_days((struct imap_day){ .year = year, .month = month, .day = day });
+	return calendar_days((struct calendar_day){ .year = year, .month = month, .day = day });
 }
 
 int64_t imap_parse_date(struct imap_parser *p)

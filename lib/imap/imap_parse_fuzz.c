@@ -1,5 +1,5 @@
-/* Commands of any text through the command table and every element of the parser: nothing is taken beyond the text, a misfit
- * stays where it was, what is taken is as it says, and what is written again is read again. */
+/* Commands of any text through the command table and every element of the parser: nothing is taken beyond the text, a
+ * misfit stays where it was, what is taken is as it says, and what is written again is read again. */
 #include "imap_command.h"
 #include "imap_sequence.h"
 #include "imap_write.h"
@@ -46,7 +46,8 @@ static void check_date_again(struct arena *arena, int64_t seconds, int zone)
 	int again_zone;
 	int64_t again = imap_parse_date_time(&p, &again_zone);
 	/* a zone may lead out of the years that can be written */
-	must(imap_parse_end(&p) && ((again == seconds && again_zone == zone) || seconds < -62167219200 || seconds > 253402300799));
+	must(imap_parse_end(&p) &&
+	     ((again == seconds && again_zone == zone) || seconds < -62167219200 || seconds > 253402300799));
 }
 
 static void take_list(struct imap_parser *p, unsigned depth)
@@ -116,14 +117,6 @@ static void check_command(struct arena *arena, struct str text, enum imap_state 
 		take_each(arena, &p);
 }
 
-static void check_mask(struct str text)
-{
-	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(text.length + 10);
-	imap_command_mask(&out, text);
-	struct str shown = buf_str(&out);
-	must(!out.overflowed && (str_equal(shown, text) || str_ends_nocase(shown, STR(" ***"))));
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -134,6 +127,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str text = str_from((const char *)data + 1, size - 1);
 	check_command(arena, text, (enum imap_state)(1 << data[0] % 3), data[0] & 0x80);
 	imap_command_literal_is_message(text);
-	check_mask(text);
 	return 0;
 }

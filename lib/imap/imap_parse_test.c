@@ -1,6 +1,5 @@
 #include "imap_sequence.h"
 
-#include "imap_calendar.h"
 #include "limits.h"
 
 #include <setjmp.h>
@@ -381,20 +380,6 @@ static void dates_with_times(void **state)
 	}
 }
 
-static void the_calendar_goes_both_ways(void **state)
-{
-	(void)state;
-	struct imap_day before = imap_calendar_day(-800001);
-	for (int64_t days = -800000; days < 3000000; days++) {
-		struct imap_day day = imap_calendar_day(days);
-		assert_int_equal(imap_calendar_days(day), days);
-		bool new_month = before.day == imap_calendar_month_length(before.year, before.month);
-		assert_int_equal(day.day, new_month ? 1 : before.day + 1);
-		assert_int_equal(day.month, !new_month ? before.month : before.month == 12 ? 1 : before.month + 1);
-		before = day;
-	}
-}
-
 static void message_literals(void **state)
 {
 	(void)state;
@@ -439,7 +424,7 @@ int main(void)
 		cmocka_unit_test(numbers), cmocka_unit_test(words_end_where_atoms_end), cmocka_unit_test(lists),
 		cmocka_unit_test(a_million_parentheses_fail_by_limit), cmocka_unit_test(limits_at_their_edge),
 		cmocka_unit_test(the_first_misfit_stays), cmocka_unit_test(dates), cmocka_unit_test(dates_with_times),
-		cmocka_unit_test(the_calendar_goes_both_ways), cmocka_unit_test(message_literals),
+		cmocka_unit_test(message_literals),
 		cmocka_unit_test(only_literal8_may_hold_nul),
 	};
 	return cmocka_run_group_tests(tests, make_arena, drop_arena);

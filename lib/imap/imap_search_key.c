@@ -391,8 +391,8 @@ static bool end_operand(struct builder *b)
 	return false;
 }
 
-void imap_parse_search_keys(struct imap_parser *p, const struct imap_search_filters *filters,
-                            struct imap_search_program *program)
+static void parse_keys(struct imap_parser *p, const struct imap_search_filters *filters,
+                       struct imap_search_program *program)
 {
 	struct builder *b = arena_alloc(p->arena, sizeof *b);
 	b->p = p;
@@ -417,7 +417,7 @@ void imap_parse_search(struct imap_parser *p, const struct imap_search_filters *
 		program->charset = imap_parse_astring(p);
 		imap_parse_space(p);
 	}
-	imap_parse_search_keys(p, filters, program);
+	parse_keys(p, filters, program);
 }
 
 void imap_parse_sort_search(struct imap_parser *p, const struct imap_search_filters *filters,
@@ -426,7 +426,7 @@ void imap_parse_sort_search(struct imap_parser *p, const struct imap_search_filt
 	*program = (struct imap_search_program){};
 	program->charset = imap_parse_astring(p);
 	imap_parse_space(p);
-	imap_parse_search_keys(p, filters, program);
+	parse_keys(p, filters, program);
 }
 
 /* ---- return options ---- */

@@ -81,12 +81,8 @@ struct imap_search_filters {
 	void *context;
 };
 
-/* search-key *(SP search-key) up to the end of the text. A filter that can't be used sets unknown_filter and fails
- * the parser. filters may be NULL: then there are none. */
-void imap_parse_search_keys(struct imap_parser *p, const struct imap_search_filters *filters,
-                            struct imap_search_program *program);
-
-/* SEARCH behind its return options: the optional CHARSET, and the keys. */
+/* SEARCH behind its return options: the optional CHARSET, and search-key *(SP search-key) up to the end of the text. A
+ * filter that can't be used sets unknown_filter and fails the parser. filters may be NULL: then there are none. */
 void imap_parse_search(struct imap_parser *p, const struct imap_search_filters *filters,
                        struct imap_search_program *program);
 

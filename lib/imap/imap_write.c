@@ -1,7 +1,6 @@
 #include "imap_write.h"
 
-#include "imap_calendar.h"
-#include "limits.h"
+#include "calendar.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -12,7 +11,8 @@ enum string_form { ATOM_FORM, QUOTED_FORM, ESCAPED_FORM, LITERAL_FORM };
 
 enum need { QUOTES = 1, BACKSLASH = 2, EIGHT_BITS = 4, LITERAL = 8 };
 
-/* What a byte needs to stand in an astring. A tab and the like are legal in quotes, but not all clients take them there. */
+/* What a byte needs to stand in an astring. A tab and the like are legal in quotes, but not all clients take them
+ * there. */
 static const unsigned char needs[256] = {
 	[0 ... 0x1f] = LITERAL, [0x7f] = LITERAL, [0x80 ... 0xff] = EIGHT_BITS,
 	['"'] = BACKSLASH, ['\\'] = BACKSLASH,
@@ -136,12 +136,12 @@ void imap_write_date_time(struct buf *out, int64_t seconds, int zone_minutes)
 	seconds = fits ? there : seconds;
 	int64_t days = (seconds >= 0 ? seconds : seconds - 86399) / 86400;
 	unsigned second = (unsigned)(seconds - days * 86400);
-	struct imap_day day = imap_calendar_day(days);
+	struct calendar_day day = calendar_day(days);
 	char text[28] = "\"DD-Mon-YYYY HH:MM:SS +0000\"";
 	put_two(text + 1, day.day);
 	if (day.day < 10)
 		text[1] = ' ';
-	memcpy(text + 4, imap_calendar_month_name(day.month).data, 3);
+	memcpy(text + 4, calendar_month_name(day.month).data, 3);
 	put_two(put_two(text + 8, (unsigned)(day.year / 100)), (unsigned)(day.year % 100));
 	put_two(text + 13, second / 3600);
 	put_two(text + 16, second / 60 % 60);

@@ -108,7 +108,9 @@ static int send_now(struct ipc_channel *channel, const struct header *header, st
                     const int *descriptors, size_t count, int flags)
 {
 	struct iovec parts[3] = {
-		{ (void *)header, sizeof *header }, { (void *)payload.data, payload.length }, { (void *)tail.data, tail.length },
+		{ (void *)header, sizeof *header },
+		{ (void *)payload.data, payload.length },
+		{ (void *)tail.data, tail.length },
 	};
 	union {
 		struct cmsghdr align;
@@ -163,14 +165,14 @@ static void enqueue(struct ipc_channel *channel, const struct header *header, st
 		channel->waits(channel);
 }
 
-void ipc_send(struct ipc_channel *channel, enum msg_type type, uint64_t request, struct str payload, const int *descriptors,
-              size_t descriptor_count)
+void ipc_send(struct ipc_channel *channel, enum msg_type type, uint64_t request, struct str payload,
+              const int *descriptors, size_t descriptor_count)
 {
 	ipc_send_parts(channel, type, request, payload, (struct str){}, descriptors, descriptor_count);
 }
 
-void ipc_send_parts(struct ipc_channel *channel, enum msg_type type, uint64_t request, struct str payload, struct str tail,
-                    const int *descriptors, size_t descriptor_count)
+void ipc_send_parts(struct ipc_channel *channel, enum msg_type type, uint64_t request, struct str payload,
+                    struct str tail, const int *descriptors, size_t descriptor_count)
 {
 	size_t length = payload.length + tail.length;
 	must(length <= LIMIT_IPC_FRAME_MAX - sizeof(struct header) && descriptor_count <= LIMIT_IPC_DESCRIPTORS_MAX);
@@ -181,7 +183,8 @@ void ipc_send_parts(struct ipc_channel *channel, enum msg_type type, uint64_t re
 	}
 	/* A channel outside a loop (waits not set) may block: its process has nothing else to do. */
 	int flags = channel->waits || channel->shared ? MSG_DONTWAIT : 0;
-	int sent = channel->first_waiting ? 0 : send_now(channel, &header, payload, tail, descriptors, descriptor_count, flags);
+	int sent = channel->first_waiting ? 0
+	                                  : send_now(channel, &header, payload, tail, descriptors, descriptor_count, flags);
 	channel->full = channel->shared && sent == 0;
 	if (sent == 0 && !channel->shared) {
 		enqueue(channel, &header, payload, tail, descriptors, descriptor_count);
@@ -192,11 +195,13 @@ void ipc_send_parts(struct ipc_channel *channel, enum msg_type type, uint64_t re
 		break_channel(channel);
 }
 
-bool ipc_flush(struct ipc_channel *channel)
+/* Sends what waits; true when nothing waits any more. */
+static bool flush(struct ipc_channel *channel)
 {
 	while (channel->first_waiting) {
 		struct ipc_waiting *first = channel->first_waiting;
-		int sent = send_now(channel, &first->header, str_from(first->payload, first->header.length), (struct str){}, first->descriptors,
+		int sent = send_now(channel, &first->header, str_from(first->payload, first->header.length), (struct str){},
+			first->descriptors,
 		                    first->descriptor_count, MSG_DONTWAIT);
 		if (sent == 0)
 			return false;
@@ -249,7 +254,8 @@ static enum ipc_received receive(struct ipc_channel *channel, struct ipc_frame *
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int) * LIMIT_IPC_DESCRIPTORS_MAX)];
 	} control;
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room,
+		.msg_controllen = sizeof control.room };
 	ssize_t length;
 	do
 		length = recvmsg(channel->descriptor, &message, flags | MSG_CMSG_CLOEXEC);
@@ -385,7 +391,7 @@ static void peer_readable(struct ipc_peer *peer)
 static void peer_ready(void *owner, uint32_t events)
 {
 	struct ipc_peer *peer = owner;
-	if (events & EPOLLOUT && ipc_flush(&peer->channel))
+	if (events & EPOLLOUT && flush(&peer->channel))
 		loop_change(peer->loop, &peer->watch, EPOLLIN);
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		peer_readable(peer);
@@ -400,8 +406,8 @@ static void peer_waits(struct ipc_channel *channel)
 		loop_change(peer->loop, &peer->watch, EPOLLIN | EPOLLOUT);
 }
 
-void ipc_peer_start(struct ipc_peer *peer, struct loop *loop, int descriptor, const struct ipc_permit *permits, size_t count,
-                    void (*ended)(struct ipc_peer *peer, const char *why))
+void ipc_peer_start(struct ipc_peer *peer, struct loop *loop, int descriptor, const struct ipc_permit *permits,
+                    size_t count, void (*ended)(struct ipc_peer *peer, const char *why))
 {
 	ipc_channel_init(&peer->channel, descriptor);
 	peer->channel.waits = peer_waits;

@@ -1,12 +1,13 @@
 /*
  * Talk between Posthorn's processes: frames over SOCK_SEQPACKET pairs that master made.
  *
- * A frame is a header (type, request number) and one message of messages.def, and may carry
- * descriptors; those that nobody takes are closed. Reading is strict: an unknown type, a length beyond a field's limit,
- * bytes left over or too many descriptors make the frame bad, and a bad frame ends that peer, never the receiver. Views in a read message live until the next receive in this thread.
+ * A frame is a header (type, request number) and one message of messages.def, and may carry descriptors; those that
+ * nobody takes are closed. Reading is strict: an unknown type, a length beyond a field's limit, bytes left over or
+ * too many descriptors make the frame bad, and a bad frame ends that peer, never the receiver. Views in a read
+ * message live until the next receive in this thread.
  *
- * Sending is sticky: after a failure the channel is broken and further sends do nothing; the owner sees it
- * at the next receive, which still yields what the other side had sent before. In a loop a channel never blocks: what the
+ * Sending is sticky: after a failure the channel is broken and further sends do nothing; the owner sees it at the
+ * next receive, which still yields what the other side had sent before. In a loop a channel never blocks: what the
  * socket does not take waits in a bounded queue, and a peer that lets it pass the bound is ended.
  */
 #ifndef POSTHORN_IPC_IPC_H
@@ -19,7 +20,8 @@
 
 #include <stdint.h>
 
-enum ipc_role { ROLE_MASTER = 1, ROLE_PORTER, ROLE_AUTH, ROLE_MAILBOX, ROLE_SMTPD, ROLE_QUEUE, ROLE_ZYGOTE, ROLE_CTL, ROLE_RESOLVER, ROLE_RELAY, ROLE_COUNT };
+enum ipc_role { ROLE_MASTER = 1, ROLE_PORTER, ROLE_AUTH, ROLE_MAILBOX, ROLE_SMTPD, ROLE_QUEUE, ROLE_ZYGOTE, ROLE_CTL,
+	ROLE_RESOLVER, ROLE_RELAY, ROLE_COUNT };
 
 /* "porter" and so on, for logs. */
 const char *ipc_role_name(enum ipc_role role);
@@ -94,8 +96,8 @@ struct ipc_channel {
 /* Takes ownership of the descriptor. */
 void ipc_channel_init(struct ipc_channel *channel, int descriptor);
 
-/* For a socket whose reading end several processes share: nothing waits behind it. A frame that it does not take at once is
- * not sent, and full says so until the next one. */
+/* For a socket whose reading end several processes share: nothing waits behind it. A frame that it does not take at
+ * once is not sent, and full says so until the next one. */
 void ipc_channel_init_shared(struct ipc_channel *channel, int descriptor);
 void ipc_channel_release(struct ipc_channel *channel);
 
@@ -103,11 +105,8 @@ void ipc_channel_release(struct ipc_channel *channel);
 bool ipc_pair(int pair[2], struct fail **fail);
 
 /* Sends a frame. Descriptors given become the channel's and are closed after sending, in any case. */
-void ipc_send(struct ipc_channel *channel, enum msg_type type, uint64_t request, struct str payload, const int *descriptors,
-              size_t descriptor_count);
-
-/* Sends what waits; true when nothing waits any more. */
-bool ipc_flush(struct ipc_channel *channel);
+void ipc_send(struct ipc_channel *channel, enum msg_type type, uint64_t request, struct str payload,
+              const int *descriptors, size_t descriptor_count);
 
 enum ipc_received { IPC_FRAME, IPC_AGAIN, IPC_CLOSED };
 
@@ -155,7 +154,8 @@ struct ipc_peer {
 	size_t permit_count;
 	unsigned *times_used;
 	void *owner;
-	/* Called once, when the peer is gone or was ended for what it sent (why NULL: it closed). It must release the peer. */
+	/* Called once, when the peer is gone or was ended for what it sent (why NULL: it closed). It must release the
+	 * peer. */
 	void (*ended)(struct ipc_peer *peer, const char *why);
 	bool ending;
 	const char *end_why;
@@ -166,13 +166,14 @@ struct ipc_peer {
 enum { IPC_ANY_STATE = ~0 };
 
 /* Starts serving; peer->role, id, kind, owner may be set before. state begins as 1. */
-void ipc_peer_start(struct ipc_peer *peer, struct loop *loop, int descriptor, const struct ipc_permit *permits, size_t count,
-                    void (*ended)(struct ipc_peer *peer, const char *why));
+void ipc_peer_start(struct ipc_peer *peer, struct loop *loop, int descriptor, const struct ipc_permit *permits,
+                    size_t count, void (*ended)(struct ipc_peer *peer, const char *why));
 
 /* Stops watching and closes; the struct can then be freed. */
 void ipc_peer_release(struct ipc_peer *peer);
 
-/* The same in a child after fork: the loop's registration is the parent's and stays. The loop must not run again here. */
+/* The same in a child after fork: the loop's registration is the parent's and stays. The loop must not run again
+ * here. */
 void ipc_peer_forget(struct ipc_peer *peer);
 
 /* Ends it as soon as the loop is back in control: calls ended(). Nothing that it sent is served any more. */

@@ -1,8 +1,6 @@
 /* Every message of messages.def, made, sent, read and spoiled by the table itself. */
 #include "ipc.h"
 
-#include "mem.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>

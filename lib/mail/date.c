@@ -1,41 +1,6 @@
 #include "date.h"
 
-static const char month_names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-static const char weekday_names[] = "SunMonTueWedThuFriSat";
-
-/* Hinnant, "chrono-Compatible Low-Level Date Algorithms": years begin in March, eras have 400 of them. */
-int64_t date_days(int64_t year, int month, int day)
-{
-	year -= month <= 2;
-	int64_t era = (year >= 0 ? year : year - 399) / 400;
-	int64_t year_of_era = year - era * 400;
-	int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-	return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
-}
-
-struct civil {
-	int64_t year;
-	int month, day, weekday, hour, minute, second;
-};
-
-static struct civil civil_from(int64_t seconds)
-{
-	int64_t days = seconds / 86400, left = seconds % 86400;
-	if (left < 0)
-		left += 86400, days--;
-	int64_t z = days + 719468;
-	int64_t era = (z >= 0 ? z : z - 146096) / 146097;
-	int64_t day_of_era = z - era * 146097;
-	int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-	int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-	int64_t shifted = (5 * day_of_year + 2) / 153;
-	int month = (int)(shifted < 10 ? shifted + 3 : shifted - 9);
-	return (struct civil){
-		.year = year_of_era + era * 400 + (month <= 2), .month = month,
-		.day = (int)(day_of_year - (153 * shifted + 2) / 5 + 1), .weekday = (int)(((days + 4) % 7 + 7) % 7),
-		.hour = (int)(left / 3600), .minute = (int)(left / 60 % 60), .second = (int)(left % 60),
-	};
-}
+#include "calendar.h"
 
 /* What has been recognised so far; -1 is nothing yet. */
 struct reading {
@@ -72,16 +37,6 @@ static int take_number(struct str *rest)
 	return number;
 }
 
-static int month_of(struct str word)
-{
-	if (word.length < 3)
-		return 0;
-	for (int i = 0; i < 12; i++)
-		if (str_equal_nocase(str_first(word, 3), str_from(month_names + 3 * i, 3)))
-			return i + 1;
-	return 0;
-}
-
 /* RFC 5322 §4.3: the named zones of North America; single letters mean nothing, as those of RFC 822 were
  * wrong. The European ones are not in any RFC but in much mail. */
 static bool zone_of(struct str word, int *minutes)
@@ -113,9 +68,9 @@ static void read_word(struct reading *r)
 		length++;
 	struct str word = str_first(r->rest, length);
 	r->rest = str_from_index(r->rest, length);
-	int month = month_of(word);
+	unsigned month = calendar_month(str_first(word, 3));
 	if (month && r->month < 0)
-		r->month = month;
+		r->month = (int)month;
 	else if (str_equal_nocase(word, STR("PM")) && r->hour >= 1 && r->hour < 12)
 		r->hour += 12;
 	else if (str_equal_nocase(word, STR("AM")) && r->hour == 12)
@@ -242,7 +197,8 @@ static bool finish(const struct reading *r, struct date *date)
 {
 	if (r->year < 0 || r->month < 0 || r->day < 0)
 		return false;
-	int64_t seconds = date_days(r->year, r->month, r->day) * 86400;
+	struct calendar_day day = { r->year, (unsigned)r->month, (unsigned)r->day };
+	int64_t seconds = calendar_days(day) * 86400;
 	if (r->hour >= 0)
 		seconds += r->hour * 3600 + r->minute * 60 + r->second;
 	*date = (struct date){ seconds - r->zone * 60, r->zone };
@@ -259,24 +215,15 @@ bool date_parse(struct str text, struct date *date)
 }
 
 /* Dates stay within four digits of year, so that what is formatted can be parsed again. */
-static struct civil local_time(struct date date)
+static int64_t in_range(int64_t seconds)
 {
-	int64_t lowest = date_days(0, 1, 1) * 86400, highest = date_days(10000, 1, 1) * 86400 - 1;
-	int64_t seconds = date.seconds < lowest ? lowest : date.seconds > highest ? highest : date.seconds;
-	seconds += (int64_t)date.zone_minutes * 60;
-	return civil_from(seconds < lowest ? lowest : seconds > highest ? highest : seconds);
-}
-
-static void add_zone(struct buf *out, int minutes)
-{
-	int size = minutes < 0 ? -minutes : minutes;
-	buf_printf(out, " %c%02d%02d", minutes < 0 ? '-' : '+', size / 60, size % 60);
+	static const struct calendar_day first = { 0, 1, 1 }, beyond = { 10000, 1, 1 };
+	int64_t lowest = calendar_days(first) * 86400, highest = calendar_days(beyond) * 86400 - 1;
+	return seconds < lowest ? lowest : seconds > highest ? highest : seconds;
 }
 
 void date_format(struct buf *out, struct date date)
 {
-	struct civil c = local_time(date);
-	buf_printf(out, "%.3s, %d %.3s %04d %02d:%02d:%02d", weekday_names + 3 * c.weekday, c.day,
-	           month_names + 3 * (c.month - 1), (int)c.year, c.hour, c.minute, c.second);
-	add_zone(out, date.zone_minutes);
+	int64_t east = (int64_t)date.zone_minutes * 60;
+	calendar_write_date_time(out, in_range(in_range(date.seconds) + east) - east, date.zone_minutes);
 }

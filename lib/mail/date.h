@@ -19,7 +19,4 @@ bool date_parse(struct str text, struct date *date);
 /* "Sat, 5 Jan 2002 10:11:12 +0100" */
 void date_format(struct buf *out, struct date date);
 
-/* Days since 1970-01-01 of a date of the Gregorian calendar; month 1 to 12, day may lie outside the month. */
-int64_t date_days(int64_t year, int month, int day);
-
 #endif

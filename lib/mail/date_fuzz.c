@@ -1,4 +1,5 @@
 /* What parses can be formatted, and parses to the same date again. */
+#include "calendar.h"
 #include "date.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -10,8 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(200);
 	if (!date_parse(text, &date))
 		return 0;
-	int64_t day = 86400, first = date_days(1, 1, 1) * day, last = date_days(9999, 12, 30) * day;
-	if (date.seconds < first || date.seconds > last)
+	static const struct calendar_day first = { 1, 1, 1 }, last = { 9999, 12, 30 };
+	if (date.seconds < calendar_days(first) * 86400 || date.seconds > calendar_days(last) * 86400)
 		return 0;
 	date_format(&out, date);
 	must(date_parse(buf_str(&out), &again));

@@ -12,7 +12,7 @@ static void check_texts(struct str text, const struct mime_part *root)
 {
 	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(SIZE_MAX / 2);
 	CLEANUP(buf_release) struct buf preview = BUF_WITH_LIMIT(PREVIEW_SIZE_MAX);
-	search_text_headers(&out, text, root);
+	search_text_headers(&out, text, root, NULL);
 	search_text_bodies(&out, text, root);
 	must(text_is_utf8(buf_str(&out)));
 	preview_add(&preview, text, root);

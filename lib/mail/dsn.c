@@ -16,11 +16,13 @@ static const struct {
 	[DSN_DELAYED] = { "delayed", STR("Delayed mail: delivery is still being tried"),
 	                  STR("Your mail is delayed. There is nothing that you need to do: delivery is tried again to:") },
 	[DSN_DELIVERED] = { "delivered", STR("Delivered mail"), STR("Your mail was delivered to:") },
-	[DSN_RELAYED] = { "relayed", STR("Relayed mail"), STR("Your mail was handed to a host that may not report its delivery, for:") },
-	[DSN_EXPANDED] = { "expanded", STR("Relayed mail"), STR("Your mail was handed on to those whom this address stands for:") },
+	[DSN_RELAYED] = { "relayed", STR("Relayed mail"),
+		STR("Your mail was handed to a host that may not report its delivery, for:") },
+	[DSN_EXPANDED] = { "expanded", STR("Relayed mail"),
+		STR("Your mail was handed on to those whom this address stands for:") },
 };
 
-const char *dsn_action_name(enum dsn_action action)
+static const char *action_name(enum dsn_action action)
 {
 	must((unsigned)action < DSN_ACTION_COUNT);
 	return actions[action].name;
@@ -65,8 +67,8 @@ static size_t break_of(struct str s, size_t room)
 	return end;
 }
 
-/* Clean text in lines of about FOLD_AT octets; between is what stands between two of them. A word is broken only where no
- * line could hold it (hard is the longest line). */
+/* Clean text in lines of about FOLD_AT octets; between is what stands between two of them. A word is broken only
+ * where no line could hold it (hard is the longest line). */
 static void add_folded(struct buf *out, struct str text, size_t column, size_t hard, const char *between)
 {
 	for (bool is_first = true; text.length; is_first = false) {
@@ -187,8 +189,8 @@ static void add_header(struct buf *out, const struct dsn_report *r, bool utf8)
 
 static void begin_part(struct buf *out, const struct dsn_report *r, const char *type, bool has_8bit)
 {
-	buf_printf(out, "\r\n--report-%.*s\r\nContent-Type: %s\r\nContent-Transfer-Encoding: %s\r\n\r\n", STR_ARG(r->id), type,
-	           has_8bit ? "8bit" : "7bit");
+	buf_printf(out, "\r\n--report-%.*s\r\nContent-Type: %s\r\nContent-Transfer-Encoding: %s\r\n\r\n", STR_ARG(r->id),
+	           type, has_8bit ? "8bit" : "7bit");
 }
 
 /* ---- the text for people ---- */
@@ -258,8 +260,8 @@ static void add_hold(struct buf *out, const struct dsn_report *r)
 		return;
 	}
 	if (gmtime_r(&until, &tm))
-		buf_printf(out, "Future-Release-Request: until;%04d-%02d-%02dT%02d:%02d:%02dZ\r\n", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-		           tm.tm_hour, tm.tm_min, tm.tm_sec);
+		buf_printf(out, "Future-Release-Request: until;%04d-%02d-%02dT%02d:%02d:%02dZ\r\n", tm.tm_year + 1900,
+		           tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 static void add_message_fields(struct buf *out, const struct dsn_report *r)
@@ -279,7 +281,8 @@ static void add_message_fields(struct buf *out, const struct dsn_report *r)
 
 static bool is_status(struct str s)
 {
-	return s.length >= 5 && s.length <= 11 && (s.data[0] == '2' || s.data[0] == '4' || s.data[0] == '5') && s.data[1] == '.';
+	return s.length >= 5 && s.length <= 11 && (s.data[0] == '2' || s.data[0] == '4' || s.data[0] == '5') &&
+	       s.data[1] == '.';
 }
 
 /* RFC 3461 §6.3 (g): X.0.0 where nothing better is known, and the class must fit the action. */
@@ -297,7 +300,7 @@ static void add_recipient_fields(struct buf *out, const struct dsn_recipient *on
 	buf_add_str(out, STR("\r\n"));
 	add_original_recipient(out, one->original, utf8);
 	add_address_field(out, "Final-Recipient", STR("rfc822"), one->address, utf8);
-	buf_printf(out, "Action: %s\r\n", dsn_action_name(one->action));
+	buf_printf(out, "Action: %s\r\n", action_name(one->action));
 	add_status(out, one);
 	if (one->host.length) {
 		add_field(out, "Remote-MTA", "dns; ", one->host, false);
@@ -329,7 +332,8 @@ static bool is_mail(struct str text)
 		struct str line = str_first(text, end);
 		if (end < text.length && (line.length == 0 || line.data[--line.length] != '\r'))
 			return false;
-		if (line.length > LINE_MAX || str_find_char(line, '\r') < line.length || str_find_char(line, '\0') < line.length)
+		if (line.length > LINE_MAX || str_find_char(line, '\r') < line.length ||
+		    str_find_char(line, '\0') < line.length)
 			return false;
 		text = str_from_index(text, end + 1);
 	}
@@ -372,7 +376,8 @@ static struct returned look_at_original(const struct dsn_report *r, bool takes_u
 
 static void add_original(struct buf *out, const struct dsn_report *r, const struct returned *back)
 {
-	static const char *const types[2][2] = { { "text/rfc822-headers", "message/global-headers" }, { "message/rfc822", "message/global" } };
+	static const char *const types[2][2] = { { "text/rfc822-headers", "message/global-headers" },
+		{ "message/rfc822", "message/global" } };
 	begin_part(out, r, types[back->whole][back->is_global], back->has_8bit);
 	if (back->whole)
 		buf_add_str(out, back->text);
@@ -406,7 +411,8 @@ bool dsn_write(struct buf *out, const struct dsn_report *r, struct dsn_facts *fa
 	add_original(out, r, &back);
 	buf_printf(out, "\r\n--report-%.*s--\r\n", STR_ARG(r->id));
 	*facts = (struct dsn_facts){
-		.is_utf8 = !text_is_ascii(r->to) || back.is_global || utf8, .has_8bit = !text_is_ascii(str_from_index(buf_str(out), start)),
+		.is_utf8 = !text_is_ascii(r->to) || back.is_global || utf8,
+		.has_8bit = !text_is_ascii(str_from_index(buf_str(out), start)),
 	};
 	return !out->overflowed && !text.overflowed;
 }

@@ -55,7 +55,4 @@ struct dsn_facts {
 /* Adds the report with its header. False when out has no room. */
 bool dsn_write(struct buf *out, const struct dsn_report *report, struct dsn_facts *facts);
 
-/* "failed" and so on. */
-const char *dsn_action_name(enum dsn_action action);
-
 #endif

@@ -129,14 +129,14 @@ static void decode_words(struct buf *out, struct reader *r, struct buf *bytes)
 	add_plain(out, from_index(r, plain), bytes);
 }
 
-bool encoded_word_is_needed(struct str text)
+static bool may_change(struct str text)
 {
 	return str_find(text, STR("=?")) < text.length || !ascii_only(text);
 }
 
 void encoded_word_decode(struct buf *out, struct str text)
 {
-	if (!encoded_word_is_needed(text)) {
+	if (!may_change(text)) {
 		header_unfold_add(out, text);
 		return;
 	}

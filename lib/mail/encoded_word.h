@@ -13,9 +13,6 @@
 /* The text in UTF-8. Line breaks in it are taken off first if they stand before a blank (folding). */
 void encoded_word_decode(struct buf *out, struct str text);
 
-/* True when decoding could change the text. */
-bool encoded_word_is_needed(struct str text);
-
 /* The UTF-8 text as encoded words of at most 75 characters (§2), B or Q, whichever is shorter, each
  * behind the first after CRLF and a blank; column is where the first one will stand. Safe in phrases (§5 (3)).
  * Bytes that are no UTF-8 become U+FFFD. */

@@ -1,7 +1,5 @@
 #include "encoded_word.h"
 
-#include "text.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -116,7 +116,7 @@ void check_pack(const struct message *message)
 	must(!part);
 }
 
-char *check_samples_folder(void)
+static char *samples_folder(void)
 {
 	const char *shared = getenv("POSTHORN_SHARED");
 	return mem_printf("%s/mail-samples", shared ? shared : POSTHORN_SOURCE "/../shared");
@@ -140,7 +140,7 @@ static int read_sample(const char *path, const struct stat *status, int kind, st
 
 bool check_samples(void (*visit)(const char *path, struct str text))
 {
-	CLEANUP(mem_free) char *folder = check_samples_folder();
+	CLEANUP(mem_free) char *folder = samples_folder();
 	visit_sample = visit;
 	return nftw(folder, read_sample, 16, FTW_PHYS) == 0;
 }

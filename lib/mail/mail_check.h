@@ -16,7 +16,4 @@ void check_pack(const struct message *message);
 /* Calls visit for each file below the folder of sample mails, in any order; false when there is none. */
 bool check_samples(void (*visit)(const char *path, struct str text));
 
-/* The folder of sample mails; the caller frees it. */
-char *check_samples_folder(void);
-
 #endif

@@ -150,16 +150,10 @@ static void add_headers(struct writer *w, struct str text, const struct mime_par
 	buf_release(&w->piece);
 }
 
-void search_text_headers_with_ends(struct buf *out, struct str text, const struct mime_part *root,
-                                   struct search_text_ends *ends)
+void search_text_headers(struct buf *out, struct str text, const struct mime_part *root, struct search_text_ends *ends)
 {
 	struct writer w = begin(out, FIELD_MAX * 3);
 	add_headers(&w, text, root, ends);
-}
-
-void search_text_headers(struct buf *out, struct str text, const struct mime_part *root)
-{
-	search_text_headers_with_ends(out, text, root, NULL);
 }
 
 static void add_body(struct writer *w, const struct mime_part *part, struct str text)

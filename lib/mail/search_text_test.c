@@ -35,7 +35,7 @@ static void headers_and_bodies(void **state)
 	CLEANUP(buf_release) struct buf headers = BUF_WITH_LIMIT(10000);
 	CLEANUP(buf_release) struct buf bodies = BUF_WITH_LIMIT(10000);
 	const struct mime_part *root = mime_parse(a, full, NULL);
-	search_text_headers(&headers, full, root);
+	search_text_headers(&headers, full, root, NULL);
 	search_text_bodies(&bodies, full, root);
 	static const char *const in_headers[] = { "subject: GRÜßE AUS KÖLN", "multipart/Mixed", "Ä.pdf", "subject: inner" };
 	static const char *const in_bodies[] = { "schöne grüße", "<b>hi</b>", "Inner Body", "grüße <b>" };
@@ -54,7 +54,7 @@ static void the_limit_cuts(void **state)
 	(void)state;
 	CLEANUP(arena_cleanup) struct arena *a = arena_new(MESSAGE_ARENA_SIZE);
 	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(60);
-	search_text_headers(&out, full, mime_parse(a, full, NULL));
+	search_text_headers(&out, full, mime_parse(a, full, NULL), NULL);
 	assert_true(out.overflowed && out.length <= 60 && out.length > 20);
 }
 
@@ -65,7 +65,7 @@ static void ends_of_fields(void **state)
 	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(10000);
 	struct search_text_ends ends = {};
 	buf_add_str(&out, STR("before"));
-	search_text_headers_with_ends(&out, full, mime_parse(a, full, NULL), &ends);
+	search_text_headers(&out, full, mime_parse(a, full, NULL), &ends);
 	assert_int_equal(ends.list.count, 2); /* those of parts are not counted */
 	struct str first = str_first(str_from_index(buf_str(&out), 6), ends.list.items[0]);
 	struct str second = str_first(str_from_index(buf_str(&out), 6 + ends.list.items[0]),
@@ -156,7 +156,7 @@ static void check_sample(const char *path, struct str text)
 	CLEANUP(buf_release) struct buf out = BUF_WITH_LIMIT(16 << 20);
 	CLEANUP(buf_release) struct buf preview = BUF_WITH_LIMIT(PREVIEW_SIZE_MAX);
 	const struct mime_part *root = mime_parse(a, text, NULL);
-	search_text_headers(&out, text, root);
+	search_text_headers(&out, text, root, NULL);
 	search_text_bodies(&out, text, root);
 	must(!out.overflowed && text_is_utf8(buf_str(&out)));
 	must(str_find(buf_str(&out), STR("  ")) == out.length);

@@ -1,12 +1,10 @@
 /* What the filter answers. */
 #include "milter_packet.h"
 
-#include "limits.h"
-
 static bool is_code(struct str text)
 {
-	return text.length >= 3 && (text.data[0] == '4' || text.data[0] == '5') && char_is_digit(text.data[1]) && char_is_digit(text.data[2]) &&
-	       (text.length == 3 || text.data[3] == ' ' || text.data[3] == '-');
+	return text.length >= 3 && (text.data[0] == '4' || text.data[0] == '5') && char_is_digit(text.data[1]) &&
+	       char_is_digit(text.data[2]) && (text.length == 3 || text.data[3] == ' ' || text.data[3] == '-');
 }
 
 /* RFC 3463 §2: class.subject.detail, of the same class as the code. */
@@ -34,7 +32,8 @@ static bool read_reply(struct str lines, struct buf *text, struct milter_answer 
 	buf_clear(text);
 	while (str_take_until(&lines, '\n', &line)) {
 		line = str_trim(line);
-		if (!is_code(line) || !str_to_u64(str_first(line, 3), 599, &code) || (answer->code && (int)code != answer->code))
+		if (!is_code(line) || !str_to_u64(str_first(line, 3), 599, &code) ||
+		    (answer->code && (int)code != answer->code))
 			return false;
 		struct str rest = str_trim(str_from_index(line, 4));
 		struct str status = take_status(&rest, line.data[0]);

@@ -1,8 +1,6 @@
 /* What the server says: CONNECT to END_OF_BODY. */
 #include "milter_packet.h"
 
-#include "limits.h"
-
 /* Strings up to the end of the packet; those of macros and headers come in pairs. */
 static void take_arguments(struct milter_reading *r, struct milter_request *request)
 {

@@ -36,18 +36,6 @@ bool socket_set_user_timeout(int fd, unsigned timeout_ms)
 	return set_tcp_option(fd, TCP_USER_TIMEOUT, (int)timeout_ms);
 }
 
-bool socket_is_listener(int fd, struct endpoint *a)
-{
-	int type = 0, accepting = 0;
-	socklen_t length = sizeof type;
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM)
-		return false;
-	length = sizeof accepting;
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &length) < 0 || !accepting)
-		return false;
-	return endpoint_of_local(fd, a, NULL);
-}
-
 /* Removes the file of a socket whose listener is gone. */
 static void remove_stale(const struct endpoint *a)
 {

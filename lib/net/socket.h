@@ -14,11 +14,9 @@
  * nobody listens on any more is replaced; one in use, or another kind of file, is left alone. */
 int socket_listen(const struct endpoint *a, int backlog, struct fail **fail);
 
-/* The same at a path for SOCK_SEQPACKET, whose connections keep the borders of what is sent: the frames of our own programs. */
+/* The same at a path for SOCK_SEQPACKET, whose connections keep the borders of what is sent: the frames of our own
+ * programs. */
 int socket_listen_frames(const struct endpoint *a, int backlog, struct fail **fail);
-
-/* True for a listening stream socket, as inherited from systemd or an older process; *a gets its address. */
-bool socket_is_listener(int fd, struct endpoint *a);
 
 /* A connected blocking socket with TCP_NODELAY. FAIL_TIMEOUT after timeout_ms, FAIL_UNAVAILABLE when refused
  * or unreachable. */

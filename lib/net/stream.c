@@ -59,7 +59,7 @@ static void set_socket_timeout(int fd, int option, int timeout_ms, int *now_set)
 	*now_set = timeout_ms;
 }
 
-void stream_set_times(struct stream *s, const struct stream_times *times)
+static void set_times(struct stream *s, const struct stream_times *times)
 {
 	must(times->command_ms > 0);
 	s->times = *times;
@@ -82,7 +82,7 @@ struct stream *stream_new(int fd, const struct stream_options *options)
 	s->end = options->leftover.length;
 	int flags = fcntl(fd, F_GETFL);
 	must(flags >= 0 && (!(flags & O_NONBLOCK) || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0));
-	stream_set_times(s, &options->times);
+	set_times(s, &options->times);
 	return s;
 }
 

@@ -85,8 +85,6 @@ int stream_descriptor(const struct stream *s);
  * the connection. Output must have been flushed. */
 NODISCARD bool stream_set_transport(struct stream *s, const struct stream_transport *transport);
 
-void stream_set_times(struct stream *s, const struct stream_times *times);
-
 enum stream_status stream_status(const struct stream *s);
 
 /* "end", "idle" and so on, for logs. */

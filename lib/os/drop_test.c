@@ -1,7 +1,5 @@
 #include "drop.h"
 
-#include "mem.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>

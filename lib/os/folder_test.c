@@ -1,7 +1,6 @@
 #include "folder.h"
 
 #include "file.h"
-#include "mem.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,7 +1,5 @@
 #include "log.h"
 
-#include "file.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -34,7 +32,8 @@ static struct str next_write(void)
 	ssize_t length = recv(written[0], line, sizeof line, 0);
 	if (length < 0)
 		return (struct str){};
-	assert_true(length > 25 && line[length - 1] == '\n' && line[4] == '-' && line[10] == 'T' && line[23] == 'Z' && line[24] == ' ');
+	assert_true(length > 25 && line[length - 1] == '\n' && line[4] == '-' && line[10] == 'T' && line[23] == 'Z' &&
+	            line[24] == ' ');
 	return str_from(line + 25, (size_t)length - 26);
 }
 
@@ -54,7 +53,8 @@ static void lines_have_one_form(void **state)
 	capture();
 	log_init("test", LOG_INFO);
 	for (size_t i = 0; i < COUNT_OF(cases); i++)
-		log_event(cases[i].level, cases[i].session, "came", LOG_TEXT("from", STR("a@b")), LOG_NUMBER("size", UINT64_MAX));
+		log_event(cases[i].level, cases[i].session, "came", LOG_TEXT("from", STR("a@b")),
+		          LOG_NUMBER("size", UINT64_MAX));
 	struct str lines[COUNT_OF(cases)];
 	char kept[COUNT_OF(cases)][LOG_LINE_MAX];
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {

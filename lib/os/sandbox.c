@@ -93,10 +93,12 @@ static bool enter_landlock(const struct sandbox *sandbox, struct fail **fail)
 	if (sandbox->landlock_abi_max > 0 && sandbox->landlock_abi_max < abi)
 		abi = sandbox->landlock_abi_max;
 	if (abi < 1)
-		return fail_set(fail, FAIL_UNAVAILABLE, "this kernel has no Landlock (it needs CONFIG_SECURITY_LANDLOCK and lsm=landlock)");
+		return fail_set(fail, FAIL_UNAVAILABLE,
+		                "this kernel has no Landlock (it needs CONFIG_SECURITY_LANDLOCK and lsm=landlock)");
 	struct ruleset rules = { .handled_access_fs = access_known(abi) };
 	if (abi >= 4)
-		rules.handled_access_net = ACCESS_NET_BIND_TCP | (sandbox->needs & SANDBOX_NEEDS_INTERNET ? 0 : ACCESS_NET_CONNECT_TCP);
+		rules.handled_access_net = ACCESS_NET_BIND_TCP |
+		                           (sandbox->needs & SANDBOX_NEEDS_INTERNET ? 0 : ACCESS_NET_CONNECT_TCP);
 	if (abi >= 6)
 		rules.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
 	size_t size = abi >= 6 ? sizeof rules : abi >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);
@@ -116,17 +118,18 @@ static bool enter_landlock(const struct sandbox *sandbox, struct fail **fail)
 
 /* What every program needs once it runs: memory, time, reading, writing and waiting on what it has. */
 static const int always[] = {
-	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(preadv),
-	SCMP_SYS(pwritev), SCMP_SYS(close), SCMP_SYS(lseek), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(dup), SCMP_SYS(recvmsg),
-	SCMP_SYS(recvfrom), SCMP_SYS(shutdown), SCMP_SYS(getsockopt), SCMP_SYS(getpeername), SCMP_SYS(getsockname), SCMP_SYS(poll),
-	SCMP_SYS(ppoll), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_create1),
-	SCMP_SYS(eventfd2), SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(futex),
-	SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(time),
-	SCMP_SYS(getrandom), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid),
-	SCMP_SYS(getegid), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack),
-	SCMP_SYS(restart_syscall), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(sched_yield), SCMP_SYS(getrusage), SCMP_SYS(uname),
-	SCMP_SYS(rseq), SCMP_SYS(sched_getaffinity), SCMP_SYS(getdents64), SCMP_SYS(membarrier), SCMP_SYS(sysinfo),
-	SCMP_SYS(set_robust_list),
+	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
+	SCMP_SYS(preadv), SCMP_SYS(pwritev), SCMP_SYS(close), SCMP_SYS(lseek), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
+	SCMP_SYS(dup), SCMP_SYS(recvmsg), SCMP_SYS(recvfrom), SCMP_SYS(shutdown), SCMP_SYS(getsockopt),
+	SCMP_SYS(getpeername), SCMP_SYS(getsockname), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(epoll_wait),
+	SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_create1), SCMP_SYS(eventfd2), SCMP_SYS(brk),
+	SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(clock_gettime),
+	SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(getrandom),
+	SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid),
+	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack),
+	SCMP_SYS(restart_syscall), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(sched_yield), SCMP_SYS(getrusage),
+	SCMP_SYS(uname), SCMP_SYS(rseq), SCMP_SYS(sched_getaffinity), SCMP_SYS(getdents64), SCMP_SYS(membarrier),
+	SCMP_SYS(sysinfo), SCMP_SYS(set_robust_list),
 #ifdef SANITIZED
 	/* What the sanitizers' runtimes do at start, on reports and at exit. */
 	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(clone), SCMP_SYS(wait4), SCMP_SYS(prctl), SCMP_SYS(tgkill),
@@ -136,29 +139,33 @@ static const int always[] = {
 
 /* Libraries try these and can do without. */
 static const int denied_softly[] = {
-	SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(stat),
-	SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(unlink), SCMP_SYS(rename), SCMP_SYS(mkdir),
-	SCMP_SYS(truncate), SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4),
-	SCMP_SYS(kill), SCMP_SYS(tkill), SCMP_SYS(tgkill), SCMP_SYS(rt_sigqueueinfo), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_send_signal),
-	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
+	SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2),
+	SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(unlink),
+	SCMP_SYS(rename), SCMP_SYS(mkdir), SCMP_SYS(truncate), SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind),
+	SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(kill), SCMP_SYS(tkill), SCMP_SYS(tgkill),
+	SCMP_SYS(rt_sigqueueinfo), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_send_signal), SCMP_SYS(execve),
+	SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
 	SCMP_SYS(process_vm_writev), SCMP_SYS(chmod), SCMP_SYS(chown), SCMP_SYS(fchmod), SCMP_SYS(fchown), SCMP_SYS(link),
-	SCMP_SYS(linkat), SCMP_SYS(symlink), SCMP_SYS(mknod), SCMP_SYS(utimensat), SCMP_SYS(flock), SCMP_SYS(umask), SCMP_SYS(ioctl),
-	SCMP_SYS(memfd_create), SCMP_SYS(getppid), SCMP_SYS(getcwd), SCMP_SYS(chdir), SCMP_SYS(sched_setaffinity),
-	SCMP_SYS(sched_setscheduler), SCMP_SYS(io_uring_setup), SCMP_SYS(pipe2), SCMP_SYS(wait4), SCMP_SYS(waitid),
+	SCMP_SYS(linkat), SCMP_SYS(symlink), SCMP_SYS(mknod), SCMP_SYS(utimensat), SCMP_SYS(flock), SCMP_SYS(umask),
+	SCMP_SYS(ioctl), SCMP_SYS(memfd_create), SCMP_SYS(getppid), SCMP_SYS(getcwd), SCMP_SYS(chdir),
+	SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_setscheduler), SCMP_SYS(io_uring_setup), SCMP_SYS(pipe2),
+	SCMP_SYS(wait4), SCMP_SYS(waitid),
 };
 
 static const int for_threads[] = { SCMP_SYS(set_tid_address), SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler) };
-/* Paths are Landlock's business, and what Landlock of some ABI does not know by path (truncate, chmod, utimensat) is not here. */
+/* Paths are Landlock's business, and what Landlock of some ABI does not know by path (truncate, chmod, utimensat) is
+ * not here. */
 static const int for_files[] = {
-	SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(stat), SCMP_SYS(lstat),
-	SCMP_SYS(statx), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(rename),
-	SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(rmdir), SCMP_SYS(ftruncate),
-	SCMP_SYS(fallocate), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(syncfs), SCMP_SYS(fadvise64), SCMP_SYS(statfs),
-	SCMP_SYS(fstatfs), SCMP_SYS(getcwd), SCMP_SYS(fchmod),
+	SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(stat),
+	SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(unlink), SCMP_SYS(unlinkat),
+	SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(rmdir),
+	SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(syncfs),
+	SCMP_SYS(fadvise64), SCMP_SYS(statfs), SCMP_SYS(fstatfs), SCMP_SYS(getcwd), SCMP_SYS(fchmod),
 };
 static const int for_accept[] = { SCMP_SYS(accept4) };
 static const int for_sealed_memory[] = { SCMP_SYS(memfd_create) };
-static const int for_internet[] = { SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg),
+static const int for_internet[] = { SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(sendto), SCMP_SYS(sendmsg),
+	SCMP_SYS(sendmmsg),
 	                                SCMP_SYS(recvmmsg), SCMP_SYS(select), SCMP_SYS(pselect6), SCMP_SYS(pipe2) };
 static const int for_fork[] = { SCMP_SYS(fork), SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(landlock_create_ruleset),
 	                            SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_restrict_self), SCMP_SYS(seccomp) };
@@ -199,12 +206,8 @@ static const struct conditional {
 	{ 0, SCMP_SYS(sendto), 2, { { 3, HAS(MSG_FASTOPEN, 0) }, { 4, IS(0) } } },
 	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(SOL_SOCKET) }, { 2, IS(SO_RCVTIMEO) } } },
 	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(SOL_SOCKET) }, { 2, IS(SO_SNDTIMEO) } } },
-	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(SOL_SOCKET) }, { 2, IS(SO_KEEPALIVE) } } },
 	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_TCP) }, { 2, IS(TCP_NODELAY) } } },
 	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_TCP) }, { 2, IS(TCP_USER_TIMEOUT) } } },
-	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_TCP) }, { 2, IS(TCP_KEEPIDLE) } } },
-	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_TCP) }, { 2, IS(TCP_KEEPINTVL) } } },
-	{ 0, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_TCP) }, { 2, IS(TCP_KEEPCNT) } } },
 	/* F_SETOWN and F_SETSIG send any signal to any process of the user. */
 	{ 0, SCMP_SYS(fcntl), 1, { { 1, IS(F_DUPFD) } } },
 	{ 0, SCMP_SYS(fcntl), 1, { { 1, IS(F_DUPFD_CLOEXEC) } } },
@@ -235,7 +238,8 @@ static const struct conditional {
 	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_IPV6) }, { 2, IS(IPV6_MTU) } } },
 	{ SANDBOX_NEEDS_INTERNET, SCMP_SYS(setsockopt), 2, { { 1, IS(IPPROTO_IPV6) }, { 2, IS(IPV6_MTU_DISCOVER) } } },
 	{ SANDBOX_NEEDS_THREADS, SCMP_SYS(clone), 1, { { 0, HAS(CLONE_THREAD | NAMESPACES, CLONE_THREAD) } } },
-	{ SANDBOX_NEEDS_FORK, SCMP_SYS(clone), 1, { { 0, HAS(ONLY_BITS(CSIGNAL | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID), 0) } } },
+	{ SANDBOX_NEEDS_FORK, SCMP_SYS(clone), 1,
+		{ { 0, HAS(ONLY_BITS(CSIGNAL | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID), 0) } } },
 	{ SANDBOX_NEEDS_FORK, SCMP_SYS(prctl), 1, { { 0, IS(PR_SET_PDEATHSIG) } } },
 	{ SANDBOX_NEEDS_FORK, SCMP_SYS(prctl), 1, { { 0, IS(PR_SET_NO_NEW_PRIVS) } } },
 };
@@ -291,8 +295,10 @@ static bool deny_softly(scmp_filter_ctx filter, unsigned needs)
 {
 	/* clone3 hides its flags behind a pointer; without it glibc takes clone, whose flags can be read. */
 	bool done = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0 &&
-	            seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mmap), 1, SCMP_A2(HAS(PROT_EXEC, PROT_EXEC))) == 0 &&
-	            seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mprotect), 1, SCMP_A2(HAS(PROT_EXEC, PROT_EXEC))) == 0;
+	            seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mmap), 1,
+	                             SCMP_A2(HAS(PROT_EXEC, PROT_EXEC))) == 0 &&
+	            seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mprotect), 1,
+	                             SCMP_A2(HAS(PROT_EXEC, PROT_EXEC))) == 0;
 	for (size_t i = 0; done && i < COUNT_OF(denied_softly); i++)
 		if (!profile_allows_some(needs, denied_softly[i])) {
 			int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), denied_softly[i], 0);

@@ -2,7 +2,6 @@
 #include "spawn.h"
 
 #include "file.h"
-#include "mem.h"
 #include "str.h"
 
 #include <dirent.h>

@@ -1,7 +1,6 @@
 #include "command.h"
 
 #include "limits.h"
-#include "reply.h"
 #include "text.h"
 
 #include <setjmp.h>

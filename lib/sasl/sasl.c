@@ -22,7 +22,7 @@ static const struct mechanism mechanisms[] = {
 	{ "LOGIN", CLEARTEXT | SERVER_FIRST, SASL_CLEAR, sasl_server_login, sasl_client_login },
 };
 
-const struct mechanism *sasl_mechanism_find(struct str name)
+static const struct mechanism *mechanism_find(struct str name)
 {
 	for (size_t i = 0; i < COUNT_OF(mechanisms); i++) {
 		if (str_equal_nocase(name, str_of(mechanisms[i].name)))
@@ -92,7 +92,7 @@ void sasl_cleanup(struct sasl **s)
 	*s = NULL;
 }
 
-bool sasl_session_start(struct sasl *s, struct sasl_exchange *x)
+static bool session_start(struct sasl *s, struct sasl_exchange *x)
 {
 	gsasl_callback_hook_set(s->library, x);
 	int code = x->directory ? gsasl_server_start(s->library, x->mechanism->name, &x->session)
@@ -119,8 +119,9 @@ int sasl_session_step(struct sasl_exchange *x, struct str input, struct buf *out
 
 /* --- exchanges --- */
 
-struct sasl_exchange *sasl_exchange_new(struct sasl *s, const struct mechanism *mechanism,
-                                        const struct sasl_facts *facts, const struct sasl_directory *directory)
+/* With GNU SASL's session, if the mechanism needs one. */
+static struct sasl_exchange *exchange_new(struct sasl *s, const struct mechanism *mechanism,
+                                          const struct sasl_facts *facts, const struct sasl_directory *directory)
 {
 	CLEANUP(sasl_exchange_cleanup) struct sasl_exchange *x = mem_alloc(sizeof *x);
 	x->mechanism = mechanism;
@@ -132,7 +133,7 @@ struct sasl_exchange *sasl_exchange_new(struct sasl *s, const struct mechanism *
 		text_base64_encode(&x->exporter, facts->tls_exporter);
 		text_base64_encode(&x->unique, facts->tls_unique);
 	}
-	if ((mechanism->traits & CLEARTEXT) || sasl_session_start(s, x))
+	if ((mechanism->traits & CLEARTEXT) || session_start(s, x))
 		return TAKE(x);
 	return NULL;
 }
@@ -214,7 +215,7 @@ bool sasl_keep_password(struct sasl_exchange *x, struct str password)
 
 static const struct mechanism *choose(struct str name, const struct sasl_facts *facts, bool server, struct fail **fail)
 {
-	const struct mechanism *m = sasl_mechanism_find(name);
+	const struct mechanism *m = mechanism_find(name);
 	struct sasl_facts client_facts = *facts;
 	/* A client takes what the server offers and its user allows; only the binding must be there. */
 	client_facts.cleartext_allowed = client_facts.scram_sha1 = client_facts.cram_md5 = true;
@@ -230,7 +231,7 @@ struct sasl_exchange *sasl_server_start(struct sasl *s, struct str mechanism, co
 	const struct mechanism *m = choose(mechanism, facts, true, fail);
 	if (!m)
 		return NULL;
-	struct sasl_exchange *x = sasl_exchange_new(s, m, facts, directory);
+	struct sasl_exchange *x = exchange_new(s, m, facts, directory);
 	if (!x)
 		fail_set(fail, FAIL_UNAVAILABLE, "GNU SASL cannot start %s", m->name);
 	return x;
@@ -242,7 +243,7 @@ struct sasl_exchange *sasl_client_start(struct sasl *s, struct str mechanism, co
 	const struct mechanism *m = choose(mechanism, facts, false, fail);
 	if (!m)
 		return NULL;
-	CLEANUP(sasl_exchange_cleanup) struct sasl_exchange *x = sasl_exchange_new(s, m, facts, NULL);
+	CLEANUP(sasl_exchange_cleanup) struct sasl_exchange *x = exchange_new(s, m, facts, NULL);
 	if (!x) {
 		fail_set(fail, FAIL_UNAVAILABLE, "GNU SASL cannot start %s", m->name);
 		return NULL;

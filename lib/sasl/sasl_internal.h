@@ -47,16 +47,6 @@ struct sasl_exchange {
 	struct sasl_secret secret;
 };
 
-/* NULL when there is none of that name. */
-const struct mechanism *sasl_mechanism_find(struct str name);
-
-/* A new exchange with GNU SASL's session, if the mechanism needs one. */
-struct sasl_exchange *sasl_exchange_new(struct sasl *s, const struct mechanism *mechanism,
-                                        const struct sasl_facts *facts, const struct sasl_directory *directory);
-
-/* GNU SASL's session of x. */
-bool sasl_session_start(struct sasl *s, struct sasl_exchange *x);
-
 /* One step of GNU SASL, its output appended. */
 int sasl_session_step(struct sasl_exchange *x, struct str input, struct buf *output);
 

@@ -1,4 +1,3 @@
-#include "mem.h"
 #include "sasl_internal.h"
 #include "text.h"
 

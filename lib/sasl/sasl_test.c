@@ -1,6 +1,5 @@
 #include "sasl.h"
 
-#include "mem.h"
 #include "text.h"
 
 #include <setjmp.h>

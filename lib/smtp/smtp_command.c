@@ -65,12 +65,6 @@ const struct smtp_command *smtp_command_find(struct str name)
 	return NULL;
 }
 
-const struct smtp_command *smtp_command_get(enum smtp_command_id id)
-{
-	must((size_t)id < COUNT_OF(commands) && commands[id].id == id);
-	return &commands[id];
-}
-
 static const struct smtp_reply *check_protocol(enum smtp_protocol protocol, unsigned facts,
                                                const struct smtp_command *c)
 {

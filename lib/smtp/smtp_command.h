@@ -76,7 +76,6 @@ struct smtp_request {
 };
 
 const struct smtp_command *smtp_command_find(struct str name);
-const struct smtp_command *smtp_command_get(enum smtp_command_id id);
 
 /* Looks at one command line (without CRLF). NULL when it is to be carried out, else the refusal; request is filled in
  * as far as possible either way. */

@@ -1,7 +1,5 @@
 #include "smtp_data.h"
 
-#include "limits.h"
-
 #include <stdlib.h>
 
 #include <setjmp.h>

@@ -1,9 +1,8 @@
 #include "smtp_received.h"
 
+#include "calendar.h"
 #include "limits.h"
 #include "text.h"
-
-#include <time.h>
 
 enum { COLUMNS = 78, WORD_MAX_OCTETS = 600, MAILBOX_MAX_OCTETS = 800 };
 
@@ -37,7 +36,8 @@ static void add_pair(struct folder *f, struct str clause, struct str value)
 static bool is_safe(char c)
 {
 	static const bool marks[128] = {
-		['-'] = true, ['.'] = true, ['_'] = true, [':'] = true, ['['] = true, [']'] = true, ['/'] = true, ['+'] = true, ['='] = true,
+		['-'] = true, ['.'] = true, ['_'] = true, [':'] = true, ['['] = true,
+		[']'] = true, ['/'] = true, ['+'] = true, ['='] = true,
 	};
 	return char_is_alpha(c) || char_is_digit(c) || ((unsigned char)c < 128 && marks[(unsigned char)c]);
 }
@@ -113,19 +113,10 @@ static void add_with(struct folder *f, const struct smtp_received *r)
 	add_word(f, buf_str(&word));
 }
 
-/* RFC 5322 §3.3. The names are the protocol's, whatever the locale. */
 static void add_date(struct folder *f, int64_t when, int zone_minutes)
 {
-	static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-		                                "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-	time_t shifted = (time_t)(when + (int64_t)zone_minutes * 60);
-	struct tm tm = {};
-	must(gmtime_r(&shifted, &tm) != NULL);
-	int zone = zone_minutes < 0 ? -zone_minutes : zone_minutes;
 	CLEANUP(buf_release) struct buf word = BUF_WITH_LIMIT(WORD_MAX_OCTETS);
-	buf_printf(&word, "%s, %d %s %04d %02d:%02d:%02d %c%02d%02d", days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon],
-	           tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec, zone_minutes < 0 ? '-' : '+', zone / 60, zone % 60);
+	calendar_write_date_time(&word, when, zone_minutes);
 	add_word(f, buf_str(&word));
 }
 

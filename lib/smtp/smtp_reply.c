@@ -163,13 +163,15 @@ static enum smtp_reply_state take_line(struct smtp_reply_reader *r, struct str l
 	    code < 200)
 		return SMTP_REPLY_BAD;
 	char separator = line.length > 3 ? line.data[3] : ' ';
-	if ((separator != ' ' && separator != '-') || (r->lines > 1 && (int)code != r->code))
+	if (separator != ' ' && separator != '-')
 		return SMTP_REPLY_BAD;
 	struct str text = str_from_index(line, 4);
-	r->code = (int)code;
-	if (r->lines == 1)
+	if ((int)code != r->code) { /* RFC 5321 §4.2.1: it is the same in all; the other clients go by the last one where it is not */
+		r->code = (int)code;
+		r->class = r->subject = r->detail = 0;
 		parse_enhanced(r, text);
-	else
+	}
+	if (r->lines > 1)
 		buf_add_char(&r->text, '\n');
 	buf_add_str(&r->text, text);
 	return separator == '-' ? SMTP_REPLY_MORE : SMTP_REPLY_DONE;

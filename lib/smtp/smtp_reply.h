@@ -4,8 +4,8 @@
  * Written: bytes outside printable ASCII become \xNN, so that no text from outside can end a line or forge a reply; a
  * text that does not fit into a line of 512 octets goes on in a further line of the same reply; beyond
  * LIMIT_SMTP_REPLY_TEXT_MAX it is cut with "...". Read: at most LIMIT_SMTP_REPLY_LINES_MAX lines of
- * LIMIT_SMTP_REPLY_LINE_MAX octets, in any chunks; every line must carry the same code. Harmless sloppiness of servers
- * is tolerated: LF alone as line end, a last line without a space or text behind the code.
+ * LIMIT_SMTP_REPLY_LINE_MAX octets, in any chunks. Harmless sloppiness of servers is tolerated: LF alone as line end, a
+ * last line without a space or text behind the code, and lines that differ in code, of which the last one counts.
  */
 #ifndef POSTHORN_SMTP_REPLY_H
 #define POSTHORN_SMTP_REPLY_H

@@ -1,8 +1,9 @@
 /*
  * check_host() of the Sender Policy Framework: may this address send mail for that domain? RFC 7208.
  *
- * Bounded whatever records say: ten terms that ask the DNS, two answers without records, ten names of an mx or ptr (§4.6.4), and the
- * deadline of the request. Everything of a result lies in the arena. No failure: each way things can go is a result.
+ * Bounded whatever records say: ten terms that ask the DNS, two answers without records, ten names of an mx or ptr
+ * (§4.6.4), and the deadline of the request. Everything of a result lies in the arena. No failure: each way things
+ * can go is a result.
  */
 #ifndef POSTHORN_SPF_SPF_H
 #define POSTHORN_SPF_SPF_H
@@ -13,7 +14,8 @@
 enum { SPF_LOOKUPS_MAX = 10 };
 
 /* RFC 7208 §2.6. */
-enum spf_result { SPF_NONE, SPF_NEUTRAL, SPF_PASS, SPF_FAIL, SPF_SOFTFAIL, SPF_TEMPERROR, SPF_PERMERROR, SPF_RESULT_COUNT };
+enum spf_result { SPF_NONE, SPF_NEUTRAL, SPF_PASS, SPF_FAIL, SPF_SOFTFAIL, SPF_TEMPERROR, SPF_PERMERROR,
+	SPF_RESULT_COUNT };
 
 struct spf_request {
 	const struct dns_source *dns;
@@ -34,11 +36,8 @@ struct spf_outcome {
 	unsigned lookups;       /* terms that asked */
 };
 
-/* For MAIL FROM. */
+/* For MAIL FROM; for the HELO name when that is empty (§2.4), with the result none when it is no host name. */
 void spf_check(struct arena *a, const struct spf_request *request, struct spf_outcome *outcome);
-
-/* For the HELO name alone (§2.3); none when it is no host name. */
-void spf_check_helo(struct arena *a, const struct spf_request *request, struct spf_outcome *outcome);
 
 /* "pass" and so on, as RFC 8601 §2.7.2 has it. */
 const char *spf_result_name(enum spf_result result);

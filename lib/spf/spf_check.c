@@ -98,7 +98,8 @@ static enum match match_addresses(struct check *c, struct str name, const struct
 		return ERROR;
 	for (size_t i = 0; i < answer.count; i++) {
 		struct endpoint address;
-		if (dns_read_address(answer.records[i], address_type(c), &address) && is_in(&c->request->client, &address, term))
+		if (dns_read_address(answer.records[i], address_type(c), &address) &&
+		    is_in(&c->request->client, &address, term))
 			return MATCH;
 	}
 	return NO_MATCH;
@@ -113,7 +114,8 @@ static bool resolves_to_client(struct check *c, struct str name)
 	dns_ask(c->request->dns, c->arena, name, address_type(c), &answer);
 	for (size_t i = 0; i < answer.count; i++) {
 		struct endpoint address;
-		if (dns_read_address(answer.records[i], address_type(c), &address) && is_in(&c->request->client, &address, &exact))
+		if (dns_read_address(answer.records[i], address_type(c), &address) &&
+		    is_in(&c->request->client, &address, &exact))
 			return true;
 	}
 	return false;
@@ -353,7 +355,8 @@ static void run(struct arena *a, const struct spf_request *request, struct str s
 		explain(&c);
 }
 
-void spf_check_helo(struct arena *a, const struct spf_request *request, struct spf_outcome *outcome)
+/* §2.3. */
+static void check_helo(struct arena *a, const struct spf_request *request, struct spf_outcome *outcome)
 {
 	*outcome = (struct spf_outcome){ .result = SPF_NONE, .domain = request->helo };
 	if (dns_name_is_host(request->helo))
@@ -364,7 +367,7 @@ void spf_check(struct arena *a, const struct spf_request *request, struct spf_ou
 {
 	size_t at = str_find_last_char(request->sender, '@');
 	if (!request->sender.length)
-		spf_check_helo(a, request, outcome);
+		check_helo(a, request, outcome);
 	else if (at == 0)
 		run(a, request, arena_printf(a, "postmaster%.*s", STR_ARG(request->sender)), outcome);
 	else
@@ -373,6 +376,7 @@ void spf_check(struct arena *a, const struct spf_request *request, struct spf_ou
 
 const char *spf_result_name(enum spf_result result)
 {
-	static const char *const names[SPF_RESULT_COUNT] = { "none", "neutral", "pass", "fail", "softfail", "temperror", "permerror" };
+	static const char *const names[SPF_RESULT_COUNT] = { "none", "neutral", "pass", "fail", "softfail", "temperror",
+		"permerror" };
 	return names[result];
 }

@@ -70,7 +70,8 @@ static bool is_top_label(struct str label)
 	return has_other && label.data[0] != '-' && label.data[label.length - 1] != '-';
 }
 
-bool spf_domain_is_valid(struct str domain)
+/* domain-spec: macros and their form (§7.1). */
+static bool domain_is_valid(struct str domain)
 {
 	size_t last;
 	if (!domain.length || !scan_macros(domain, false, &last))
@@ -160,7 +161,7 @@ static bool parse_argument(struct spf_term *term, struct str argument)
 	if (!has_domain)
 		return argument.length == 0 && mechanisms[term->mechanism].domain != MUST;
 	term->domain = argument;
-	return mechanisms[term->mechanism].domain != NEVER && spf_domain_is_valid(argument);
+	return mechanisms[term->mechanism].domain != NEVER && domain_is_valid(argument);
 }
 
 static size_t name_length(struct str text)
@@ -181,7 +182,7 @@ static bool parse_modifier(struct spf_record *record, struct str name, struct st
 		return spf_macro_is_valid(value, false);
 	}
 	*why = "redirect or exp stands twice, or has no domain";
-	if (place->data || !spf_domain_is_valid(value))
+	if (place->data || !domain_is_valid(value))
 		return false;
 	*place = value;
 	return true;

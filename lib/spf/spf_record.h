@@ -1,5 +1,6 @@
 /*
- * An SPF record read into terms (RFC 7208 §4.6, §12), every one checked for its form, also those that will never be looked at.
+ * An SPF record read into terms (RFC 7208 §4.6, §12), every one checked for its form, also those that will never be
+ * looked at.
  */
 #ifndef POSTHORN_SPF_SPF_RECORD_H
 #define POSTHORN_SPF_SPF_RECORD_H
@@ -29,9 +30,6 @@ bool spf_is_record(struct str text);
 
 /* False: *why says what is wrong with it. */
 bool spf_record_parse(struct arena *a, struct str text, struct spf_record *record, const char **why);
-
-/* domain-spec: macros and their form (§7.1). */
-bool spf_domain_is_valid(struct str domain);
 
 /* macro-string, as values of unknown modifiers are; with spaces: explain-string. */
 bool spf_macro_is_valid(struct str text, bool explanation);

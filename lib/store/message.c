@@ -147,9 +147,8 @@ static void change_rows(struct change_run *run, struct rows *rows, struct store_
 }
 
 /* Pieces from the position on: all there are, or one. */
-static bool change_flags(struct store_txn *txn, const struct store_selection *selection,
-                         const struct store_change *change, struct rows_position *at, bool all,
-                         struct store_uids *changed, struct store_uids *conflicts)
+bool store_flags(struct store_txn *txn, const struct store_selection *selection, const struct store_change *change,
+                 struct store_uids *changed, struct store_uids *conflicts)
 {
 	must(change->keywords.count <= LIMIT_KEYWORDS_PER_MAILBOX);
 	CLEANUP(rows_release) struct rows rows = {};
@@ -158,50 +157,13 @@ static bool change_flags(struct store_txn *txn, const struct store_selection *se
 		return false;
 	struct change_run run = { .txn = txn, .change = change, .mailbox = mailbox,
 		                      .keywords.limit = 4 * LIMIT_KEYWORDS_PER_MAILBOX };
-	rows_init(&rows, txn, mailbox, selection, at);
-	bool more = rows_read(&rows);
-	while (more) {
+	rows_init(&rows, txn, mailbox, selection);
+	while (rows_read(&rows))
 		change_rows(&run, &rows, changed, conflicts);
-		more = all && rows_read(&rows);
-	}
-	*at = rows.at;
 	buf_release(&run.keywords);
 	if (changed && txn->modseq)
 		changed->modseq = txn->modseq;
 	return txn_ok(txn);
-}
-
-bool store_flags(struct store_txn *txn, const struct store_selection *selection, const struct store_change *change,
-                 struct store_uids *changed, struct store_uids *conflicts)
-{
-	struct rows_position at = {};
-	return change_flags(txn, selection, change, &at, true, changed, conflicts);
-}
-
-static void keep_uids(struct store_uids *uids, size_t count)
-{
-	if (uids)
-		uids->uids.count = count;
-}
-
-bool store_flags_in_steps(struct store *store, const struct store_selection *selection,
-                          const struct store_change *change, struct store_uids *changed, struct store_uids *conflicts,
-                          struct fail **fail)
-{
-	struct rows_position at = {};
-	bool ok = true;
-	while (ok && at.range < selection->count) {
-		size_t before = changed ? changed->uids.count : 0;
-		size_t conflicts_before = conflicts ? conflicts->uids.count : 0;
-		struct store_txn *txn = store_begin_deferred(store);
-		change_flags(txn, selection, change, &at, false, changed, conflicts);
-		ok = store_commit(&txn, fail);
-		if (!ok) {
-			keep_uids(changed, before);
-			keep_uids(conflicts, conflicts_before);
-		}
-	}
-	return store_barrier(store, fail) && ok;
 }
 
 /* ---- copy ---- */
@@ -253,7 +215,7 @@ bool store_copy(struct store_txn *txn, const struct store_selection *selection, 
 	struct mailbox_state *mailbox = mailbox_state(txn, selection->mailbox);
 	if (!mailbox)
 		return false;
-	rows_init(&rows, txn, mailbox, selection, &(struct rows_position){});
+	rows_init(&rows, txn, mailbox, selection);
 	while (rows_read(&rows) && quota_allows(txn, sum_sizes(&rows), rows.list.count))
 		copy_rows(txn, &rows, to, copied);
 	tell_copied(txn, to, copied);
@@ -357,7 +319,7 @@ bool store_expunge(struct store_txn *txn, const struct store_selection *selectio
 	struct gone_run run = { .txn = txn, .mailbox = mailbox_state(txn, selection->mailbox) };
 	if (!run.mailbox)
 		return false;
-	rows_init(&rows, txn, run.mailbox, selection, &(struct rows_position){});
+	rows_init(&rows, txn, run.mailbox, selection);
 	while (rows_read(&rows))
 		expunge_rows(&run, &rows, any, expunged);
 	if (expunged)
@@ -372,7 +334,7 @@ bool store_move(struct store_txn *txn, const struct store_selection *selection, 
 	struct gone_run run = { .txn = txn, .mailbox = mailbox_state(txn, selection->mailbox), .moved = true };
 	if (!run.mailbox)
 		return false;
-	rows_init(&rows, txn, run.mailbox, selection, &(struct rows_position){});
+	rows_init(&rows, txn, run.mailbox, selection);
 	while (rows_read(&rows)) {
 		copy_rows(txn, &rows, to, moved);
 		expunge_rows(&run, &rows, true, NULL);

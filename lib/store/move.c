@@ -169,25 +169,8 @@ static void leave(struct store_txn *txn, uint64_t segment)
 	set_state(txn, segment, SEGMENT_GONE);
 }
 
-bool move_step(struct store *store, uint64_t bytes_max, struct fail **fail)
-{
-	struct segment_move *move = &store->move;
-	size_t before = move->next;
-	struct store_txn *txn = txn_begin_locked(store, true);
-	bool done = move_some(txn, bytes_max) && move->next == move->messages.count;
-	if (done)
-		leave(txn, move->segment);
-	if (!txn_commit_locked(txn, fail)) {
-		move->next = before;
-		return false;
-	}
-	if (!done)
-		return true;
-	move->segment = 0;
-	return unlink_gone(store, fail);
-}
-
-bool unlink_gone(struct store *store, struct fail **fail)
+/* Unlinks the files of segments that hold nothing. */
+static bool unlink_gone(struct store *store, struct fail **fail)
 {
 	ARRAY(uint64_t) gone = {};
 	sqlite3_stmt *query = database_query(&store->writer, "SELECT number FROM segment WHERE state = 4");
@@ -205,6 +188,24 @@ bool unlink_gone(struct store *store, struct fail **fail)
 	}
 	array_release(&gone);
 	return txn_commit_locked(txn, fail);
+}
+
+bool move_step(struct store *store, uint64_t bytes_max, struct fail **fail)
+{
+	struct segment_move *move = &store->move;
+	size_t before = move->next;
+	struct store_txn *txn = txn_begin_locked(store, true);
+	bool done = move_some(txn, bytes_max) && move->next == move->messages.count;
+	if (done)
+		leave(txn, move->segment);
+	if (!txn_commit_locked(txn, fail)) {
+		move->next = before;
+		return false;
+	}
+	if (!done)
+		return true;
+	move->segment = 0;
+	return unlink_gone(store, fail);
 }
 
 static uint64_t next_abandoned(struct store *store, enum segment_codec *codec, struct fail **fail)

@@ -1,13 +1,11 @@
 #include "rows.h"
 
-enum { PIECE_UIDS = 131072, PIECE_RANGES = 65536, KEYWORD_BYTES_MAX = 1 << 28 };
+enum { PIECE_UIDS = 8192, PIECE_RANGES = 65536, KEYWORD_BYTES_MAX = 1 << 28 };
 
 void rows_init(struct rows *rows, struct store_txn *txn, const struct mailbox_state *mailbox,
-               const struct store_selection *selection, const struct rows_position *at)
+               const struct store_selection *selection)
 {
-	*rows = (struct rows){ .txn = txn, .selection = selection, .at = *at };
-	if (!rows->at.last)
-		rows->at.last = mailbox->uidnext - 1;
+	*rows = (struct rows){ .txn = txn, .selection = selection, .last = mailbox->uidnext - 1 };
 	rows->from_index = index_is_usable(txn, mailbox);
 	buf_init(&rows->keywords, KEYWORD_BYTES_MAX);
 }
@@ -25,17 +23,17 @@ static void choose_ranges(struct rows *rows)
 {
 	uint64_t room = PIECE_UIDS;
 	rows->ranges.count = 0;
-	while (room && rows->ranges.count < PIECE_RANGES && rows->at.range < rows->selection->count) {
-		const struct store_range *range = &rows->selection->ranges[rows->at.range];
-		uint64_t first = range->first > rows->at.next ? range->first : rows->at.next;
-		uint64_t end = (uint64_t)(range->last < rows->at.last ? range->last : rows->at.last) + 1;
+	while (room && rows->ranges.count < PIECE_RANGES && rows->range < rows->selection->count) {
+		const struct store_range *range = &rows->selection->ranges[rows->range];
+		uint64_t first = range->first > rows->next ? range->first : rows->next;
+		uint64_t end = (uint64_t)(range->last < rows->last ? range->last : rows->last) + 1;
 		uint64_t stop = first + room < end ? first + room : end;
 		if (first < stop) {
 			*array_add(&rows->ranges) = (struct store_range){ (uint32_t)first, (uint32_t)(stop - 1) };
 			room -= stop - first;
-			rows->at.next = stop;
+			rows->next = stop;
 		}
-		rows->at.range += stop >= end;
+		rows->range += stop >= end;
 	}
 }
 

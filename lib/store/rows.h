@@ -11,18 +11,13 @@
 
 #include "store_internal.h"
 
-/* Where the next piece begins; zeroed: with the first. */
-struct rows_position {
-	uint32_t last; /* UIDs above it are not looked at; 0: not known yet */
-	size_t range;  /* of the selection */
-	uint64_t next; /* UID */
-};
-
 struct rows {
 	struct store_txn *txn;
 	const struct store_selection *selection;
-	struct rows_position at;
 	bool from_index;
+	uint32_t last; /* UIDs above it are not looked at */
+	size_t range;  /* of the selection, where the next piece begins: */
+	uint64_t next; /* with this UID */
 
 	ARRAY(struct placement) list; /* the piece, by UID */
 	struct buf keywords;          /* of its rows */
@@ -31,9 +26,9 @@ struct rows {
 	size_t next_break;
 };
 
-/* Before the operation changes anything; or, with the position that an earlier one came to, before it goes on. */
+/* Before the operation changes anything. */
 void rows_init(struct rows *rows, struct store_txn *txn, const struct mailbox_state *mailbox,
-               const struct store_selection *selection, const struct rows_position *at);
+               const struct store_selection *selection);
 void rows_release(struct rows *rows);
 
 /* The next piece; false at the end, and when the transaction has failed. */

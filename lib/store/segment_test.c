@@ -1,7 +1,5 @@
 #include "segment.h"
 
-#include "mem.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -66,9 +66,10 @@ bool store_open_database(struct store *store, const struct store_options *option
 bool store_load_counters(struct store *store, struct fail **fail)
 {
 	sqlite3_stmt *query = database_query(
-		&store->writer, "SELECT message_next, max(modseq, (SELECT coalesce(max(highestmodseq), 0) FROM mailbox)),"
-						" (SELECT coalesce(sum(bytes), 0) FROM mailbox WHERE name NOT NULL),"
-						" (SELECT coalesce(sum(messages), 0) FROM mailbox WHERE name NOT NULL), own_bytes, own_messages FROM account");
+		&store->writer,
+		"SELECT message_next, max(modseq, (SELECT coalesce(max(highestmodseq), 0) FROM mailbox)),"
+		" (SELECT coalesce(sum(bytes), 0) FROM mailbox WHERE name NOT NULL),"
+		" (SELECT coalesce(sum(messages), 0) FROM mailbox WHERE name NOT NULL), own_bytes, own_messages FROM account");
 	enum database_step step = database_step(&store->writer, query, fail);
 	if (step != DATABASE_ROW)
 		return step == DATABASE_DONE ? fail_set(fail, FAIL_CORRUPT, "meta.db has no account row") : false;
@@ -126,7 +127,8 @@ static bool tail_load(struct store *store, struct segment_tail *tail, enum segme
 	return tail->file && tail_end(store, tail, fail);
 }
 
-bool tails_load(struct store *store, struct fail **fail)
+/* Finds the files that appends go on in. */
+static bool tails_load(struct store *store, struct fail **fail)
 {
 	return tail_load(store, &store->tail, SEGMENT_RAW, fail) && tail_load(store, &store->archive, SEGMENT_ZSTD, fail);
 }

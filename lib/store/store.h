@@ -245,11 +245,12 @@ struct store_mailbox {
 /* Missing parents are made as well. FAIL_EXISTS, FAIL_INVALID (not a name), FAIL_LIMIT. */
 bool store_mailbox_create(struct store_txn *txn, struct str name, enum store_special_use use, uint64_t *id);
 
-/* Children move along, also those of a level that is no mailbox; INBOX leaves an empty INBOX and its children where they are, RFC 9051 §6.3.6. */
+/* Children move along, also those of a level that is no mailbox; INBOX leaves an empty INBOX and its children where
+ * they are, RFC 9051 §6.3.6. */
 bool store_mailbox_rename(struct store_txn *txn, struct str from, struct str to);
 
-/* *id: what it was. Children stay, below a level that is no mailbox any more (RFC 9051 §6.3.5); such a level can't be deleted,
- * nor can INBOX (FAIL_DENIED). */
+/* *id: what it was. Children stay, below a level that is no mailbox any more (RFC 9051 §6.3.5); such a level can't be
+ * deleted, nor can INBOX (FAIL_DENIED). */
 bool store_mailbox_delete(struct store_txn *txn, struct str name, uint64_t *id);
 bool store_mailbox_use(struct store_txn *txn, uint64_t id, enum store_special_use use);
 
@@ -303,12 +304,6 @@ void store_uids_release(struct store_uids *uids);
 /* changed: those whose flags differ now; conflicts: left alone by unchanged_since. Both may be NULL. */
 bool store_flags(struct store_txn *txn, const struct store_selection *selection, const struct store_change *change,
                  struct store_uids *changed, struct store_uids *conflicts);
-
-/* The same in transactions of its own, each for a bounded number of UIDs, so that deliveries pass between them and memory
- * is bounded. Durable when true. After a failure what was changed before stays; changed says which. modseq is the last. */
-bool store_flags_in_steps(struct store *store, const struct store_selection *selection,
-                          const struct store_change *change, struct store_uids *changed, struct store_uids *conflicts,
-                          struct fail **fail);
 
 /* Flags and dates go along; FAIL_OVER_QUOTA. copied may be NULL. */
 bool store_copy(struct store_txn *txn, const struct store_selection *selection, uint64_t to, struct store_uids *copied);
@@ -449,8 +444,8 @@ void store_unlisten(struct store *store, struct store_listener *listener);
 
 /* ---- quota ---- */
 
-/* A limit is 0 where there is none. What holds is the lower of the administrator's, which is told anew after each open, and
- * the owner's own, which is kept here (not through a rebuild). */
+/* A limit is 0 where there is none. What holds is the lower of the administrator's, which is told anew after each
+ * open, and the owner's own, which is kept here (not through a rebuild). */
 struct store_usage {
 	uint64_t bytes, messages, bytes_max, messages_max;
 };

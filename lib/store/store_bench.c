@@ -238,7 +238,9 @@ static void set_flags(struct store *store, struct store_index *index, const stru
 	struct store_change change = { .how = STORE_FLAGS_REPLACE, .flags = flags, .unchanged_since = UINT64_MAX };
 	struct store_uids changed = {};
 	struct fail *fail = NULL;
-	if (!store_flags_in_steps(store, selection, &change, &changed, NULL, &fail))
+	struct store_txn *txn = store_begin(store);
+	store_flags(txn, selection, &change, &changed, NULL);
+	if (!store_commit(&txn, &fail))
 		die(fail);
 	store_uids_release(&changed);
 	refresh_index(store, index);

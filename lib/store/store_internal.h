@@ -154,7 +154,8 @@ struct body_place {
 
 /* ---- schema.c ---- */
 /* create: a file without tables gets them, and then *created is true. */
-bool schema_open(struct database *db, bool create, const struct store_options *options, bool *created, struct fail **fail);
+bool schema_open(struct database *db, bool create, const struct store_options *options, bool *created,
+                 struct fail **fail);
 bool schema_configure(struct database *db, bool writer, struct fail **fail);
 
 /* ---- store.c ---- */
@@ -165,9 +166,6 @@ bool store_open_files(struct store *store, bool create, struct fail **fail);
 bool store_open_database(struct store *store, const struct store_options *options, bool create, struct fail **fail);
 bool store_load_counters(struct store *store, struct fail **fail);
 void store_free(struct store *store);
-
-/* Finds the files that appends go on in. */
-bool tails_load(struct store *store, struct fail **fail);
 
 /* These with the writer lock. */
 struct store_txn *txn_begin_locked(struct store *store, bool durable);
@@ -192,8 +190,8 @@ uint64_t txn_message_number(struct store_txn *txn);
 bool annotation_copy(struct store_txn *txn, uint64_t from, uint64_t to);
 bool annotation_drop(struct store_txn *txn, uint64_t mailbox);
 
-/* The placements p of mailbox ?1 with a modseq above ?2, by UID: looked for where pages say that there are any, and among
- * those that no page covers. */
+/* The placements p of mailbox ?1 with a modseq above ?2, by UID: looked for where pages say that there are any, and
+ * among those that no page covers. */
 #define CHANGED_PLACEMENTS                                                                                            \
 	"(SELECT number * 8192 AS low, min(number * 8192 + 8191, (SELECT paged - 1 FROM mailbox WHERE id = ?1)) AS high"  \
 	" FROM page WHERE mailbox = ?1 AND modseq > ?2 UNION ALL SELECT paged, 4294967295 FROM mailbox WHERE id = ?1"     \
@@ -295,12 +293,10 @@ bool move_step(struct store *store, uint64_t bytes_max, struct fail **fail);
 /* Moves all that lies in abandoned segments to new ones, durably. With the writer lock. */
 bool store_rescue(struct store *store, struct fail **fail);
 
-/* Unlinks the files of segments that hold nothing. */
-bool unlink_gone(struct store *store, struct fail **fail);
-
 /* ---- orphan.c ---- */
 
-/* Files that no row names, added to orphans: from a crash between a file and its commit, or under a meta.db that is older. */
+/* Files that no row names, added to orphans: from a crash between a file and its commit, or under a meta.db that is
+ * older. */
 bool orphans_find(struct store *store, struct database *db, struct segment_numbers *orphans, struct fail **fail);
 
 /* How many mails are in the file of an orphan, and how many of them cannot be read anywhere else in the account. */
@@ -325,7 +321,8 @@ bool watch_is_pinned(struct store *store, uint64_t message);
 
 /* ---- store_index.c ---- */
 
-/* What the transaction did: a row came; has other flags and keywords; a UID went; something else happened to the mailbox. */
+/* What the transaction did: a row came; has other flags and keywords; a UID went; something else happened to the
+ * mailbox. */
 void index_note_row(struct store_txn *txn, const struct placement *row);
 void index_note_change(struct store_txn *txn, const struct placement *row);
 void index_note_gone(struct store_txn *txn, uint64_t mailbox, uint32_t uid);

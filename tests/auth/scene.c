@@ -1,7 +1,5 @@
 #include "scene.h"
 
-#include "mem.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

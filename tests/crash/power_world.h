@@ -44,8 +44,6 @@ void mail_write(uint64_t number, struct buf *out);
 /* The number of a mail whose octets are right; 0 else. */
 uint64_t mail_number(struct str octets);
 
-/* Some come by a file of their own, as large bodies do. */
-bool mail_has_file(uint64_t number);
 int mail_file(struct str octets);
 
 /* Says what failed and why; returns false and frees *fail. */

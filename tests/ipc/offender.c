@@ -7,7 +7,6 @@
  */
 #include "ipc.h"
 #include "log.h"
-#include "mem.h"
 #include "services.h"
 #include "spawn.h"
 
@@ -193,7 +192,8 @@ static void return_nonsense(struct ipc_channel *pool, struct ipc_channel *master
 		return;
 	char payload[20] = {};
 	memcpy(payload, &session.porter, sizeof session.porter);
-	ipc_send(master, MSG_SESSION_RETURN, session.connection, str_from(payload, sizeof payload), frame.descriptors, frame.descriptor_count);
+	ipc_send(master, MSG_SESSION_RETURN, session.connection, str_from(payload, sizeof payload), frame.descriptors,
+	         frame.descriptor_count);
 }
 
 /* So much processor time that the kernel counts it. */
@@ -289,7 +289,9 @@ int main(int argc, char **argv)
 	offence = rest;
 	target = role_named(to);
 	const char *name = basename(argv[0]);
-	own_role = str_equal(str_of(name), STR("posthorn-mailbox")) ? ROLE_ZYGOTE : role_named(str_from_index(str_of(name), strlen("posthorn-")));
+	own_role = str_equal(str_of(name), STR("posthorn-mailbox"))
+	               ? ROLE_ZYGOTE
+	               : role_named(str_from_index(str_of(name), strlen("posthorn-")));
 	offends = role_named(from) == own_role && (argc < 2 || str_equal(str_of(argv[1]), STR("world")));
 	if (own_role == ROLE_AUTH && is("session"))
 		offends = false;

@@ -17,7 +17,6 @@
 #include "dns_zone.h"
 #include "file.h"
 #include "ipc.h"
-#include "mem.h"
 #include "services.h"
 #include "socket.h"
 #include "spawn.h"
@@ -88,7 +87,8 @@ static bool on_result(struct ipc_peer *peer, struct ipc_frame *frame)
 	must(msg_relay_result_read(frame, &r) && r.outcome < RELAY_OUTCOME_COUNT);
 	printf("result %ju\t%s\t", (uintmax_t)frame->request, outcomes[r.outcome]);
 	print_places(r.recipients);
-	printf("\t%u\t%.*s\t%.*s\t%.*s\t%.*s\t%.*s\n", r.code, STR_ARG(r.status), STR_ARG(r.host), STR_ARG(r.address), STR_ARG(r.tls), STR_ARG(r.reply));
+	printf("\t%u\t%.*s\t%.*s\t%.*s\t%.*s\t%.*s\n", r.code, STR_ARG(r.status), STR_ARG(r.host), STR_ARG(r.address),
+	       STR_ARG(r.tls), STR_ARG(r.reply));
 	if (r.reach != RELAY_REACH_COUNT)
 		print_done(frame->request, r.reach);
 	fflush(stdout);
@@ -136,9 +136,12 @@ static bool pass_over(struct ipc_peer *peer, struct ipc_frame *frame)
 }
 
 static const struct ipc_permit queue_permits[] = {
-	{ MSG_RELAY_RESULT, (unsigned)IPC_ANY_STATE, 0, on_result }, { MSG_RELAY_DONE, (unsigned)IPC_ANY_STATE, 0, on_done },
-	{ MSG_RELAY_HELD, (unsigned)IPC_ANY_STATE, 0, on_held },     { MSG_RELAY_UP, (unsigned)IPC_ANY_STATE, 0, on_up },
-	{ MSG_STS_POLICY, (unsigned)IPC_ANY_STATE, 0, pass_over },   { MSG_TLS_OUTCOME, (unsigned)IPC_ANY_STATE, 0, pass_over },
+	{ MSG_RELAY_RESULT, (unsigned)IPC_ANY_STATE, 0, on_result },
+	{ MSG_RELAY_DONE, (unsigned)IPC_ANY_STATE, 0, on_done },
+	{ MSG_RELAY_HELD, (unsigned)IPC_ANY_STATE, 0, on_held },
+	{ MSG_RELAY_UP, (unsigned)IPC_ANY_STATE, 0, on_up },
+	{ MSG_STS_POLICY, (unsigned)IPC_ANY_STATE, 0, pass_over },
+	{ MSG_TLS_OUTCOME, (unsigned)IPC_ANY_STATE, 0, pass_over },
 };
 
 static void unmute(void)
@@ -293,7 +296,8 @@ int main(int argc, char **argv)
 	CLEANUP(buf_release) struct buf text = BUF_WITH_LIMIT(1 << 20);
 	char *arguments[] = { (char *)"posthorn-relay", NULL };
 	int control[2];
-	must(argc >= 3 && file_load(argv[2], &text, NULL) && (zone = dns_zone_parse(buf_str(&text), NULL)) && ipc_pair(control, NULL));
+	must(argc >= 3 && file_load(argv[2], &text, NULL) && (zone = dns_zone_parse(buf_str(&text), NULL)) &&
+	     ipc_pair(control, NULL));
 	int snapshot = config_memory(argv + 3);
 	relay = spawn_program(argv[1], arguments, control[1], snapshot, NULL);
 	must(relay > 0);

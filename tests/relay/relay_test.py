@@ -339,7 +339,7 @@ def next_host_when_a_session_fails():
     """The first host breaks off, refuses the session or says nonsense; the second one takes the mail."""
     wrongs = [{step: CLOSE} for step in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA")]
     wrongs += [{"CONNECT": "421 4.3.2 busy"}, {"CONNECT": "554 5.7.1 go away"}, {"EHLO": "421 4.3.2 busy"}, {"MAIL": "451 4.3.0 not now"},
-               {"CONNECT": "rubbish"}, {"EHLO": "250-a\r\n550 b"}, {"RCPT": "421 4.3.2 closing"}]
+               {"CONNECT": "rubbish"}, {"EHLO": "250-a\r\nb"}, {"RCPT": "421 4.3.2 closing"}]
     for wrong in wrongs:
         with sink(wrong, offers=("PIPELINING",)) as bad, sink() as good, Relay(mx("a.test", bad.address, good.address)) as relay:
             result, reach = relay.one("a.test")

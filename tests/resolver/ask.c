@@ -10,7 +10,6 @@
 #include "dns.h"
 #include "file.h"
 #include "ipc.h"
-#include "mem.h"
 #include "spawn.h"
 #include "text.h"
 

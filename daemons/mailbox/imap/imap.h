@@ -1,8 +1,9 @@
 /*
  * An IMAP session after log-in (RFC 9051, RFC 3501 and the extensions of lib/imap/imap_capability.h); see docs/imap.md.
  *
- * One thread per session, blocking code. A handler parses, checks, acts in a transaction, tells, answers. The dispatcher
- * (imap_session.c) has checked state and traits before, and after the handler tells the client what others changed.
+ * One thread per session, blocking code. A handler parses, checks, acts in a transaction, tells, answers. The
+ * dispatcher (imap_session.c) has checked state and traits before, and after the handler tells the client what others
+ * changed.
  */
 #ifndef POSTHORN_MAILBOX_IMAP_H
 #define POSTHORN_MAILBOX_IMAP_H
@@ -17,8 +18,8 @@
 #include "mailbox.h"
 #include "stream.h"
 
-/* What a session is, apart from its connection and caches: all that would have to be written down to let it sleep and wake up elsewhere.
- * Flat but for what imap_view_state and registrations hold. */
+/* What a session is, apart from its connection and caches: all that would have to be written down to let it sleep and
+ * wake up elsewhere. Flat but for what imap_view_state and registrations hold. */
 struct imap_state_kept {
 	unsigned enabled;            /* enum imap_enable */
 	enum imap_language language;
@@ -61,7 +62,6 @@ struct imap_session {
 
 /* ---- imap_session.c ---- */
 
-enum imap_state imap_session_state(const struct imap_session *s);
 bool imap_is_enabled(const struct imap_session *s, enum imap_enable bit);
 
 /* UTF-8 in quoted strings and mailbox names: IMAP4rev2 or UTF8=ACCEPT is enabled. */
@@ -74,21 +74,19 @@ struct store_reader *imap_reader(struct imap_session *s);
 bool imap_send_some(struct imap_session *s);
 bool imap_send(struct imap_session *s);
 
-/* The next thing that the collector has, waiting for it; continuation requests are sent. False when nothing more will come. */
+/* The next thing that the collector has, waiting for it; continuation requests are sent. False when nothing more will
+ * come. */
 bool imap_collect_next(struct imap_session *s, enum imap_collected *got);
 
 /* "+ OK": the client may send its literal. What was gathered goes out with it. */
 void imap_ask_for_more(struct imap_session *s);
 
-/* Whether the command at hand lets EXPUNGE be told (RFC 9051 §7.5.1). */
-bool imap_may_expunge(const struct imap_session *s);
-
 /* CONDSTORE from now on, because of a command that implies it (RFC 7162 §3.1); the first time in a selected mailbox
  * "* OK [HIGHESTMODSEQ n]" is written. */
 void imap_enable_condstore(struct imap_session *s);
 
-/* The command at hand put messages into a mailbox, whose HIGHESTMODSEQ was `before`, by one transaction: stored->to from
- * `first` on. */
+/* The command at hand put messages into a mailbox, whose HIGHESTMODSEQ was `before`, by one transaction: stored->to
+ * from `first` on. */
 void imap_note_own(struct imap_session *s, uint64_t mailbox, uint64_t before, const struct store_uids *stored,
                    size_t first);
 
@@ -101,8 +99,8 @@ bool imap_tell_changes(struct imap_session *s, bool may_expunge);
 /* ---- imap_answer.c: tagged answers and the table from enum fail_kind to them. They wait in s->tagged until what others changed
  * was told. ---- */
 
-/* code is without brackets, "" for none: imap_ok(s, "APPENDUID 1 2", IMAP_SAY_DONE, &values). The command's tag and name
- * are known; IMAP_SAY_DONE fills {text} with the name when values is NULL. */
+/* code is without brackets, "" for none: imap_ok(s, "APPENDUID 1 2", IMAP_SAY_DONE, &values). The command's tag and
+ * name are known; IMAP_SAY_DONE fills {text} with the name when values is NULL. */
 void imap_ok(struct imap_session *s, const char *code, enum imap_text text, const struct imap_values *values);
 void imap_no(struct imap_session *s, const char *code, enum imap_text text, const struct imap_values *values);
 void imap_bad(struct imap_session *s, const char *code, enum imap_text text, const struct imap_values *values);
@@ -117,7 +115,8 @@ void imap_bad_syntax(struct imap_session *s);
 void imap_untagged_ok(struct imap_session *s, const char *code, enum imap_text text, const struct imap_values *values);
 void imap_bye(struct imap_session *s, const char *code, enum imap_text text);
 
-/* Parses nothing more; false, with BAD written, when the arguments were wrong. For the end of each handler's parsing. */
+/* Parses nothing more; false, with BAD written, when the arguments were wrong. For the end of each handler's
+ * parsing. */
 bool imap_arguments_end(struct imap_session *s);
 
 /* ---- imap_commands.c: one table verb → handler; a handler stands in the file of its subject ---- */

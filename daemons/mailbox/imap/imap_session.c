@@ -5,7 +5,6 @@
 #include "imap_notify.h"
 #include "imap_session.h"
 #include "log.h"
-#include "mem.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,7 +18,7 @@ enum {
 	COMMAND_ARENA_MAX = 256 << 20,
 };
 
-enum imap_state imap_session_state(const struct imap_session *s)
+static enum imap_state state_of(const struct imap_session *s)
 {
 	return s->view.index ? IMAP_SELECTED : IMAP_AUTHENTICATED;
 }
@@ -50,7 +49,8 @@ bool imap_send(struct imap_session *s)
 {
 	if (s->out.overflowed) {
 		/* a part of an answer would be worse than none */
-		log_event(LOG_ERROR, s->session->connection, "imap-answer-too-long", LOG_TEXT("account", str_of(s->session->address)));
+		log_event(LOG_ERROR, s->session->connection, "imap-answer-too-long",
+		          LOG_TEXT("account", str_of(s->session->address)));
 		s->over = true;
 		buf_clear(&s->out);
 		return false;
@@ -129,13 +129,14 @@ static bool is_allowed(struct imap_session *s)
 	return false;
 }
 
-bool imap_may_expunge(const struct imap_session *s)
+/* RFC 9051 §7.5.1: whether the command at hand lets EXPUNGE be told. */
+static bool may_expunge(const struct imap_session *s)
 {
 	return !(s->command.info->traits & IMAP_NO_EXPUNGE) || (s->command.uid && !s->keeps_numbers);
 }
 
-/* The UIDs of one transaction follow one another; those of several, if nobody else came in between. If somebody did, only
- * the last transaction is taken as the command's own. */
+/* The UIDs of one transaction follow one another; those of several, if nobody else came in between. If somebody did,
+ * only the last transaction is taken as the command's own. */
 void imap_note_own(struct imap_session *s, uint64_t mailbox, uint64_t before, const struct store_uids *stored,
                    size_t first)
 {
@@ -151,7 +152,8 @@ void imap_note_own(struct imap_session *s, uint64_t mailbox, uint64_t before, co
 
 bool imap_is_own(const struct imap_session *s, uint32_t uid)
 {
-	return s->own.mailbox && s->own.mailbox == s->kept.view.mailbox && uid >= s->own.first_uid && uid <= s->own.last_uid;
+	return s->own.mailbox && s->own.mailbox == s->kept.view.mailbox && uid >= s->own.first_uid &&
+	       uid <= s->own.last_uid;
 }
 
 bool imap_tell_changes(struct imap_session *s, bool may_expunge)
@@ -180,7 +182,7 @@ static void note_usage(struct imap_session *s, const struct store_usage *before)
 static void carry_out(struct imap_session *s)
 {
 	imap_parser_init(&s->parser, s->arena, buf_str(&s->collector.text), imap_is_utf8(s));
-	enum imap_command_check check = imap_command_begin(&s->parser, imap_session_state(s), &s->command);
+	enum imap_command_check check = imap_command_begin(&s->parser, state_of(s), &s->command);
 	/* the text may be collected anew while the command runs */
 	s->command.tag = arena_copy(s->arena, s->command.tag);
 	if (check != IMAP_COMMAND_OK) {
@@ -195,9 +197,9 @@ static void carry_out(struct imap_session *s)
 	imap_carry_out(s);
 	note_usage(s, &before);
 	if (!s->over && s->kept.notify)
-		imap_notify_tell(s, imap_may_expunge(s));
+		imap_notify_tell(s, may_expunge(s));
 	else if (!s->over)
-		imap_tell_changes(s, imap_may_expunge(s));
+		imap_tell_changes(s, may_expunge(s));
 }
 
 /* What could not be taken as a command; its tag may be known. */
@@ -243,7 +245,8 @@ static void end_command(struct imap_session *s)
 	arena_reset(s->arena);
 }
 
-/* Between commands a client that asked for it by NOTIFY hears of what happens (RFC 5465); false when nothing more will come. */
+/* Between commands a client that asked for it by NOTIFY hears of what happens (RFC 5465); false when nothing more
+ * will come. */
 static bool wait_for_command(struct imap_session *s)
 {
 	int silence_ms = (int)s->session->account->daemon.config.imap_autologout_seconds * 1000;
@@ -284,7 +287,7 @@ struct imap_offer imap_session_offer(const struct imap_session *s)
 {
 	const struct config *config = &s->session->account->daemon.config;
 	return (struct imap_offer){
-		.state = imap_session_state(s), .tls = s->session->flags & SESSION_TLS,
+		.state = state_of(s), .tls = s->session->flags & SESSION_TLS,
 		.append_limit = config->imap_append_max, .compressed = s->kept.compressed,
 		.message_limit = (uint32_t)config->imap_message_limit, .save_limit = (uint32_t)config->imap_save_limit,
 	};
@@ -357,8 +360,10 @@ void imap_serve(struct session *session)
 		.discard_max = LIMIT_IMAP_DISCARD_MAX,
 	};
 	struct imap_session s = {
-		.session = session, .out = BUF_WITH_LIMIT(LIMIT_IMAP_ANSWER_MAX), .tagged = BUF_WITH_LIMIT(LIMIT_IMAP_TAGGED_MAX),
-		.kept.language = (enum imap_language)config->default_language, .kept.unicode_casemap = true, .listener.event = -1,
+		.session = session, .out = BUF_WITH_LIMIT(LIMIT_IMAP_ANSWER_MAX),
+		.tagged = BUF_WITH_LIMIT(LIMIT_IMAP_TAGGED_MAX),
+		.kept.language = (enum imap_language)config->default_language, .kept.unicode_casemap = true,
+		.listener.event = -1,
 	};
 	s.stream = session_open_stream(session, INPUT_SIZE, &times);
 	if (!s.stream)

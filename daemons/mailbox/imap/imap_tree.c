@@ -1,7 +1,5 @@
 #include "imap_tree.h"
 
-#include "limits.h"
-
 void imap_tree_release(struct imap_tree *tree)
 {
 	store_mailboxes_release(&tree->mailboxes);
