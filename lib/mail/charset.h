@@ -26,7 +26,7 @@ void charset_release(struct charset *c);
 
 void charset_add(struct charset *c, struct str bytes, struct buf *out);
 
-/* The end of the text: what is unfinished becomes U+FFFD. */
+/* The end of the text: a letter that iconv kept back comes, and what is unfinished becomes U+FFFD. */
 void charset_finish(struct charset *c, struct buf *out);
 
 /* A whole text. False when the charset is unknown. */

@@ -290,7 +290,7 @@ static bool is_sparse(struct text_store *t, struct store_reader *reader, uint32_
 	return ok;
 }
 
-/* One file is looked at, by turns, when something has changed: a round of care has many steps, and a file many messages. */
+/* One file is looked at, by turns, when something has changed: a round of care has many steps, a file many messages. */
 static bool choose_file(struct text_store *t, struct store_reader *reader, struct fail **fail)
 {
 	bool sparse = false;

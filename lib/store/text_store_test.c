@@ -142,7 +142,7 @@ static void small_groups_are_joined(void **state)
 	assert_in_range(measure(text).groups, 4, 9);
 	assert_hits(text, &mails, MAILS, "SINGLE 7", 11, 0);
 	text_store_free(&text);
-	text = text_store_new(account->store, TEXT_WHOLE); /* and so it is read back, in spite of the groups that were replaced */
+	text = text_store_new(account->store, TEXT_WHOLE); /* read back in spite of the groups that were replaced */
 	assert_int_equal(measure(text).messages, MAILS);
 	assert_hits(text, &mails, MAILS, "SINGLE 7", 11, 0);
 	text_store_free(&text);
