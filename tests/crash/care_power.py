@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Power loss while accounts are backed up, restored and rebuilt, mail is held and keys are made: the account is whole afterwards, a backup
-is either complete or refused, what was held is held, and the keys are there. All programs and posthornctl run under powerloss.so, as in whole_power.py.
+"""Power loss while accounts are backed up, restored and rebuilt, mail is held, keys and aliases are made: the account is whole afterwards, a
+backup is either complete or refused, what was held is held, the keys and aliases are there. All programs and posthornctl run under powerloss.so, as in whole_power.py.
 
   care_power.py CASE POWERLOSS NOSYNC BUILD
 
 CASE "holds": no promise is broken at any point; "holds-slow": nor when syncfs is slow, and then not done any more. "without-…":
-posthornctl does not sync its file, or nobody the folder of an account or a backup, the spool's folder or a key (nosync.c), and a
-promise must be broken; the last two only in long runs.
+posthornctl does not sync its file, or nobody the folder of an account or a backup, the spool's folder, a key or the database of
+accounts and aliases (nosync.c), and a promise must be broken; the last three only in long runs.
 POSTHORN_CRASH_POINTS sets the number of points, POSTHORN_CRASH_SEED another run.
 """
 import json, os, random, signal, subprocess, sys
@@ -19,16 +19,16 @@ from whole_power import e2e, mark, number_of
 
 ROUNDS, MAILS_A_ROUND, USERS, QUEUE_EVERY = 12, 5, 2, 4
 POINTS, POINTS_LONG = 12, 600
-LONG_ONLY = "without-spool", "without-key"
+LONG_ONLY = "without-spool", "without-key", "without-directory"
 # by what is taken out: after which promises it is missed
-PROMISES = {"backup": ("backed",), "account": ("backed", "restored", "rebuilt"), "spool": ("held",), "key": ("made",)}
+PROMISES = {"backup": ("backed",), "account": ("backed", "restored", "rebuilt"), "spool": ("held",), "key": ("made",), "directory": ("named",)}
 
 
 # ---- the administrator, whose marks are (U: a user, N: a mail, F: a file)
 #
 #   acked N U   told N U UID   expunging N U   expunged N U
 #   backing F U   backed F U N,N,…   restoring F U   restored F U   rebuilding U   rebuilt U
-#   held I (a queue id)   made S (a selector)
+#   held I (a queue id)   made S (a selector)   named A (an alias)
 
 def ctl(instance, *words, check=True):
     return subprocess.run([instance.facts["ctl"], *words], env={**os.environ, "POSTHORN_DIR": instance.directory}, check=check,
@@ -115,11 +115,16 @@ class Work:
         ctl(self.instance, "dkim", "make", e2e.DOMAIN, f"s{number}", "ed25519")
         mark(f"made s{number}")
 
+    def add_alias(self, number):
+        ctl(self.instance, "alias", "add", f"alias{number}@{e2e.DOMAIN}", address(0))
+        mark(f"named alias{number}@{e2e.DOMAIN}")
+
     def run(self):
         for number in range(ROUNDS):
             if number % QUEUE_EVERY == 0:
                 self.hold()
                 self.make_key(number)
+                self.add_alias(number)
             for user in range(USERS):
                 self.deliver()
                 self.backup(user)
@@ -135,7 +140,7 @@ class Work:
 class Promises:
     def __init__(self, marks):
         self.state, self.uids, self.files, self.unfinished = {}, {}, {}, {}
-        self.held, self.selectors = set(), set()
+        self.held, self.selectors, self.aliases = set(), set(), set()
         for line in marks:
             verb, *words = line.split()
             getattr(self, "on_" + verb)(*words)
@@ -182,6 +187,9 @@ class Promises:
 
     def on_made(self, selector):
         self.selectors.add(selector)
+
+    def on_named(self, alias):
+        self.aliases.add(alias)
 
     def broken(self, found):
         """found: (user, number) → [uid, …]."""
@@ -234,6 +242,11 @@ def kept_by_queue(instance, promises):
     yield from (f"key {selector} is lost" for selector in sorted(promises.selectors - selectors))
 
 
+def kept_by_auth(instance, promises):
+    aliases = {row["alias"] for row in rows(instance, "alias", "list")}
+    yield from (f"{alias} is lost" for alias in sorted(promises.aliases - aliases))
+
+
 def rows(instance, *words):
     return json.loads(ctl(instance, "--json", *words).stdout)
 
@@ -243,6 +256,7 @@ def look(office, promises, chooser):
     try:
         yield from promises.broken(maildrops(instance))
         yield from kept_by_queue(instance, promises)
+        yield from kept_by_auth(instance, promises)
         for name in chooser.sample(sorted(promises.files), min(1, len(promises.files))):
             yield from restored(instance, name, *promises.files[name])
         for name, user in promises.unfinished.items():

@@ -4,8 +4,8 @@
  *	LD_PRELOAD=…/nosync.so:…/powerloss.so NOSYNC=wal program
  *
  * The kinds are journal, segment, wal, database (meta.db), version; in the spool body (a long one), message (one in its own file, before
- * it has its name) and attempts (the log in such a file); key (of DKIM, and its folders), backup, syncfs, and of directories spool,
- * accounts, account (one of them, or where a backup goes) and seg.
+ * it has its name) and attempts (the log in such a file); key (of DKIM, and its folders), directory (the database of accounts), backup,
+ * syncfs, and of directories spool, accounts, account (one of them, or where a backup goes) and seg.
  * With NOSYNC=slow the first syncfs of a program takes five seconds by its monotonic clock, and all from the fourth on are taken out: by
  * then nobody may rely on them. The call returns success and does nothing, and since this library stands first, powerloss.so does not see
  * it either. What a descriptor stands for is asked of /proc/self/fd. With CLOCK_RATE=N queue's monotonic clock runs N times as fast:
@@ -51,6 +51,8 @@ static const char *kind_of(int fd)
 		path[length - (ssize_t)strlen(" (deleted)")] = '\0';
 	if (strstr(path, "/spool/dkim"))
 		return "key";
+	if (strstr(path, "/directory.db"))
+		return "directory";
 	if (S_ISDIR(status.st_mode))
 		return ends(path, "/spool")      ? "spool"
 		       : ends(path, "/accounts") ? "accounts"

@@ -23,6 +23,7 @@ CASES = {
     "lib/store/schema.c": {"schema_configure": "power-without-wal"},
     "lib/store/store.c": {"prepare_writer": "power-without-wal"},
     "lib/store/version.c": {"version_write": "power-without-version", "make": "power-without-account"},
+    "lib/directory/directory.c": {"": "care-without-directory"},
     "daemons/queue/keys.c": {"open_domain": "care-without-key", "flush_folder": "care-without-key", "write_file": "care-without-key"},
     "daemons/queue/schedule.c": {"schedule_keep_marks": "care-without-spool"},
     "daemons/queue/trim.c": {"run_sync": "whole-without-syncfs power-without-trim-order"},
@@ -32,7 +33,6 @@ CASES = {
 
 # file: function → what is lost without it, where it is nothing that a client or an administrator was promised to keep, or is shown elsewhere
 REASONS = {
-    "lib/directory/directory.c": {"": "SQLite's own promise for accounts and passwords; nothing of ours stands between"},
     "lib/os/file.c": {"sync_parent": "the name of a folder that each start makes if it is missing"},
     "lib/store/backup.c": {
         "copy_segment": "a copy that posthornctl reads at once and the account removes; the archive has a sync of its own",
