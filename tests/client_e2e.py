@@ -863,7 +863,7 @@ def test_send_refused():
     for answers, code in (({"GREETING": [b"554 no"]}, DENIED), ({"GREETING": [b"421 later"]}, UNAVAILABLE), ({"EHLO": [b"502 no"]}, DENIED),
                           ({"MAIL": [b"550 no"]}, DENIED), ({"MAIL": [b"451 later"]}, UNAVAILABLE), ({"DATA": [b"554 no"]}, DENIED),
                           ({"DATA": [b"250 what"]}, DISTRUSTED), ({"CONTENT": [b"550 no"]}, DENIED), ({"CONTENT": [b"452 full"]}, UNAVAILABLE),
-                          ({"CONTENT": [b"552 big"]}, FAILED), ({"GREETING": [b"+OK pop3"]}, DISTRUSTED), ({"MAIL": [b"250-a\r\n251 b"]}, DISTRUSTED)):
+                          ({"CONTENT": [b"552 big"]}, FAILED), ({"GREETING": [b"+OK pop3"]}, DISTRUSTED), ({"MAIL": [b"250-a\r\n550 b"]}, DENIED)):
         with Smtp(answers) as server:
             server.send("a@x.test").expect(code)
     with Smtp(extensions=(b"SIZE 10",)) as server:

@@ -161,13 +161,14 @@ static struct delivery *any_delivery(uint8_t chosen)
 /* Returns where the next one is. */
 static uint64_t note(const struct delivery *d, uint64_t offset)
 {
+	const struct attempt_facts last = attempt_facts(d->last);
 	struct expected e = {
 		.generation = run.queue.results.generation, .offset = offset, .mail = d->mail->id, .recipient = d->index, .state = d->state,
-		.report = d->report, .outcome = d->last->outcome, .attempts = d->attempts,
+		.report = d->report, .outcome = last.outcome, .attempts = d->attempts,
 	};
 	buf_init(&e.packed, REPLY_MAX);
 	buf_init(&e.octets, ENTRY_MAX);
-	attempt_pack(&e.packed, d->last);
+	attempt_pack(&e.packed, &last);
 	size_t length = ENTRY_HEAD + e.packed.length;
 	must(read_entry(e.generation, offset, length, &e.octets));
 	*array_add(&run.entries) = e;

@@ -187,6 +187,9 @@ static void chains(void **state)
 		{ "a key to be asked for in another way", { { .instance = 1, .message_more = " q=x;" } }, DKIM_FAIL },
 		{ "the usual way and another", { { .instance = 1, .message_more = " q=x:dns/txt;" } }, DKIM_PASS },
 		{ "more of the body than there is", { { .instance = 1, .message_more = " l=1000;" } }, DKIM_FAIL },
+		{ "a time that is none", { { .instance = 1, .message_more = " t=soon;" } }, DKIM_FAIL },
+		{ "an empty time", { { .instance = 1, .message_more = " t=;" } }, DKIM_FAIL },
+		{ "blanks and no name among the names", { { .instance = 1, .names = "From : : Subject" } }, DKIM_PASS },
 		{ "a tag twice", { { .instance = 1, .seal_more = " cv=none;" } }, DKIM_FAIL },
 	};
 	CLEANUP(buf_release) struct buf zone = BUF_WITH_LIMIT(FIELDS_MAX);

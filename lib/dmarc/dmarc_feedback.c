@@ -186,7 +186,8 @@ static void document_type(void *owner, const XML_Char *name, const XML_Char *sys
 	stop(owner, FAIL_INVALID, "it declares a document type, which no report does");
 }
 
-/* expat knows UTF-8, UTF-16 and ISO 8859-1 by itself; of the others those are read that have an octet for each character. */
+/* expat knows UTF-8, UTF-16 and ISO 8859-1 by itself; of the others those are read that have one octet for each
+ * character. */
 static int other_charset(void *owner, const XML_Char *name, XML_Encoding *encoding)
 {
 	struct str charset = str_of(name);

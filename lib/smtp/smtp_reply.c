@@ -166,7 +166,8 @@ static enum smtp_reply_state take_line(struct smtp_reply_reader *r, struct str l
 	if (separator != ' ' && separator != '-')
 		return SMTP_REPLY_BAD;
 	struct str text = str_from_index(line, 4);
-	if ((int)code != r->code) { /* RFC 5321 §4.2.1: it is the same in all; the other clients go by the last one where it is not */
+	/* RFC 5321 §4.2.1: it is the same in all; where it is not, other clients go by the last one. */
+	if ((int)code != r->code) {
 		r->code = (int)code;
 		r->class = r->subject = r->detail = 0;
 		parse_enhanced(r, text);
