@@ -5,7 +5,8 @@
  *
  * The kinds are journal, segment, wal, database (meta.db), version; in the spool body (a long one), message (one in its own file, before
  * it has its name) and attempts (the log in such a file); key (of DKIM, and its folders), directory (the database of accounts), backup,
- * syncfs, and of directories spool, accounts, account (one of them, or where a backup goes) and seg.
+ * mail (saved by a client), syncfs, and of directories spool, folder (of such mails), folders (where that lies), accounts, account (one of
+ * them, or where a backup goes) and seg.
  * With NOSYNC=slow the first syncfs of a program takes five seconds by its monotonic clock, and all from the fourth on are taken out: by
  * then nobody may rely on them. The call returns success and does nothing, and since this library stands first, powerloss.so does not see
  * it either. What a descriptor stands for is asked of /proc/self/fd. With CLOCK_RATE=N queue's monotonic clock runs N times as fast:
@@ -53,6 +54,8 @@ static const char *kind_of(int fd)
 		return "key";
 	if (strstr(path, "/directory.db"))
 		return "directory";
+	if (strstr(path, "/mails"))
+		return !S_ISDIR(status.st_mode) ? "mail" : ends(path, "/mails") ? "folders" : "folder";
 	if (S_ISDIR(status.st_mode))
 		return ends(path, "/spool")      ? "spool"
 		       : ends(path, "/accounts") ? "accounts"

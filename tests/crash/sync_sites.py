@@ -28,12 +28,13 @@ CASES = {
     "daemons/queue/schedule.c": {"schedule_keep_marks": "care-without-spool"},
     "daemons/queue/trim.c": {"run_sync": "whole-without-syncfs power-without-trim-order"},
     "daemons/mailbox/repair.c": {"mark": "care-without-account", "unmark": "care-without-account"},
+    "lib/os/file.c": {"sync_parent": "saved-without-folders"},
+    "clients/common/mail_file.c": {"sync_file": "saved-without-mail saved-without-folder"},
     "clients/ctl/ctl_archive_backup.c": {"new_file_end": "care-without-backup", "sync_folder_of": "care-without-account"},
 }
 
 # file: function → what is lost without it, where it is nothing that a client or an administrator was promised to keep, or is shown elsewhere
 REASONS = {
-    "lib/os/file.c": {"sync_parent": "the name of a folder that each start makes if it is missing"},
     "lib/store/backup.c": {
         "copy_segment": "a copy that posthornctl reads at once and the account removes; the archive has a sync of its own",
         "sync_directories": "the same"},
@@ -43,7 +44,6 @@ REASONS = {
         "results_sync": "mail that left in the last second is sent again", "load_file": "the same"},
     "daemons/queue/spool.c": {"rename_damaged": "what is damaged is found again, and set aside again"},
     "daemons/queue/state.c": {"": "SQLite's own promise; state.db says what may be lost"},
-    "clients/common/mail_file.c": {"sync_file": "a copy on the user's machine"},
     "clients/ctl/ctl_archive_sink.c": {"ctl_sink_finish": "an export whose command did not end"},
 }
 
