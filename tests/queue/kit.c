@@ -477,7 +477,7 @@ uint32_t control(struct scene *s, const char *words, struct buf *rows)
 	assert_int_equal(connect(channel.descriptor, (struct sockaddr *)&address, sizeof address), 0);
 	msg_ctl_request_send(&channel, 1, &(struct msg_ctl_request){ .words = str_from(separated, length + 1) }, -1);
 	buf_clear(rows);
-	while (await(s, &channel, &frame, ANSWER_MS) && msg_ctl_row_read(&frame, &row))
+	while (await(s, &channel, &frame, ORDER_MS) && msg_ctl_row_read(&frame, &row))
 		add_row(rows, row.fields);
 	assert_true(msg_ctl_done_read(&frame, &done));
 	ipc_channel_release(&channel);

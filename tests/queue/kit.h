@@ -20,7 +20,7 @@
 /* cmocka wants the above before it */
 #include <cmocka.h>
 
-enum { ANSWER_MS = 10000, SOON_MS = 300 };
+enum { ANSWER_MS = 10000, ORDER_MS = 120000, SOON_MS = 300 }; /* an order may make a file for each of 100,000 mails */
 
 /* From main: takes "POSTHORN-QUEUE FAULTS.SO [TESTS]" and gives up root; false with usage. */
 bool kit_start(int argc, char **argv);
