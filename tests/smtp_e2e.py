@@ -579,10 +579,12 @@ class Tests:
             with self.instance.smtp(service) as client:
                 client.say(f"MAIL FROM:<{user}>", "250")
                 client.say("RCPT TO:<someone@elsewhere.test>", "550")
+        self.instance.ctl("queue", "hold")  # there is no such host, which may be found out at once
         with self.instance.smtp("submission", user=user) as client:
             client.transact(user, ["someone@elsewhere.test"], b"Subject: away\r\n\r\n")
         waiting = self.instance.ctl("queue", "list").stdout
         check(user in waiting, f"the queue: {waiting}")
+        self.instance.ctl("queue", "release")
 
     # ---- messages --------------------------------------------------------------------------------------
 
