@@ -22,6 +22,7 @@ static const struct {
 	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, N_("the peer found nothing in common") },
 	{ ERR_LIB_SSL, SSL_R_TLSV1_ALERT_UNKNOWN_CA, N_("the client does not trust the certificate's authority") },
 	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, N_("the client does not accept the certificate") },
+	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE, N_("the client does not accept the certificate") },
 	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, N_("the client does not accept the certificate") },
 	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, N_("the client says that the certificate has expired") },
 	{ ERR_LIB_SSL, SSL_R_TLSV1_ALERT_DECRYPT_ERROR, N_("the peer's TLS found an error in what it got") },
@@ -52,6 +53,20 @@ static const char *explain_verification(long result)
 		return N_("the certificate matches no TLSA record");
 	case X509_V_ERR_CERT_SIGNATURE_FAILURE:
 		return N_("the certificate is not signed by the trusted authority of that name");
+	case X509_V_ERR_INVALID_PURPOSE:
+	case X509_V_ERR_CERT_REJECTED:
+		return N_("the certificate was made for another purpose");
+	case X509_V_ERR_EE_KEY_TOO_SMALL:
+		return N_("the certificate's key is too short to be safe");
+	case X509_V_ERR_CA_KEY_TOO_SMALL:
+	case X509_V_ERR_CA_MD_TOO_WEAK:
+		return N_("the certificate's authority signs with a key or a digest that is not safe");
+	case X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION:
+		return N_("the certificate demands what is not known here");
+	case X509_V_ERR_INVALID_CA:
+	case X509_V_ERR_KEYUSAGE_NO_CERTSIGN:
+	case X509_V_ERR_PATH_LENGTH_EXCEEDED:
+		return N_("the certificate is signed by one that may sign none");
 	default:
 		return X509_verify_cert_error_string(result);
 	}

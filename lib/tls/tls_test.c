@@ -149,6 +149,7 @@ static void bad_certificates_are_explained(void **state)
 	} cases[] = {
 		{ &expired, "the certificate has expired", "the client says that the certificate has expired" },
 		{ &early, "the certificate is not valid yet", "the client does not accept the certificate" },
+		{ &for_clients, "the certificate was made for another purpose", "the client does not accept the certificate" },
 	};
 	CLEANUP(tls_client_cleanup) struct tls_client *client = new_client();
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {

@@ -79,10 +79,18 @@ void test_authority_release(struct test_authority *authority)
 struct test_certificate test_certificate_sign(const struct test_authority *authority, const char *common_name,
                                               const char *names, int from_days, int to_days)
 {
+	return test_certificate_sign_for(authority, common_name, names, NULL, from_days, to_days);
+}
+
+struct test_certificate test_certificate_sign_for(const struct test_authority *authority, const char *common_name,
+                                                  const char *names, const char *purpose, int from_days, int to_days)
+{
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *certificate = begin(common_name, key, from_days, to_days);
 	if (names)
 		add_extension(certificate, NID_subject_alt_name, names);
+	if (purpose)
+		add_extension(certificate, NID_ext_key_usage, purpose);
 	must(X509_set_issuer_name(certificate, X509_get_subject_name(authority->certificate)));
 	must(X509_sign(certificate, authority->key, EVP_sha256()));
 	struct test_certificate made = { certificate_text(certificate), key_text(key) };

@@ -26,6 +26,10 @@ void test_authority_release(struct test_authority *authority);
 /* names as in openssl.cnf, "DNS:a.example,IP:127.0.0.1", or NULL for none; valid from and to so many days from now. */
 struct test_certificate test_certificate_sign(const struct test_authority *authority, const char *common_name,
                                               const char *names, int from_days, int to_days);
+
+/* purpose: extendedKeyUsage as in openssl.cnf, NULL for all. */
+struct test_certificate test_certificate_sign_for(const struct test_authority *authority, const char *common_name,
+                                                  const char *names, const char *purpose, int from_days, int to_days);
 void test_certificate_release(struct test_certificate *certificate);
 
 #endif

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 struct test_authority authority;
-struct test_certificate plain, wildcard, international, address, nameless, expired, early;
+struct test_certificate plain, wildcard, international, address, nameless, expired, early, for_clients;
 
 int tls_kit_setup(void **state)
 {
@@ -24,13 +24,15 @@ int tls_kit_setup(void **state)
 	nameless = test_certificate_sign(&authority, "nameless.example.com", NULL, -1, 5);
 	expired = test_certificate_sign(&authority, "expired", "DNS:mail.example.org", -3, -1);
 	early = test_certificate_sign(&authority, "early", "DNS:mail.example.org", 1, 5);
+	for_clients = test_certificate_sign_for(&authority, "for clients", "DNS:mail.example.org", "clientAuth", -1, 5);
 	return 0;
 }
 
 int tls_kit_teardown(void **state)
 {
 	(void)state;
-	struct test_certificate *all[] = { &plain, &wildcard, &international, &address, &nameless, &expired, &early };
+	struct test_certificate *all[] = { &plain,    &wildcard, &international, &address,
+		                               &nameless, &expired,  &early,         &for_clients };
 	for (size_t i = 0; i < COUNT_OF(all); i++)
 		test_certificate_release(all[i]);
 	test_authority_release(&authority);

@@ -9,7 +9,7 @@
 
 /* By what is special about them. */
 extern struct test_authority authority;
-extern struct test_certificate plain, wildcard, international, address, nameless, expired, early;
+extern struct test_certificate plain, wildcard, international, address, nameless, expired, early, for_clients;
 
 /* Of the group of tests. */
 int tls_kit_setup(void **state);
